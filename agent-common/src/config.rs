@@ -1,0 +1,17 @@
+//! What the user side tells the kernel side at load time: the read-only global `CONFIG`.
+
+/// Settings of the probes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProbeConfig {
+    /// The agent's own process, whose connections are not reported (0: none).
+    pub self_tgid: u32,
+    /// Waiting bytes of the ring at which its reader is woken.
+    pub wake_bytes: u32,
+}
+
+const _: () = assert!(core::mem::size_of::<ProbeConfig>() == 8);
+
+#[cfg(feature = "user")]
+// SAFETY: repr(C), no padding, every bit pattern is a value.
+unsafe impl aya::Pod for ProbeConfig {}

@@ -1,0 +1,80 @@
+//! Where members of kernel structs lie. Resolved by the user side from the running kernel's BTF and handed to the kernel
+//! side as the read-only global `LAYOUT`, an array of byte offsets in the order of [`FIELDS`].
+
+/// One member that some probe reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Struct to start from.
+    pub of: &'static str,
+    /// Paths through embedded structs, the first that exists wins (renamed members as alternatives).
+    pub paths: &'static [&'static str],
+    /// Bytes that the kernel side reads; a member of another size is refused.
+    pub size: u32,
+}
+
+macro_rules! fields {
+    ($($name:ident = $of:literal [$($path:literal),+] $size:literal;)*) => {
+        fields!(@index 0usize; $($name)*);
+        /// Every member, in index order.
+        pub const FIELDS: &[Field] = &[$(Field { of: $of, paths: &[$($path),+], size: $size }),*];
+        /// Names of the members for messages, in index order.
+        pub const NAMES: &[&str] = &[$(concat!($of, ".", fields!(@first $($path),+))),*];
+    };
+    (@first $p:literal $(, $rest:literal)*) => { $p };
+    (@index $n:expr; $name:ident $($rest:ident)*) => {
+        #[doc = concat!("Index of `", stringify!($name), "` in [`FIELDS`].")]
+        pub const $name: usize = $n;
+        fields!(@index $n + 1; $($rest)*);
+    };
+    (@index $n:expr;) => {
+        /// Number of members.
+        pub const COUNT: usize = $n;
+    };
+}
+
+fields! {
+    TASK_FILES = "task_struct" ["files"] 8;
+    TASK_TGID = "task_struct" ["tgid"] 4;
+    TASK_PID = "task_struct" ["pid"] 4;
+    TASK_START = "task_struct" ["start_boottime", "real_start_time"] 8;
+    TASK_LEADER = "task_struct" ["group_leader"] 8;
+    TASK_PARENT = "task_struct" ["real_parent"] 8;
+    TASK_SIGNAL = "task_struct" ["signal"] 8;
+    TASK_EXIT_CODE = "task_struct" ["exit_code"] 4;
+    TASK_MM = "task_struct" ["mm"] 8;
+    TASK_STATUS = "task_struct" ["thread_info.status"] 4;
+    SIGNAL_LIVE = "signal_struct" ["live.counter"] 4;
+    SIGNAL_EXIT_CODE = "signal_struct" ["group_exit_code"] 4;
+    MM_ARG_START = "mm_struct" ["arg_start"] 8;
+    MM_ARG_END = "mm_struct" ["arg_end"] 8;
+    BPRM_FILENAME = "linux_binprm" ["filename"] 8;
+    FILES_FDT = "files_struct" ["fdt"] 8;
+    FDT_FD = "fdtable" ["fd"] 8;
+    FDT_MAX = "fdtable" ["max_fds"] 4;
+    FILE_PRIVATE = "file" ["private_data"] 8;
+    FILE_INODE = "file" ["f_inode"] 8;
+    INODE_MODE = "inode" ["i_mode"] 2;
+    SOCKET_SK = "socket" ["sk"] 8;
+    SOCKET_INO = "socket_alloc" ["vfs_inode.i_ino"] 8;
+    SK_FAMILY = "sock" ["__sk_common.skc_family"] 2;
+    SK_STATE = "sock" ["__sk_common.skc_state"] 1;
+    SK_NUM = "sock" ["__sk_common.skc_num"] 2;
+    SK_DPORT = "sock" ["__sk_common.skc_dport"] 2;
+    SK_DADDR = "sock" ["__sk_common.skc_daddr"] 4;
+    SK_RCV_SADDR = "sock" ["__sk_common.skc_rcv_saddr"] 4;
+    SK_V6_DADDR = "sock" ["__sk_common.skc_v6_daddr"] 16;
+    SK_V6_RCV_SADDR = "sock" ["__sk_common.skc_v6_rcv_saddr"] 16;
+    SK_NET = "sock" ["__sk_common.skc_net.net"] 8;
+    SK_PROTOCOL = "sock" ["sk_protocol"] 2;
+    SK_TYPE = "sock" ["sk_type"] 2;
+    SK_ERR = "sock" ["sk_err"] 4;
+    SK_SOCKET = "sock" ["sk_socket"] 8;
+    NET_INUM = "net" ["ns.inum"] 4;
+    TCP_WRITE_SEQ = "tcp_sock" ["write_seq"] 4;
+    TCP_COPIED_SEQ = "tcp_sock" ["copied_seq"] 4;
+    TCP_SRTT = "tcp_sock" ["srtt_us"] 4;
+    UNIX_PEER = "unix_sock" ["peer"] 8;
+}
+
+/// Offset of a member that this kernel does not have.
+pub const ABSENT: u32 = u32::MAX;

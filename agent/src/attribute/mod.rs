@@ -1,0 +1,6 @@
+//! Who is it? Processes, containers, connections, and the service they speak for.
+
+pub mod connection;
+pub mod container;
+pub mod process;
+pub mod service;

@@ -1,0 +1,3 @@
+//! Collectors: sources of series that are read when asked. One file a collector and one line here.
+
+pub mod own;

@@ -1,0 +1,2 @@
+//! `onlooker`: see `--help`.
+fn main() {}

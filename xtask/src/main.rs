@@ -1,0 +1,2 @@
+//! onlooker's own commands.
+fn main() {}
