@@ -73,6 +73,10 @@ fields! {
     TCP_WRITE_SEQ = "tcp_sock" ["write_seq"] 4;
     TCP_COPIED_SEQ = "tcp_sock" ["copied_seq"] 4;
     TCP_SRTT = "tcp_sock" ["srtt_us"] 4;
+    TCP_RCV_NXT = "tcp_sock" ["rcv_nxt"] 4;
+    TCP_SND_UNA = "tcp_sock" ["snd_una"] 4;
+    TCP_BYTES_RECEIVED = "tcp_sock" ["bytes_received"] 8;
+    TCP_BYTES_ACKED = "tcp_sock" ["bytes_acked"] 8;
     UNIX_PEER = "unix_sock" ["peer"] 8;
 }
 

@@ -127,8 +127,8 @@ pub struct FlowOpenRecord {
     pub family: u16,
     /// One of [`role`].
     pub role: u8,
-    /// Reserved, zero.
-    pub pad: u8,
+    /// 1 when these were the connection's first bytes in that direction, 0 when it is older or that is not known.
+    pub fresh: u8,
     /// Inode number of the network namespace.
     pub netns: u32,
     /// Reserved, zero.
@@ -238,3 +238,30 @@ sizes!(
     ForkRecord = 48,
     ExitRecord = 40,
 );
+
+/// Plain records: any bytes of the right length are a value.
+///
+/// # Safety
+/// `repr(C)`, no padding, no pointers, every bit pattern valid.
+pub unsafe trait Plain: Copy {}
+
+macro_rules! plain {
+    ($($t:ty),* $(,)?) => { $(
+        // SAFETY: repr(C) of integers and arrays of integers, padded by named fields (the size assertions hold it).
+        unsafe impl Plain for $t {}
+    )* };
+}
+plain!(Header, PayloadRecord, FlowOpenRecord, FlowStateRecord, ExecRecord, ForkRecord, ExitRecord);
+
+/// Takes a record from the front of bytes; `None` when they are too few. Any alignment.
+pub fn take<T: Plain>(bytes: &[u8]) -> Option<(T, &[u8])> {
+    let (front, rest) = bytes.split_at_checked(size_of::<T>())?;
+    // SAFETY: `front` holds size_of::<T>() bytes, and any bytes are a T.
+    Some((unsafe { core::ptr::read_unaligned(front.as_ptr().cast()) }, rest))
+}
+
+/// The bytes of a record, for tests and recordings.
+pub fn bytes_of<T: Plain>(record: &T) -> &[u8] {
+    // SAFETY: a T is size_of::<T>() initialised bytes.
+    unsafe { core::slice::from_raw_parts((&raw const *record).cast(), size_of::<T>()) }
+}

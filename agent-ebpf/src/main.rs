@@ -1,6 +1,27 @@
+//! onlooker's kernel side: decides whether a call on a socket is interesting, notes time and byte counts, hands over what
+//! a parser needs. One file a probe below `probes`, each with its user-side namesake.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
+
+mod capture;
+mod emit;
+mod fill;
+mod globals;
+mod maps;
+mod probes;
+mod read;
+mod sock;
+mod syscalls;
+mod task;
+
+#[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
     loop {}
 }
+
+/// The kernel hands the helpers we need only to GPL-compatible programs.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

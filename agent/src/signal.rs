@@ -172,6 +172,8 @@ pub struct FlowOpen {
     pub endpoints: Endpoints,
     /// Inode of the network namespace.
     pub netns: u32,
+    /// These were the connection's first bytes in that direction (never known of Unix sockets).
+    pub fresh: bool,
 }
 
 /// The two ends of a connection as this side names them.

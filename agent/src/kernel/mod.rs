@@ -1,1 +1,5 @@
-//! (not yet written)
+//! The running kernel: its types, where their members lie, what it offers, and the one place that loads programs.
+
+pub mod btf;
+pub mod layout;
+pub mod loader;

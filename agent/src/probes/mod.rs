@@ -1,1 +1,55 @@
-//! (not yet written)
+//! Probes: what attaches where, and what its records mean. One file a probe (its kernel side has the same name in
+//! `agent-ebpf/src/probes`) and one line in [`REGISTRY`].
+
+mod decode;
+mod process;
+mod socket;
+mod syscall;
+mod tcp_state;
+
+pub use decode::{DecodeError, decode};
+
+/// All probes. Of a group only the first that attaches is used.
+pub static REGISTRY: &[&Probe] = &[&socket::PROBE, &syscall::PROBE, &tcp_state::PROBE, &process::PROBE];
+
+/// One probe.
+#[derive(Debug)]
+pub struct Probe {
+    /// Name in metrics, health and messages.
+    pub name: &'static str,
+    /// Probes of one group replace each other, in the order of the registry.
+    pub group: Option<&'static str>,
+    /// What is not seen without it, in human words.
+    pub loses: &'static str,
+    /// Ways to attach it, the best first.
+    pub alternatives: &'static [Alternative],
+}
+
+/// One way to attach a probe: all its programs or none.
+#[derive(Debug)]
+pub struct Alternative {
+    /// Name in metrics, health and messages.
+    pub name: &'static str,
+    /// Programs of the eBPF object and the hooks they go to.
+    pub programs: &'static [Program],
+    /// Members of kernel structs that the programs read, indices of `onlooker_common::layout`.
+    pub needs: &'static [usize],
+}
+
+/// A program and its hook.
+#[derive(Debug)]
+pub struct Program {
+    /// Symbol in the eBPF object.
+    pub name: &'static str,
+    /// Where it goes.
+    pub hook: Hook,
+}
+
+/// Where a program attaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// A tracepoint with typed arguments.
+    BtfTracepoint(&'static str),
+    /// A raw tracepoint.
+    RawTracepoint(&'static str),
+}

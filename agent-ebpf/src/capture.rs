@@ -1,0 +1,396 @@
+//! One call on a socket: is it interesting, and what of it goes to user space. All capture probes end here.
+
+use crate::{
+    emit::{self, With},
+    fill::{Plan, fill},
+    globals::config,
+    maps::SOCKETS,
+    read::user,
+    sock,
+    syscalls::Source,
+    task::{self, Current},
+};
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns, generated::bpf_probe_read_user},
+};
+use core::{ffi::c_void, mem::MaybeUninit};
+use onlooker_common::{
+    count::reason,
+    limits::*,
+    record::*,
+    socket::{SocketState, verdict},
+};
+
+/// A call that returned.
+#[derive(Clone, Copy)]
+pub(crate) struct Call {
+    /// One of `dir`.
+    pub direction: u8,
+    /// What it returned: bytes moved, 0, or a negative errno.
+    pub result: i64,
+    /// Where its bytes lie.
+    pub source: Source,
+    /// System call number.
+    pub nr: u16,
+}
+
+const ECONNRESET: i64 = 104;
+const EPIPE: i64 = 32;
+const ETIMEDOUT: i64 = 110;
+const ECONNABORTED: i64 = 103;
+const EHOSTUNREACH: i64 = 113;
+const ENETUNREACH: i64 = 101;
+const TCP_ESTABLISHED: u8 = 1;
+
+/// Results that need no further look: failures that say nothing of the connection (`EAGAIN` above all).
+#[inline(always)]
+pub(crate) fn dull(result: i64) -> bool {
+    result < 0 && !matches!(-result, ECONNRESET | EPIPE | ETIMEDOUT | ECONNABORTED | EHOSTUNREACH | ENETUNREACH)
+}
+
+/// Looks at a call and reports it.
+///
+/// # Safety
+/// `sk` is a `struct sock` as `A` wants it, of the given family.
+#[inline(always)]
+pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
+    // SAFETY: the caller's, here and below.
+    unsafe {
+        let key = sk as u64;
+        let check = sock::check::<A>(sk, family);
+        let known = match SOCKETS.get_ptr_mut(&key) {
+            Some(state) if (*state).check == check => Some(state),
+            Some(_) => {
+                // Another socket at a reused address.
+                let _ = SOCKETS.remove(&key);
+                None
+            }
+            None => None,
+        };
+        if (bpf_get_current_pid_tgid() >> 32) as u32 == config().self_tgid {
+            return;
+        }
+        let state = match known {
+            Some(state) => state,
+            None => {
+                if call.result <= 0 || !looks_like_request(&call.source, call.result as u64) {
+                    return;
+                }
+                match track(key, check, call.direction) {
+                    Some(state) => state,
+                    None => return,
+                }
+            }
+        };
+        if (*state).verdict == verdict::IGNORE {
+            return;
+        }
+        let now = bpf_ktime_get_ns();
+        let actor = task::actor::<A>(A::task());
+        if call.result <= 0 {
+            ended::<A>(sk, family, call, state, now, actor);
+            return;
+        }
+        if (*state).announced == 0 {
+            announce::<A>(sk, family, call, state, now, actor);
+        }
+        moved::<A>(sk, family, call, state, now, actor);
+    }
+}
+
+/// A read that returned nothing, or a call that failed.
+#[inline(always)]
+unsafe fn ended<A: Current>(
+    sk: *const u8,
+    family: u16,
+    call: &Call,
+    state: *mut SocketState,
+    now: u64,
+    actor: Actor,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        if call.result == 0
+            && (call.direction == dir::TX
+                || (family != sock::AF_UNIX && A::get::<u8>(sk, onlooker_common::layout::SK_STATE) == TCP_ESTABLISHED))
+        {
+            return; // an empty buffer, not the end of the stream
+        }
+        let s = &*state;
+        let Some(mut entry) = emit::reserve::<FlowStateRecord>(kind::FLOW_STATE) else { return };
+        let (_, _, srtt_us) = sock::streams::<A>(sk, family);
+        entry.write(FlowStateRecord {
+            head: header(kind::FLOW_STATE, size_of::<FlowStateRecord>(), now),
+            conn: s.conn,
+            actor,
+            rx: s.rx,
+            tx: s.tx,
+            err: if call.result < 0 { -call.result as u32 } else { 0 },
+            srtt_us,
+            event: if call.result < 0 { flow::ERROR } else { flow::EOF },
+            old: 0,
+            new: 0,
+            dir: call.direction,
+            pad: 0,
+        });
+        emit::submit(entry);
+    }
+}
+
+#[inline(always)]
+unsafe fn announce<A: Current>(
+    sk: *const u8,
+    family: u16,
+    call: &Call,
+    state: *mut SocketState,
+    now: u64,
+    actor: Actor,
+) {
+    let Some(mut entry) = emit::reserve::<FlowOpenRecord>(kind::FLOW_OPEN) else { return };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the entry is writable, `describe` and the lines here write every field.
+    unsafe {
+        (*record).head = header(kind::FLOW_OPEN, size_of::<FlowOpenRecord>(), now);
+        (*record).conn = (*state).conn;
+        (*record).role = (*state).role;
+        sock::describe::<A>(record, sk, family, call.direction, call.result as u64, actor);
+        (*state).announced = 1;
+    }
+    emit::submit(entry);
+}
+
+/// Bytes moved: counts them, and sends what the parser needs of them.
+///
+/// A short call goes whole. Of a long one: in request position up to four large pieces (a reader may find many requests in
+/// one buffer), in response position its start and its end, later in the same direction less of its start.
+#[inline(always)]
+unsafe fn moved<A: Current>(
+    sk: *const u8,
+    family: u16,
+    call: &Call,
+    state: *mut SocketState,
+    now: u64,
+    actor: Actor,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let total = call.result as u64;
+        let s = &mut *state;
+        let turned = s.last_dir != call.direction;
+        s.last_dir = call.direction;
+        let mut offset = if call.direction == dir::RX { s.rx } else { s.tx };
+        if call.direction == dir::RX {
+            s.rx = offset + total;
+        } else {
+            s.tx = offset + total;
+        }
+        let (seq_tx, seq_rx, srtt_us) = sock::streams::<A>(sk, family);
+        let requests = (s.role == role::SERVER) == (call.direction == dir::RX);
+        let mut record = PayloadRecord {
+            head: header(kind::PAYLOAD, size_of::<PayloadRecord>(), now),
+            conn: s.conn,
+            actor,
+            offset,
+            total: total as u32,
+            seq_tx,
+            seq_rx,
+            srtt_us,
+            prefix: 0,
+            tail: 0,
+            dir: call.direction,
+            role: s.role,
+            nr: call.nr,
+        };
+        let large = CLASS_LARGE as u64;
+        let mut plan = Plan { source: call.source, total, prefix: total, tail: 0 };
+        if total > large {
+            plan.tail = TAIL as u64;
+            plan.prefix = if turned { large - TAIL as u64 } else { CONTINUED_PREFIX as u64 };
+            if turned && requests
+                && let Source::Buffer(at) = call.source
+            {
+                let mut at = at;
+                let mut left = total;
+                let mut i = 0;
+                while i < PIECES - 1 {
+                    if left <= large {
+                        break;
+                    }
+                    record.offset = offset;
+                    record.total = CLASS_LARGE as u32;
+                    // All pieces say where the streams stand at their own end, as separate calls would.
+                    record.seq_tx = if call.direction == dir::TX { seq_tx.wrapping_sub((left - large) as u32) } else { seq_tx };
+                    record.seq_rx = if call.direction == dir::RX { seq_rx.wrapping_sub((left - large) as u32) } else { seq_rx };
+                    let piece = Plan { source: Source::Buffer(at), total: large, prefix: large, tail: 0 };
+                    send::<CLASS_LARGE>(&record, &piece);
+                    at += large;
+                    offset += large;
+                    left -= large;
+                    i += 1;
+                }
+                record.offset = offset;
+                record.total = left as u32;
+                record.seq_tx = seq_tx;
+                record.seq_rx = seq_rx;
+                plan = Plan { source: Source::Buffer(at), total: left, prefix: left, tail: 0 };
+                if left > large {
+                    plan.prefix = large - TAIL as u64;
+                    plan.tail = TAIL as u64;
+                }
+            }
+        }
+        // The halves rule of `fill` asks for twice the room where the bytes lie scattered.
+        let room = match plan.source {
+            Source::None => 0,
+            Source::Buffer(_) => plan.prefix + plan.tail,
+            Source::Vector(..) => plan.prefix * 2 + TAIL as u64,
+        };
+        if room == 0 {
+            if emit::send(kind::PAYLOAD, record) {}
+        } else if room <= CLASS_SMALL as u64 {
+            send::<CLASS_SMALL>(&record, &plan);
+        } else if room <= CLASS_MEDIUM as u64 {
+            send::<CLASS_MEDIUM>(&record, &plan);
+        } else {
+            send::<CLASS_LARGE>(&record, &plan);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn send<const N: usize>(record: &PayloadRecord, plan: &Plan) {
+    let Some(mut entry) = emit::reserve::<With<PayloadRecord, N>>(kind::PAYLOAD) else { return };
+    let at = entry.as_mut_ptr();
+    // SAFETY: the entry is writable and holds N bytes of data.
+    unsafe {
+        (*at).record = *record;
+        let filled = fill::<N>((&raw mut (*at).data).cast(), plan);
+        if filled.prefix == 0 {
+            emit::bump(onlooker_common::count::lost(kind::PAYLOAD, reason::NO_DATA));
+        }
+        (*at).record.prefix = filled.prefix;
+        (*at).record.tail = filled.tail;
+        (*at).record.head.len += u32::from(filled.prefix) + u32::from(filled.tail);
+    }
+    emit::submit(entry);
+}
+
+/// A new entry of the socket table.
+#[inline(always)]
+fn track(key: u64, check: u64, direction: u8) -> Option<*mut SocketState> {
+    // SAFETY: no arguments.
+    let (now, cpu) = unsafe { (bpf_ktime_get_ns(), bpf_get_smp_processor_id()) };
+    let state = SocketState {
+        // Unique: two connections are not first seen in the same nanosecond on the same CPU.
+        conn: now << 6 | u64::from(cpu & 63),
+        check,
+        rx: 0,
+        tx: 0,
+        role: if direction == dir::RX { role::SERVER } else { role::CLIENT },
+        verdict: verdict::REPORT,
+        // So that the first call counts as a turn.
+        last_dir: 1 - direction,
+        announced: 0,
+        mmsg: 0,
+    };
+    if SOCKETS.insert(&key, &state, u64::from(BPF_NOEXIST)).is_err() {
+        emit::refuse(kind::PAYLOAD, reason::TABLE_FULL);
+        return None;
+    }
+    SOCKETS.get_ptr_mut(&key)
+}
+
+const PEEK: usize = 24;
+
+/// Do the first bytes look like the head of a request: a token, a space, the start of a target? A short call may hold less;
+/// then what is there must fit.
+#[inline(always)]
+fn looks_like_request(source: &Source, total: u64) -> bool {
+    let (at, available) = match *source {
+        Source::None => return false,
+        Source::Buffer(at) => (at, total),
+        Source::Vector(at, count) => {
+            if count == 0 {
+                return false;
+            }
+            let Some(first) = user::<[u64; 2]>(at) else { return false };
+            (first[0], if first[1] < total { first[1] } else { total })
+        }
+    };
+    let mut bytes = MaybeUninit::<[u8; PEEK]>::uninit();
+    let n = if available < PEEK as u64 { available } else { PEEK as u64 };
+    let n = crate::read::opaque(n);
+    if n == 0 || n > PEEK as u64 {
+        return false;
+    }
+    // SAFETY: n <= PEEK; only the n bytes that were read are looked at, the verifier sees the rest as read too because the
+    // stack is zeroed first.
+    let bytes = unsafe {
+        let words = bytes.as_mut_ptr().cast::<u64>();
+        words.write_volatile(0);
+        words.add(1).write_volatile(0);
+        words.add(2).write_volatile(0);
+        if bpf_probe_read_user(bytes.as_mut_ptr().cast(), n as u32, at as *const c_void) != 0 {
+            return false;
+        }
+        bytes.assume_init()
+    };
+    let mut i = 0;
+    while i < PEEK {
+        if i as u64 >= n {
+            return true;
+        }
+        let byte = bytes[i];
+        if byte == b' ' {
+            return i > 0 && (i as u64 + 1 >= n || i + 1 >= PEEK || starts_target(bytes[i + 1]));
+        }
+        if !is_token(byte) {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// `tchar` of RFC 9110, 5.6.2.
+#[inline(always)]
+fn is_token(byte: u8) -> bool {
+    const fn mask(from: u8) -> u64 {
+        let mut mask = 0;
+        let mut i = 0;
+        while i < 64 {
+            let c = from + i;
+            if c.is_ascii_alphanumeric()
+                || matches!(
+                    c,
+                    b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+                )
+            {
+                mask |= 1 << i;
+            }
+            i += 1;
+        }
+        mask
+    }
+    const LOW: u64 = mask(0);
+    const HIGH: u64 = mask(64);
+    let bit = u64::from(byte & 63);
+    if byte < 64 {
+        LOW >> bit & 1 != 0
+    } else {
+        byte < 128 && HIGH >> bit & 1 != 0
+    }
+}
+
+/// First character of a request target: origin, absolute, authority or asterisk form.
+#[inline(always)]
+fn starts_target(byte: u8) -> bool {
+    matches!(byte, b'/' | b'*' | b'[') || byte.is_ascii_alphanumeric()
+}
+
+/// Header of a record that is `len` bytes long without data.
+#[inline(always)]
+pub(crate) fn header(kind: u16, len: usize, ts: u64) -> Header {
+    Header { kind, flags: 0, len: len as u32, ts }
+}

@@ -1,0 +1,19 @@
+//! Maps. Sizes here are defaults; the loader sets them from the operator's limits.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{HashMap, PerCpuArray, RingBuf},
+};
+use onlooker_common::{count, limits, socket::SocketState};
+
+/// Records on their way to user space.
+#[map]
+pub(crate) static RING: RingBuf = RingBuf::with_byte_size(limits::RING_BYTES, 0);
+
+/// Connections that may carry requests, by address of their `struct sock`.
+#[map]
+pub(crate) static SOCKETS: HashMap<u64, SocketState> = HashMap::with_max_entries(limits::SOCKETS, 0);
+
+/// Records seen and lost, see `onlooker_common::count`.
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(count::COUNT, 0);

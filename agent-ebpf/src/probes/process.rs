@@ -1,0 +1,147 @@
+//! Processes begin, become other programs, and end:
+//! `sched_process_fork(struct task_struct *parent, struct task_struct *child)`,
+//! `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`,
+//! `sched_process_exit(struct task_struct *p)`.
+
+use crate::{
+    capture::header,
+    emit::{self, With},
+    read::{Access, Direct, Probed, opaque},
+    task::{actor_of, Current},
+};
+use aya_ebpf::{
+    helpers::{
+        bpf_get_current_cgroup_id, bpf_get_current_uid_gid, bpf_ktime_get_ns,
+        generated::{bpf_get_current_comm, bpf_probe_read_kernel_str, bpf_probe_read_user},
+    },
+    macros::{btf_tracepoint, raw_tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext},
+};
+use core::ffi::c_void;
+use onlooker_common::{
+    layout,
+    limits::{ARGS, COMM, FILENAME},
+    record::{ExecRecord, ExitRecord, ForkRecord, kind},
+};
+
+/// By direct loads.
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn process_fork_btf(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_fork::<Direct>(ctx.arg(0), ctx.arg(1)) };
+    0
+}
+/// By probe reads.
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub fn process_fork_raw(ctx: RawTracePointContext) -> i32 {
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_fork::<Probed>(ctx.arg::<u64>(0) as *const u8, ctx.arg::<u64>(1) as *const u8) };
+    0
+}
+/// By direct loads.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn process_exec_btf(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_exec::<Direct>(ctx.arg(0), ctx.arg(2)) };
+    0
+}
+/// By probe reads.
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn process_exec_raw(ctx: RawTracePointContext) -> i32 {
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_exec::<Probed>(ctx.arg::<u64>(0) as *const u8, ctx.arg::<u64>(2) as *const u8) };
+    0
+}
+/// By direct loads.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn process_exit_btf(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_exit::<Direct>(ctx.arg(0)) };
+    0
+}
+/// By probe reads.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn process_exit_raw(ctx: RawTracePointContext) -> i32 {
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_exit::<Probed>(ctx.arg::<u64>(0) as *const u8) };
+    0
+}
+
+#[inline(always)]
+unsafe fn on_fork<A: Access>(parent: *const u8, child: *const u8) {
+    // SAFETY: the caller's.
+    unsafe {
+        let child = actor_of::<A>(child);
+        if child.tgid != child.tid {
+            return; // a thread
+        }
+        let parent = actor_of::<A>(parent);
+        let head = header(kind::FORK, size_of::<ForkRecord>(), bpf_ktime_get_ns());
+        emit::send(kind::FORK, ForkRecord { head, child, parent });
+    }
+}
+
+#[inline(always)]
+unsafe fn on_exit<A: Access>(task: *const u8) {
+    // SAFETY: the caller's.
+    unsafe {
+        let signal: *const u8 = A::get(task, layout::TASK_SIGNAL);
+        if signal.is_null() || A::get::<u32>(signal, layout::SIGNAL_LIVE) != 0 {
+            return; // other threads live on
+        }
+        let group: u32 = A::get(signal, layout::SIGNAL_EXIT_CODE);
+        let code = if group != 0 { group } else { A::get(task, layout::TASK_EXIT_CODE) };
+        let head = header(kind::EXIT, size_of::<ExitRecord>(), bpf_ktime_get_ns());
+        emit::send(kind::EXIT, ExitRecord { head, actor: actor_of::<A>(task), code, pad: 0 });
+    }
+}
+
+#[inline(always)]
+unsafe fn on_exec<A: Current>(task: *const u8, program: *const u8) {
+    let Some(mut entry) = emit::reserve::<With<ExecRecord, { FILENAME + ARGS }>>(kind::EXEC) else { return };
+    let at = entry.as_mut_ptr();
+    // SAFETY: the entry is writable; every field is written.
+    unsafe {
+        let data: *mut u8 = (&raw mut (*at).data).cast();
+        let filename: u64 = A::get(program, layout::BPRM_FILENAME);
+        let n = bpf_probe_read_kernel_str(data.cast(), FILENAME as u32, filename as *const c_void);
+        // Without the NUL that the helper counts.
+        let mut name = if n > 0 { opaque(n as u64 - 1) } else { 0 };
+        if name > FILENAME as u64 {
+            name = 0;
+        }
+        let mm: *const u8 = A::get(task, layout::TASK_MM);
+        let mut bytes = 0;
+        if !mm.is_null() {
+            let (start, end) = (A::get::<u64>(mm, layout::MM_ARG_START), A::get::<u64>(mm, layout::MM_ARG_END));
+            let mut n = opaque(end.wrapping_sub(start));
+            if n > ARGS as u64 {
+                n = ARGS as u64;
+            }
+            let n = opaque(n);
+            let from = opaque(name);
+            if n > 0
+                && n <= ARGS as u64
+                && from <= FILENAME as u64
+                && bpf_probe_read_user(data.add(from as usize).cast(), n as u32, start as *const c_void) == 0
+            {
+                bytes = n;
+            }
+        }
+        let parent: *const u8 = A::get(task, layout::TASK_PARENT);
+        let len = size_of::<ExecRecord>() + name as usize + bytes as usize;
+        (*at).record = ExecRecord {
+            head: header(kind::EXEC, len, bpf_ktime_get_ns()),
+            actor: actor_of::<A>(task),
+            cgroup: bpf_get_current_cgroup_id(),
+            ppid: A::get(parent, layout::TASK_TGID),
+            uid: bpf_get_current_uid_gid() as u32,
+            comm: [0; COMM],
+            filename: name as u16,
+            args: bytes as u16,
+            pad: 0,
+        };
+        bpf_get_current_comm((&raw mut (*at).record.comm).cast(), COMM as u32);
+    }
+    emit::submit_now(entry);
+}

@@ -1,0 +1,100 @@
+//! Calls on sockets at `sock_send_length` and `sock_recv_length` (kernel 6.3 and later):
+//! `TP_PROTO(struct sock *sk, int ret, int flags)`. They fire for socket calls alone, whatever the system call.
+
+use super::syscall::{TS_COMPAT, message};
+use crate::{
+    capture::{self, Call},
+    maps::SOCKETS,
+    read::{Access, Direct},
+    sock,
+    syscalls::{NOT_STREAM, Shape, Source, classify, regs},
+    task::Current,
+};
+use aya_ebpf::{helpers::generated::bpf_task_pt_regs, macros::btf_tracepoint, programs::BtfTracePointContext};
+use onlooker_common::{layout, record::dir};
+
+/// A socket call sent bytes.
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_length(&ctx, dir::TX) };
+    0
+}
+
+/// A socket call received bytes.
+#[btf_tracepoint(function = "sock_recv_length")]
+pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_length(&ctx, dir::RX) };
+    0
+}
+
+#[inline(always)]
+unsafe fn on_length(ctx: &BtfTracePointContext, direction: u8) {
+    let result = i64::from(ctx.arg::<i32>(1));
+    let flags: i32 = ctx.arg(2);
+    if direction == dir::RX && flags as u64 & NOT_STREAM != 0 {
+        return;
+    }
+    let sk: *const u8 = ctx.arg(0);
+    // SAFETY: `sk` is the tracepoint's argument, which the verifier knows.
+    unsafe {
+        let Some(family) = sock::stream_family::<Direct>(sk) else { return };
+        let task = Direct::task();
+        let registers = bpf_task_pt_regs(task.cast_mut().cast()) as *const u64;
+        let number = *registers.add(regs::WORDS[4]);
+        let (shape, sends) = classify(number);
+        if capture::dull(result) {
+            if shape == Shape::Messages {
+                set_message(sk, 0); // the call ends here
+            }
+            return;
+        }
+        let mm: u64 = Direct::get(task, layout::TASK_MM);
+        if mm == 0 || Direct::get::<u32>(task, layout::TASK_STATUS) & TS_COMPAT != 0 {
+            return; // a kernel thread, or a 32-bit call whose numbers mean something else
+        }
+        let (first, second) = (*registers.add(regs::WORDS[1]), *registers.add(regs::WORDS[2]));
+        let mut index = 0;
+        let source = if shape == Shape::Other || (sends != (direction == dir::TX)) {
+            Source::None
+        } else {
+            match shape {
+                Shape::Buffer => Source::Buffer(first),
+                Shape::Vector => Source::Vector(first, second),
+                Shape::Message => message(first),
+                Shape::Messages => {
+                    index = message_index(sk);
+                    message(first + index * MMSGHDR)
+                }
+                _ => Source::None,
+            }
+        };
+        capture::call::<Direct>(sk, family, &Call { direction, result, source, nr: number as u16 });
+        if shape == Shape::Messages {
+            set_message(sk, if index + 1 < second { index + 1 } else { 0 });
+        }
+    }
+}
+
+/// `sizeof(struct mmsghdr)`.
+const MMSGHDR: u64 = 64;
+
+/// Which message of a `sendmmsg` or `recvmmsg` this is, nobody says: the socket's entry counts them. A call ends with its
+/// last message or with an error (`EAGAIN`), which both set the count back.
+#[inline(always)]
+fn message_index(sk: *const u8) -> u64 {
+    match SOCKETS.get_ptr(&(sk as u64)) {
+        // SAFETY: map value, valid until the program ends.
+        Some(state) => u64::from(unsafe { (*state).mmsg }),
+        None => 0,
+    }
+}
+
+#[inline(always)]
+fn set_message(sk: *const u8, index: u64) {
+    if let Some(state) = SOCKETS.get_ptr_mut(&(sk as u64)) {
+        // SAFETY: map value, valid until the program ends.
+        unsafe { (*state).mmsg = index as u32 }
+    }
+}

@@ -1,0 +1,332 @@
+//! Loads the eBPF object, attaches each probe by its best alternative, hands out the maps. The one file that touches
+//! `EbpfLoader`. Nothing is pinned: when the process ends, however it ends, the kernel drops programs and maps.
+
+use super::{btf::Btf, btf::BtfError, layout::Layout};
+use crate::health::ProbeState;
+use crate::probes::{Alternative, Hook, Probe, REGISTRY};
+use crate::signal::ConnId;
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
+use aya::programs::{Program, ProgramError};
+use aya::{Ebpf, EbpfLoader};
+use onlooker_common::{config::ProbeConfig, count, limits, socket::SocketState, socket::verdict};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/onlooker.bpf.o"));
+
+/// What the operator chose.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes of the ring buffer: a power of two, a multiple of the page size.
+    pub ring_bytes: u32,
+    /// Connections followed at once.
+    pub connections: u32,
+    /// Name of the only capture probe to try; `None`: all, in their order.
+    pub capture: Option<&'static str>,
+    /// Let the kernel side log (slow, for debugging).
+    pub trace: bool,
+}
+
+/// Why the kernel side cannot start at all.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Built without the eBPF object.
+    #[error("this program was built without its kernel side; build it with `cargo xtask build`")]
+    NoObject,
+    /// No type information.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// Not allowed.
+    #[error("the kernel does not let this process load eBPF programs ({0}); run it as root, or with CAP_BPF, CAP_PERFMON and CAP_DAC_READ_SEARCH, and check `sysctl kernel.unprivileged_bpf_disabled` and the kernel's lockdown mode")]
+    NotPermitted(String),
+    /// Something else.
+    #[error("cannot set up the kernel side: {0}")]
+    Setup(String),
+}
+
+/// The kernel side at work. Dropping it detaches everything.
+pub struct Kernel {
+    /// Records of the probes.
+    pub ring: RecordRing,
+    /// Connections that the kernel side follows.
+    pub sockets: SocketTable,
+    /// Records seen and lost in the kernel.
+    pub counters: KernelCounters,
+    /// What became of each probe.
+    pub probes: Vec<ProbeState>,
+    /// Memory of each map.
+    pub maps: Vec<MapSize>,
+    /// Lines that the kernel side logs, when asked for.
+    pub log: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+    _programs: Ebpf,
+}
+
+/// Bytes of kernel memory that a map holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapSize {
+    /// Name of the map.
+    pub name: String,
+    /// Bytes, as the kernel accounts them.
+    pub bytes: u64,
+}
+
+/// Loads and attaches. `sys` is the root of sysfs.
+///
+/// # Errors
+/// [`LoadError`] only when nothing can work; a probe that does not attach is told in [`Kernel::probes`].
+pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
+    if OBJECT.is_empty() {
+        return Err(LoadError::NoObject);
+    }
+    // One read serves our offsets and aya's look-up of tracepoints.
+    let path = sys.join("kernel/btf/vmlinux");
+    let (layout, mut names) = {
+        let btf = Btf::read(&path)?;
+        (Layout::resolve(&btf), btf.tracepoints())
+    };
+    names.sort_unstable();
+    let types = aya::Btf::parse_file(&path, Default::default()).map_err(|error| LoadError::Setup(error.to_string()))?;
+
+    let settings = ProbeConfig { self_tgid: std::process::id(), wake_bytes: options.ring_bytes >> limits::RING_WAKE_SHIFT };
+    let level = if options.trace { aya_log::Level::Trace as u8 } else { 0 };
+    let mut programs = EbpfLoader::new()
+        .btf(None)
+        .override_global("LAYOUT", &layout.offsets, true)
+        .override_global("CONFIG", &settings, true)
+        .override_global(aya_log::LEVEL, &level, false)
+        .map_max_entries("RING", options.ring_bytes)
+        .map_max_entries("SOCKETS", options.connections)
+        .load(OBJECT)
+        .map_err(|error| setup_error(&error))?;
+
+    let mut probes = Vec::with_capacity(REGISTRY.len());
+    let mut taken: Vec<&str> = vec![];
+    for probe in REGISTRY {
+        if let Some(group) = probe.group {
+            if options.capture.is_some_and(|only| only != probe.name) || taken.contains(&group) {
+                continue;
+            }
+            let state = attach(probe, &mut programs, &layout, &types, &names);
+            if state.alternative.is_some() {
+                taken.push(group);
+            }
+            probes.push(state);
+        } else {
+            probes.push(attach(probe, &mut programs, &layout, &types, &names));
+        }
+    }
+    drop(types);
+
+    let missing = |name: &str| LoadError::Setup(format!("the eBPF object has no map {name}"));
+    let wrong = |error: MapError| LoadError::Setup(error.to_string());
+    let mut maps: Vec<MapSize> = programs.maps().map(|(name, map)| size_of_map(name, map)).collect();
+    maps.sort_by(|a, b| a.name.cmp(&b.name));
+    let log = options.trace.then(|| aya_log::EbpfLogger::init(&mut programs).ok()).flatten();
+    let ring = RingBuf::try_from(programs.take_map("RING").ok_or_else(|| missing("RING"))?).map_err(wrong)?;
+    let sockets = HashMap::try_from(programs.take_map("SOCKETS").ok_or_else(|| missing("SOCKETS"))?).map_err(wrong)?;
+    let counters =
+        PerCpuArray::try_from(programs.take_map("COUNTERS").ok_or_else(|| missing("COUNTERS"))?).map_err(wrong)?;
+    Ok(Kernel {
+        ring: RecordRing(ring),
+        sockets: SocketTable(sockets),
+        counters: KernelCounters(counters),
+        probes,
+        maps,
+        log,
+        _programs: programs,
+    })
+}
+
+fn attach(probe: &Probe, programs: &mut Ebpf, layout: &Layout, types: &aya::Btf, tracepoints: &[String]) -> ProbeState {
+    let mut reasons = vec![];
+    for alternative in probe.alternatives {
+        match attach_all(alternative, programs, layout, types, tracepoints) {
+            Ok(()) => {
+                let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
+                return ProbeState {
+                    probe: probe.name,
+                    alternative: Some(alternative.name),
+                    loses: probe.loses,
+                    reason,
+                };
+            }
+            Err(reason) => {
+                tracing::debug!(probe = probe.name, alternative = alternative.name, reason, "does not attach");
+                reasons.push(format!("{}: {reason}", alternative.name));
+            }
+        }
+    }
+    ProbeState { probe: probe.name, alternative: None, loses: probe.loses, reason: Some(reasons.join("; ")) }
+}
+
+/// All programs of an alternative, or none.
+fn attach_all(
+    alternative: &Alternative,
+    programs: &mut Ebpf,
+    layout: &Layout,
+    types: &aya::Btf,
+    tracepoints: &[String],
+) -> Result<(), String> {
+    if let Some(missing) = layout.missing(alternative.needs) {
+        return Err(missing);
+    }
+    for program in alternative.programs {
+        if let Hook::BtfTracepoint(name) = program.hook
+            && tracepoints.binary_search_by(|have| have.as_str().cmp(name)).is_err()
+        {
+            return Err(format!("this kernel has no tracepoint {name}"));
+        }
+    }
+    for (done, program) in alternative.programs.iter().enumerate() {
+        if let Err(error) = attach_one(programs, program.name, program.hook, types) {
+            for program in &alternative.programs[..done] {
+                unload(programs, program.name);
+            }
+            unload(programs, program.name);
+            return Err(describe(&error));
+        }
+    }
+    Ok(())
+}
+
+fn attach_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf) -> Result<(), ProgramError> {
+    let program = programs.program_mut(name).ok_or(ProgramError::NotLoaded)?;
+    match hook {
+        Hook::BtfTracepoint(point) => {
+            let program: &mut aya::programs::BtfTracePoint = program.try_into()?;
+            program.load(point, types)?;
+            program.attach()?;
+        }
+        Hook::RawTracepoint(point) => {
+            let program: &mut aya::programs::RawTracePoint = program.try_into()?;
+            program.load()?;
+            program.attach(point)?;
+        }
+    }
+    Ok(())
+}
+
+fn unload(programs: &mut Ebpf, name: &str) {
+    let result = match programs.program_mut(name) {
+        Some(Program::BtfTracePoint(program)) => program.unload(),
+        Some(Program::RawTracePoint(program)) => program.unload(),
+        _ => Ok(()),
+    };
+    if let Err(error) = result
+        && !matches!(error, ProgramError::NotLoaded)
+    {
+        tracing::warn!(program = name, %error, "cannot unload");
+    }
+}
+
+/// One line: what the kernel said, and the end of the verifier's log where there is one.
+fn describe(error: &ProgramError) -> String {
+    if let ProgramError::LoadError { io_error, verifier_log } = error {
+        let log = verifier_log.to_string();
+        tracing::debug!(log, "verifier");
+        let last = log.lines().rev().find(|line| !line.trim().is_empty() && !line.starts_with("processed"));
+        return match last {
+            Some(last) => format!("refused by the kernel: {io_error}: {}", last.trim()),
+            None => format!("refused by the kernel: {io_error}"),
+        };
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text.replace('\n', " ")
+}
+
+fn setup_error(error: &(dyn std::error::Error + 'static)) -> LoadError {
+    let mut text = error.to_string();
+    let mut denied = false;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            denied |= io.kind() == std::io::ErrorKind::PermissionDenied;
+        }
+        next = error.source();
+        if let Some(error) = next {
+            text = format!("{text}: {error}");
+        }
+    }
+    if denied { LoadError::NotPermitted(text) } else { LoadError::Setup(text) }
+}
+
+/// The kernel accounts a map's memory in the `memlock` line of its file descriptor's information.
+fn size_of_map(name: &str, map: &aya::maps::Map) -> MapSize {
+    use aya::maps::Map;
+    let data = match map {
+        Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data) | Map::Array(data) => Some(data),
+        _ => None,
+    };
+    let bytes = data
+        .and_then(|data| std::fs::read_to_string(format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd())).ok())
+        .and_then(|text| text.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok()))
+        .unwrap_or(0);
+    MapSize { name: name.to_owned(), bytes }
+}
+
+/// The ring buffer, from its reader's side.
+#[derive(Debug)]
+pub struct RecordRing(RingBuf<aya::maps::MapData>);
+
+impl RecordRing {
+    /// The next record's bytes, and the room it gives back when dropped.
+    pub fn next(&mut self) -> Option<impl std::ops::Deref<Target = [u8]> + '_> {
+        self.0.next()
+    }
+}
+
+impl AsFd for RecordRing {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The socket table, from the user's side.
+#[derive(Debug)]
+pub struct SocketTable(HashMap<MapData, u64, SocketState>);
+
+impl SocketTable {
+    /// Leave a connection alone from now on. `false`: it is gone already.
+    pub fn ignore(&mut self, sock: u64, conn: ConnId) -> bool {
+        match self.0.get(&sock, 0) {
+            Ok(mut state) if state.conn == conn.0 => {
+                state.verdict = verdict::IGNORE;
+                // BPF_EXIST: it may close at this moment.
+                self.0.insert(sock, state, 2).is_ok()
+            }
+            _ => false,
+        }
+    }
+    /// Forget a connection: its next request begins a new one.
+    pub fn forget(&mut self, sock: u64, conn: ConnId) {
+        if matches!(self.0.get(&sock, 0), Ok(state) if state.conn == conn.0) {
+            let _ = self.0.remove(&sock);
+        }
+    }
+    /// Does the kernel still follow this connection?
+    pub fn holds(&self, sock: u64, conn: ConnId) -> bool {
+        matches!(self.0.get(&sock, 0), Ok(state) if state.conn == conn.0)
+    }
+}
+
+/// Counters of the kernel side.
+#[derive(Debug)]
+pub struct KernelCounters(PerCpuArray<MapData, u64>);
+
+impl KernelCounters {
+    /// Sums over all CPUs, by index of `onlooker_common::count`.
+    pub fn read(&self) -> [u64; count::COUNT as usize] {
+        let mut sums = [0; count::COUNT as usize];
+        for (index, sum) in sums.iter_mut().enumerate() {
+            if let Ok(values) = self.0.get(&(index as u32), 0) {
+                *sum = values.iter().sum();
+            }
+        }
+        sums
+    }
+}

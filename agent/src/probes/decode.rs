@@ -1,0 +1,303 @@
+//! From records to signals: the only reader of `onlooker_common::record`.
+
+use crate::signal::*;
+use onlooker_common::record::{self, FlowStateRecord, Header, dir, flow, kind, role, take};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+const AF_UNIX: u16 = 1;
+const AF_INET: u16 = 2;
+const TCP_FIN_WAIT1: u8 = 4;
+const TCP_FIN_WAIT2: u8 = 5;
+const TCP_CLOSE: u8 = 7;
+const TCP_CLOSE_WAIT: u8 = 8;
+const TCP_LAST_ACK: u8 = 9;
+const TCP_CLOSING: u8 = 11;
+
+/// A record that is not what it should be: both sides were built from different sources, or memory is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Fewer bytes than its kind has.
+    #[error("record of kind {0} is cut short")]
+    Short(u16),
+    /// No such kind.
+    #[error("record of unknown kind {0}")]
+    Kind(u16),
+    /// A field has a value that is not defined.
+    #[error("record of kind {0} holds an undefined value")]
+    Value(u16),
+}
+
+/// Decodes one record as it lies in the ring (trailing bytes beyond its own length are not looked at). `Ok(None)`: a
+/// well-formed record that says nothing of interest, e.g. a TCP state between two others.
+///
+/// # Errors
+/// [`DecodeError`] says what is wrong; the record is then lost, the next one is not.
+pub fn decode(bytes: &[u8]) -> Result<Option<(u16, Signal<'_>)>, DecodeError> {
+    let (head, _) = take::<Header>(bytes).ok_or(DecodeError::Short(u16::MAX))?;
+    let short = DecodeError::Short(head.kind);
+    let bytes = bytes.get(..head.len as usize).ok_or(short)?;
+    let signal = match head.kind {
+        kind::PAYLOAD => payload(bytes)?,
+        kind::FLOW_OPEN => flow_open(bytes)?,
+        kind::FLOW_STATE => match flow_state(bytes)? {
+            Some(signal) => signal,
+            None => return Ok(None),
+        },
+        kind::EXEC => exec(bytes)?,
+        kind::FORK => {
+            let (r, _) = take::<record::ForkRecord>(bytes).ok_or(short)?;
+            process(r.head.ts, &r.child, ProcessEvent::Fork { parent: key(&r.parent) })
+        }
+        kind::EXIT => {
+            let (r, _) = take::<record::ExitRecord>(bytes).ok_or(short)?;
+            process(r.head.ts, &r.actor, ProcessEvent::Exit { code: r.code })
+        }
+        other => return Err(DecodeError::Kind(other)),
+    };
+    Ok(Some((head.kind, signal)))
+}
+
+fn payload(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
+    let (r, data) = take::<record::PayloadRecord>(bytes).ok_or(DecodeError::Short(kind::PAYLOAD))?;
+    let (prefix, rest) = data.split_at_checked(r.prefix.into()).ok_or(DecodeError::Short(kind::PAYLOAD))?;
+    let tail = rest.get(..r.tail.into()).ok_or(DecodeError::Short(kind::PAYLOAD))?;
+    if r.total == 0 || (prefix.len() + tail.len()) as u64 > u64::from(r.total) {
+        return Err(DecodeError::Value(kind::PAYLOAD));
+    }
+    Ok(Signal::Payload(PayloadSignal {
+        at: r.head.ts,
+        conn: ConnId(r.conn),
+        actor: actor(&r.actor),
+        direction: direction(r.dir, kind::PAYLOAD)?,
+        role: side(r.role, kind::PAYLOAD)?,
+        offset: r.offset,
+        total: r.total.into(),
+        prefix,
+        tail,
+        seq: (r.seq_tx, r.seq_rx),
+        srtt_us: r.srtt_us,
+    }))
+}
+
+fn flow_open(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
+    let (r, _) = take::<record::FlowOpenRecord>(bytes).ok_or(DecodeError::Short(kind::FLOW_OPEN))?;
+    let endpoints = if r.family == AF_UNIX {
+        Endpoints::Unix
+    } else {
+        let v4 = r.family == AF_INET;
+        Endpoints::Inet { local: (address(&r.laddr, v4), r.lport), remote: (address(&r.raddr, v4), r.rport) }
+    };
+    Ok(Signal::Flow(FlowSignal {
+        at: r.head.ts,
+        conn: ConnId(r.conn),
+        event: FlowEvent::Open(FlowOpen {
+            sock: r.sock,
+            peer_sock: r.peer_sock,
+            role: side(r.role, kind::FLOW_OPEN)?,
+            actor: actor(&r.actor),
+            endpoints,
+            netns: r.netns,
+            fresh: r.fresh != 0,
+        }),
+    }))
+}
+
+fn flow_state(bytes: &[u8]) -> Result<Option<Signal<'_>>, DecodeError> {
+    let (r, _) = take::<FlowStateRecord>(bytes).ok_or(DecodeError::Short(kind::FLOW_STATE))?;
+    let event = match r.event {
+        flow::EOF => FlowEvent::Eof { actor: actor(&r.actor) },
+        flow::ERROR => FlowEvent::Error {
+            actor: actor(&r.actor),
+            direction: direction(r.dir, kind::FLOW_STATE)?,
+            errno: r.err,
+        },
+        flow::STATE => match (r.old, r.new) {
+            (_, TCP_CLOSE) => FlowEvent::Closed { errno: r.err, rx: r.rx, tx: r.tx, srtt_us: r.srtt_us },
+            (_, TCP_FIN_WAIT1 | TCP_LAST_ACK) => FlowEvent::LocalFin,
+            (_, TCP_CLOSE_WAIT | TCP_CLOSING) => FlowEvent::PeerFin,
+            (TCP_FIN_WAIT1, TCP_FIN_WAIT2) => return Ok(None),
+            _ => return Ok(None),
+        },
+        _ => return Err(DecodeError::Value(kind::FLOW_STATE)),
+    };
+    Ok(Some(Signal::Flow(FlowSignal { at: r.head.ts, conn: ConnId(r.conn), event })))
+}
+
+fn exec(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
+    let (r, data) = take::<record::ExecRecord>(bytes).ok_or(DecodeError::Short(kind::EXEC))?;
+    let (filename, rest) = data.split_at_checked(r.filename.into()).ok_or(DecodeError::Short(kind::EXEC))?;
+    let args = rest.get(..r.args.into()).ok_or(DecodeError::Short(kind::EXEC))?;
+    // `comm` is copied with the record's fixed part; borrow it from the bytes themselves.
+    let comm = &bytes[std::mem::offset_of!(record::ExecRecord, comm)..][..onlooker_common::limits::COMM];
+    let comm = comm.split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok(process(
+        r.head.ts,
+        &r.actor,
+        ProcessEvent::Exec { ppid: r.ppid, uid: r.uid, cgroup: r.cgroup, comm, filename, args },
+    ))
+}
+
+fn process<'a>(at: Nanos, who: &record::Actor, event: ProcessEvent<'a>) -> Signal<'a> {
+    Signal::Process(ProcessSignal { at, process: key(who), event })
+}
+
+fn key(who: &record::Actor) -> ProcessKey {
+    ProcessKey { pid: who.tgid, start: who.start }
+}
+
+fn actor(who: &record::Actor) -> Actor {
+    Actor { process: key(who), tid: who.tid }
+}
+
+fn direction(value: u8, kind: u16) -> Result<Direction, DecodeError> {
+    match value {
+        dir::RX => Ok(Direction::Rx),
+        dir::TX => Ok(Direction::Tx),
+        _ => Err(DecodeError::Value(kind)),
+    }
+}
+
+fn side(value: u8, kind: u16) -> Result<Role, DecodeError> {
+    match value {
+        role::SERVER => Ok(Role::Server),
+        role::CLIENT => Ok(Role::Client),
+        _ => Err(DecodeError::Value(kind)),
+    }
+}
+
+fn address(bytes: &[u8; 16], v4: bool) -> IpAddr {
+    if v4 {
+        let [a, b, c, d, ..] = *bytes;
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    } else {
+        IpAddr::V6(Ipv6Addr::from(*bytes)).to_canonical()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use onlooker_common::record::*;
+
+    fn head(kind: u16, len: usize) -> Header {
+        Header { kind, flags: 0, len: len as u32, ts: 7 }
+    }
+
+    fn payload_bytes(prefix: &[u8], tail: &[u8], total: u32) -> Vec<u8> {
+        let record = PayloadRecord {
+            head: head(kind::PAYLOAD, size_of::<PayloadRecord>() + prefix.len() + tail.len()),
+            conn: 5,
+            actor: record::Actor { start: 3, tgid: 2, tid: 1 },
+            offset: 9,
+            total,
+            prefix: prefix.len() as u16,
+            tail: tail.len() as u16,
+            dir: dir::TX,
+            role: role::CLIENT,
+            seq_tx: 11,
+            seq_rx: 12,
+            ..Default::default()
+        };
+        // As in the ring: rounded up, with what an older record left behind.
+        [bytes_of(&record), prefix, tail, &[0xaa; 13]].concat()
+    }
+
+    #[test]
+    fn payload_carries_both_ends_of_a_call() {
+        let bytes = payload_bytes(b"GET / HT", b"\r\n", 100);
+        let Ok(Some((kind::PAYLOAD, Signal::Payload(p)))) = decode(&bytes) else { panic!("{:?}", decode(&bytes)) };
+        assert_eq!((p.prefix, p.tail, p.total, p.offset, p.seq), (&b"GET / HT"[..], &b"\r\n"[..], 100, 9, (11, 12)));
+        assert_eq!((p.conn, p.direction, p.role, p.at), (ConnId(5), Direction::Tx, Role::Client, 7));
+        assert_eq!(p.actor, super::Actor { process: ProcessKey { pid: 2, start: 3 }, tid: 1 });
+    }
+
+    #[test]
+    fn more_bytes_captured_than_moved_is_an_error() {
+        assert_eq!(decode(&payload_bytes(b"abc", b"d", 3)).unwrap_err(), DecodeError::Value(kind::PAYLOAD));
+    }
+
+    #[test]
+    fn addresses_are_network_order_and_mapped_ones_are_ipv4() {
+        let mut record = FlowOpenRecord {
+            head: head(kind::FLOW_OPEN, size_of::<FlowOpenRecord>()),
+            role: role::SERVER,
+            family: 10,
+            lport: 80,
+            rport: 4000,
+            fresh: 1,
+            ..Default::default()
+        };
+        record.laddr[10] = 0xff;
+        record.laddr[11] = 0xff;
+        record.laddr[12..].copy_from_slice(&[127, 0, 0, 1]);
+        record.raddr[15] = 1;
+        let Ok(Some((_, Signal::Flow(FlowSignal { event: FlowEvent::Open(open), .. })))) = decode(bytes_of(&record))
+        else {
+            panic!()
+        };
+        assert!(open.fresh);
+        assert_eq!(
+            open.endpoints,
+            Endpoints::Inet { local: ("127.0.0.1".parse().unwrap(), 80), remote: ("::1".parse().unwrap(), 4000) }
+        );
+    }
+
+    #[test]
+    fn states_become_what_they_mean_for_a_conversation() {
+        let check = |old, new, expect: Option<FlowEvent>| {
+            let record = FlowStateRecord {
+                head: head(kind::FLOW_STATE, size_of::<FlowStateRecord>()),
+                old,
+                new,
+                err: 104,
+                rx: 1,
+                tx: 2,
+                ..Default::default()
+            };
+            let got = decode(bytes_of(&record)).unwrap().map(|(_, signal)| match signal {
+                Signal::Flow(signal) => signal.event,
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(got, expect, "{old} -> {new}");
+        };
+        check(1, 4, Some(FlowEvent::LocalFin));
+        check(8, 9, Some(FlowEvent::LocalFin));
+        check(1, 8, Some(FlowEvent::PeerFin));
+        check(4, 5, None);
+        check(2, 1, None);
+        check(1, 7, Some(FlowEvent::Closed { errno: 104, rx: 1, tx: 2, srtt_us: 0 }));
+    }
+
+    #[test]
+    fn exec_carries_path_and_arguments() {
+        let mut record = ExecRecord {
+            head: head(kind::EXEC, size_of::<ExecRecord>() + 7 + 9),
+            filename: 7,
+            args: 9,
+            ppid: 4,
+            uid: 1000,
+            ..Default::default()
+        };
+        record.comm[..4].copy_from_slice(b"echo");
+        let bytes = [bytes_of(&record), b"/bin/ec", b"echo\0hi\0\0"].concat();
+        let Ok(Some((_, Signal::Process(signal)))) = decode(&bytes) else { panic!() };
+        let ProcessEvent::Exec { ppid: 4, uid: 1000, comm, filename, args, .. } = signal.event else { panic!() };
+        assert_eq!((comm, filename, args), (&b"echo"[..], &b"/bin/ec"[..], &b"echo\0hi\0\0"[..]));
+    }
+
+    #[test]
+    fn any_bytes_are_a_signal_or_an_error() {
+        let good = payload_bytes(b"GET / HTTP/1.1\r\n\r\n", b"", 18);
+        for cut in 0..good.len() {
+            let _ = decode(&good[..cut]);
+        }
+        for at in 0..size_of::<PayloadRecord>() {
+            for value in 0..=255 {
+                let mut bad = good.clone();
+                bad[at] = value;
+                let _ = decode(&bad);
+            }
+        }
+        assert_eq!(decode(&[9, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap_err(), DecodeError::Kind(9));
+    }
+}

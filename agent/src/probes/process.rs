@@ -1,0 +1,47 @@
+//! Processes begin, become other programs, and end.
+
+use super::{Alternative, Hook, Probe, Program};
+use onlooker_common::layout::*;
+
+/// See the kernel side.
+pub static PROBE: Probe = Probe {
+    name: "process",
+    group: None,
+    loses: "names of processes that end before they are looked at",
+    alternatives: &[
+        Alternative {
+            name: "tp_btf/sched_process_fork+exec+exit",
+            programs: &[
+                Program { name: "process_fork_btf", hook: Hook::BtfTracepoint("sched_process_fork") },
+                Program { name: "process_exec_btf", hook: Hook::BtfTracepoint("sched_process_exec") },
+                Program { name: "process_exit_btf", hook: Hook::BtfTracepoint("sched_process_exit") },
+            ],
+            needs: NEEDS,
+        },
+        Alternative {
+            name: "raw_tp/sched_process_fork+exec+exit",
+            programs: &[
+                Program { name: "process_fork_raw", hook: Hook::RawTracepoint("sched_process_fork") },
+                Program { name: "process_exec_raw", hook: Hook::RawTracepoint("sched_process_exec") },
+                Program { name: "process_exit_raw", hook: Hook::RawTracepoint("sched_process_exit") },
+            ],
+            needs: NEEDS,
+        },
+    ],
+};
+
+const NEEDS: &[usize] = &[
+    TASK_TGID,
+    TASK_PID,
+    TASK_START,
+    TASK_LEADER,
+    TASK_PARENT,
+    TASK_SIGNAL,
+    TASK_EXIT_CODE,
+    TASK_MM,
+    SIGNAL_LIVE,
+    SIGNAL_EXIT_CODE,
+    MM_ARG_START,
+    MM_ARG_END,
+    BPRM_FILENAME,
+];

@@ -1,0 +1,49 @@
+//! Calls on sockets, at the socket tracepoints (kernel 6.3 and later). Costs other system calls nothing.
+
+use super::{Alternative, Hook, Probe, Program};
+use onlooker_common::layout::*;
+
+/// See the kernel side.
+pub static PROBE: Probe = Probe {
+    name: "socket",
+    group: Some("capture"),
+    loses: "requests and responses of every program",
+    alternatives: &[Alternative {
+        name: "tp_btf/sock_send_length+sock_recv_length",
+        programs: &[
+            Program { name: "sock_send_length", hook: Hook::BtfTracepoint("sock_send_length") },
+            Program { name: "sock_recv_length", hook: Hook::BtfTracepoint("sock_recv_length") },
+        ],
+        needs: NEEDS,
+    }],
+};
+
+/// Members that every capture probe reads.
+pub(super) const NEEDS: &[usize] = &[
+    TASK_START,
+    TASK_LEADER,
+    TASK_MM,
+    TASK_STATUS,
+    SOCKET_INO,
+    SK_FAMILY,
+    SK_STATE,
+    SK_NUM,
+    SK_DPORT,
+    SK_DADDR,
+    SK_RCV_SADDR,
+    SK_V6_DADDR,
+    SK_V6_RCV_SADDR,
+    SK_NET,
+    SK_PROTOCOL,
+    SK_TYPE,
+    SK_SOCKET,
+    NET_INUM,
+    TCP_WRITE_SEQ,
+    TCP_COPIED_SEQ,
+    TCP_SRTT,
+    TCP_RCV_NXT,
+    TCP_SND_UNA,
+    TCP_BYTES_RECEIVED,
+    TCP_BYTES_ACKED,
+    UNIX_PEER,
+];

@@ -1,0 +1,25 @@
+//! State changes of TCP connections that carry requests.
+
+use super::{Alternative, Hook, Probe, Program};
+use onlooker_common::layout::*;
+
+/// See the kernel side.
+pub static PROBE: Probe = Probe {
+    name: "tcp_state",
+    group: None,
+    loses: "the end of connections: responses that end with the connection, aborted requests",
+    alternatives: &[
+        Alternative {
+            name: "tp_btf/inet_sock_set_state",
+            programs: &[Program { name: "tcp_state_btf", hook: Hook::BtfTracepoint("inet_sock_set_state") }],
+            needs: NEEDS,
+        },
+        Alternative {
+            name: "raw_tp/inet_sock_set_state",
+            programs: &[Program { name: "tcp_state_raw", hook: Hook::RawTracepoint("inet_sock_set_state") }],
+            needs: NEEDS,
+        },
+    ],
+};
+
+const NEEDS: &[usize] = &[SK_FAMILY, SK_ERR, TCP_WRITE_SEQ, TCP_COPIED_SEQ, TCP_SRTT];
