@@ -19,13 +19,17 @@ pub(crate) struct Options {
 
 /// Builds both sides; the path of the program.
 pub(crate) fn run(options: &Options) -> Result<PathBuf> {
-    let toolchain = toolchain::find_or_install()?;
-    kernel_side(&toolchain)?;
+    with(&toolchain::find_or_install()?, options)
+}
+
+/// Builds both sides with a toolchain already found.
+pub(crate) fn with(toolchain: &Toolchain, options: &Options) -> Result<PathBuf> {
+    kernel_side(toolchain)?;
     user_side(options)
 }
 
 /// Builds the kernel side, and replaces the embedded object only when it changed.
-pub(crate) fn kernel_side(toolchain: &Toolchain) -> Result<PathBuf> {
+fn kernel_side(toolchain: &Toolchain) -> Result<PathBuf> {
     say("kernel side: compiling agent-ebpf");
     let root = root();
     let bpf = root.join("target/ebpf-build");

@@ -2,9 +2,17 @@
 
 mod apt;
 mod build;
+mod deny;
+mod fmt;
+mod fuzz;
+mod lint;
 mod privileges;
+mod programs;
 mod run;
 mod shell;
+mod stage;
+mod test;
+mod tidy;
 mod toolchain;
 
 use std::process::ExitCode;
@@ -26,6 +34,14 @@ enum Command {
     Build(build::Options),
     /// Build, then start onlooker with the privileges it needs: `cargo xtask run -- ARGS`
     Run(run::Options),
+    /// Install what tests drive, then run every check and every test: `cargo xtask test [FILTER]`
+    Test(test::Options),
+    /// Check what keeps the architecture true
+    Tidy,
+    /// Format every crate
+    Fmt(fmt::Options),
+    /// Run clippy on both sides
+    Lint,
 }
 
 fn main() -> ExitCode {
@@ -42,5 +58,9 @@ fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Build(options) => build::run(&options).map(drop),
         Command::Run(options) => run::run(&options),
+        Command::Test(options) => test::run(&options),
+        Command::Tidy => tidy::run(),
+        Command::Fmt(options) => fmt::run(&options),
+        Command::Lint => lint::run(),
     }
 }

@@ -60,6 +60,21 @@ impl Run {
         run
     }
 
+    /// A cargo subcommand by its own path: it asks cargo, so the same variables count.
+    pub(crate) fn cargo_tool(program: &Path) -> Run {
+        let mut run = Run::new(program);
+        run.forget(inherited_from_cargo);
+        run.command.env("CARGO_TARGET_DIR", target());
+        run
+    }
+
+    /// `cargo install` of a crate's newest release of that version into `target/tools`.
+    pub(crate) fn cargo_install(name: &str, version: &str) -> Run {
+        Run::cargo()
+            .args(["install", name, "--quiet", "--locked", "--version", version, "--root"])
+            .arg(tools())
+    }
+
     /// Adds one argument.
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Run {
         self.shown = format!("{} {}", self.shown, quoted(arg.as_ref()));

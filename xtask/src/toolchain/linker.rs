@@ -13,6 +13,9 @@ use crate::shell::{Run, find_program, say, target, tools};
 /// Names a bpf-linker to take before all others.
 const CHOSEN: &str = "ONLOOKER_BPF_LINKER";
 
+/// The release that is built: it knows LLVM 21 to 23.
+const VERSION: &str = "0.13";
+
 /// Smallest program with a function, for compilers with a prebuilt `core`.
 const WITH_CORE: &str = "#![no_std]\n#![no_main]\n\
     #[panic_handler]\nfn panic(_: &core::panic::PanicInfo) -> ! { loop {} }\n\
@@ -46,7 +49,7 @@ pub(crate) fn install(compiler: &Compiler) -> Result<PathBuf> {
         "eBPF toolchain: building bpf-linker for LLVM {llvm} (about a minute)"
     ));
     let prefix = llvm_prefix(llvm)?;
-    Run::cargo()
+    Run::cargo_install("bpf-linker", VERSION)
         .env(&format!("LLVM_SYS_{llvm}1_PREFIX"), &prefix)
         .env("LLVM_PREFIX", &prefix)
         .path_first(&[prefix.join("bin")])
