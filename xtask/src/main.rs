@@ -1,2 +1,66 @@
-//! onlooker's own commands.
-fn main() {}
+//! onlooker's own commands: `cargo xtask build`, `run`, `test` and their parts. One file a command.
+
+mod apt;
+mod build;
+mod deny;
+mod fmt;
+mod fuzz;
+mod lint;
+mod privileges;
+mod programs;
+mod run;
+mod shell;
+mod stage;
+mod test;
+mod tidy;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// onlooker's own commands
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Find or install the eBPF toolchain and build target/release/onlooker
+    Build(build::Options),
+    /// Build, then start onlooker with the privileges it needs: `cargo xtask run -- ARGS`
+    Run(run::Options),
+    /// Install what tests drive, then run every check and every test: `cargo xtask test [FILTER]`
+    Test(test::Options),
+    /// Check what keeps the architecture true
+    Tidy,
+    /// Format every crate
+    Fmt(fmt::Options),
+    /// Run clippy on both sides
+    Lint,
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Build(options) => build::run(&options).map(drop),
+        Command::Run(options) => run::run(&options),
+        Command::Test(options) => test::run(&options),
+        Command::Tidy => tidy::run(),
+        Command::Fmt(options) => fmt::run(&options),
+        Command::Lint => lint::run(),
+    }
+}

@@ -1,0 +1,157 @@
+//! `cargo xtask build`: the kernel side into `target/ebpf/onlooker.bpf.o`, then the program that embeds it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::shell::{Run, root, say, target};
+use crate::toolchain::{self, BPF_TARGET, Core, Toolchain};
+
+/// Options of the build.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Build the program without optimisation (the kernel side is always optimised)
+    #[arg(long)]
+    pub(crate) debug: bool,
+}
+
+/// Builds both sides; the path of the program.
+pub(crate) fn run(options: &Options) -> Result<PathBuf> {
+    with(&toolchain::find_or_install()?, options)
+}
+
+/// Builds both sides with a toolchain already found.
+pub(crate) fn with(toolchain: &Toolchain, options: &Options) -> Result<PathBuf> {
+    kernel_side(toolchain)?;
+    user_side(options)
+}
+
+/// Builds the kernel side, and replaces the embedded object only when it changed.
+fn kernel_side(toolchain: &Toolchain) -> Result<PathBuf> {
+    say("kernel side: compiling agent-ebpf");
+    let root = root();
+    let bpf = root.join("target/ebpf-build");
+    on_kernel_side(toolchain, Run::foreign(&toolchain.compiler.cargo).arg("build")).run()?;
+    let built = bpf.join(BPF_TARGET).join("bpf/onlooker-ebpf");
+    let object = target().join("ebpf/onlooker.bpf.o");
+    let changed = copy_if_changed(&built, &object)?;
+    let size = fs::metadata(&object)?.len();
+    let how = if changed { "new" } else { "unchanged" };
+    say(format!(
+        "kernel side: target/ebpf/onlooker.bpf.o is {how}, {size} bytes"
+    ));
+    Ok(object)
+}
+
+/// Adds to a cargo command what compiling the kernel side takes.
+pub(crate) fn on_kernel_side(toolchain: &Toolchain, cargo: Run) -> Run {
+    let run = cargo
+        .env("RUSTC_BOOTSTRAP", "1") // aya-ebpf uses asm_experimental_arch
+        .env("RUSTC", &toolchain.compiler.rustc)
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            rust_flags(&toolchain.linker, std::env::consts::ARCH),
+        )
+        .args([
+            "-p",
+            "onlooker-ebpf",
+            "--profile",
+            "bpf",
+            "--target",
+            BPF_TARGET,
+            "--target-dir",
+            "target/ebpf-build",
+        ]);
+    match toolchain.compiler.core {
+        Core::Prebuilt => run,
+        Core::Source => run.args(["-Z", "build-std=core"]),
+    }
+}
+
+fn user_side(options: &Options) -> Result<PathBuf> {
+    say("user side: compiling onlooker");
+    let mut cargo = Run::cargo().args(["build", "-p", "onlooker"]);
+    if !options.debug {
+        cargo = cargo.arg("--release");
+    }
+    cargo.run()?;
+    let program = target().join(if options.debug {
+        "debug/onlooker"
+    } else {
+        "release/onlooker"
+    });
+    say(format!("built {}", program.display()));
+    Ok(program)
+}
+
+/// The flags as `CARGO_ENCODED_RUSTFLAGS` wants them, so that paths may hold spaces.
+fn rust_flags(linker: &Path, arch: &str) -> OsString {
+    let mut linker_flag = OsString::from("linker=");
+    linker_flag.push(linker);
+    let arch = format!("--cfg=bpf_target_arch=\"{arch}\"");
+    let mut remap = OsString::from("--remap-path-prefix=");
+    remap.push(root());
+    remap.push("=.");
+    let words: [OsString; 8] = [
+        "-C".into(),
+        linker_flag,
+        "-C".into(),
+        "debuginfo=2".into(), // BTF is made from it
+        "-C".into(),
+        "link-arg=--btf".into(),
+        arch.into(),
+        remap,
+    ];
+    words.join(&OsString::from("\u{1f}"))
+}
+
+/// Whether `to` was written: not when it holds the same bytes, so that what embeds it is not built again.
+fn copy_if_changed(from: &Path, to: &Path) -> Result<bool> {
+    let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    if fs::read(to).is_ok_and(|old| old == bytes) {
+        return Ok(false);
+    }
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    fs::write(to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_name_the_linker_the_types_and_the_architecture() {
+        let flags = rust_flags(Path::new("/a b/bpf-linker"), "x86_64")
+            .into_string()
+            .unwrap();
+        let words: Vec<&str> = flags.split('\u{1f}').collect();
+        assert!(words.contains(&"linker=/a b/bpf-linker"), "{words:?}");
+        assert!(words.contains(&"link-arg=--btf"), "{words:?}");
+        assert!(words.contains(&"--cfg=bpf_target_arch=\"x86_64\""), "{words:?}");
+    }
+
+    #[test]
+    fn an_unchanged_object_is_left_alone() {
+        let folder = std::env::temp_dir().join(format!("xtask-copy-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (from, to) = (folder.join("from"), folder.join("new/to"));
+        fs::write(&from, "one").unwrap();
+        assert!(copy_if_changed(&from, &to).unwrap());
+        assert!(!copy_if_changed(&from, &to).unwrap());
+        fs::write(&from, "two").unwrap();
+        assert!(copy_if_changed(&from, &to).unwrap());
+        assert_eq!(fs::read(&to).unwrap(), b"two");
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(
+            copy_if_changed(&from, &to)
+                .unwrap_err()
+                .to_string()
+                .starts_with("cannot read")
+        );
+    }
+}

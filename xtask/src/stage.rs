@@ -1,0 +1,158 @@
+//! Stages of `cargo xtask test`: each is run and timed, its outcome remembered, all are told at the end.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::shell::say;
+
+/// How a stage that did not fail ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ran {
+    /// It ran and found nothing wrong.
+    Done,
+    /// It could not run, for this reason.
+    Skipped(String),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Failed(String),
+    Skipped(String),
+}
+
+/// The stages so far.
+#[derive(Default)]
+pub(crate) struct Report {
+    stages: Vec<(&'static str, Outcome, Duration)>,
+    /// Under continuous integration everything has to run: a skip is a failure.
+    strict: bool,
+    /// `test result:` lines that cargo's test programs printed.
+    test_results: usize,
+}
+
+impl Report {
+    /// An empty report; strict when `CI` is set to something else than nothing, `0` or `false`.
+    pub(crate) fn new() -> Report {
+        Report {
+            strict: is_ci(),
+            ..Report::default()
+        }
+    }
+
+    /// Whether skips are failures.
+    pub(crate) fn strict(&self) -> bool {
+        self.strict
+    }
+
+    /// Runs one stage.
+    pub(crate) fn stage(&mut self, name: &'static str, run: impl FnOnce(&mut Report) -> Result<Ran>) {
+        println!();
+        say(format!("== {name}"));
+        let start = Instant::now();
+        let outcome = match run(self) {
+            Ok(Ran::Done) => Outcome::Passed,
+            Ok(Ran::Skipped(reason)) if self.strict => Outcome::Failed(format!("skipped under CI: {reason}")),
+            Ok(Ran::Skipped(reason)) => Outcome::Skipped(reason),
+            Err(error) => Outcome::Failed(format!("{error:#}")),
+        };
+        if let Outcome::Failed(reason) | Outcome::Skipped(reason) = &outcome {
+            say(format!("{name}: {reason}"));
+        }
+        self.stages.push((name, outcome, start.elapsed()));
+    }
+
+    /// Notes a line of a test program's output.
+    pub(crate) fn note(&mut self, line: &str) {
+        self.test_results += usize::from(line.starts_with("test result:"));
+    }
+
+    /// Prints all outcomes; an error when a stage failed.
+    pub(crate) fn finish(self) -> Result<()> {
+        println!("\n{}", self.summary());
+        let failed: Vec<&str> = self
+            .stages
+            .iter()
+            .filter(|(_, outcome, _)| matches!(outcome, Outcome::Failed(_)))
+            .map(|(name, ..)| *name)
+            .collect();
+        if !failed.is_empty() {
+            bail!("failed: {}", failed.join(", "));
+        }
+        Ok(())
+    }
+
+    fn summary(&self) -> String {
+        let mut text = String::new();
+        let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+        for (name, outcome, took) in &self.stages {
+            let told = match outcome {
+                Outcome::Passed => {
+                    passed += 1;
+                    "passed".to_owned()
+                }
+                Outcome::Failed(reason) => {
+                    failed += 1;
+                    format!("FAILED: {reason}")
+                }
+                Outcome::Skipped(reason) => {
+                    skipped += 1;
+                    format!("skipped: {reason}")
+                }
+            };
+            text += &format!("{name:<22} {:>7.1} s  {told}\n", took.as_secs_f64());
+        }
+        // Where cargo has counted tests, a second line of that form would count the same work twice.
+        let prefix = if self.test_results == 0 { "" } else { "stages: " };
+        text + &format!("{prefix}{passed} passed, {failed} failed, {skipped} skipped")
+    }
+}
+
+fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(strict: bool) -> Report {
+        let mut report = Report {
+            strict,
+            ..Report::default()
+        };
+        report.stage("good", |_| Ok(Ran::Done));
+        report.stage("absent", |_| Ok(Ran::Skipped("no such program".to_owned())));
+        report
+    }
+
+    #[test]
+    fn a_skip_fails_under_ci_alone() {
+        assert!(report(false).finish().is_ok());
+        assert_eq!(report(true).finish().unwrap_err().to_string(), "failed: absent");
+    }
+
+    #[test]
+    fn one_failure_fails_all_and_is_named() {
+        let mut report = report(false);
+        report.stage("bad", |_| bail!("it broke"));
+        report.stage("after", |_| Ok(Ran::Done));
+        let summary = report.summary();
+        assert!(summary.ends_with("\n2 passed, 1 failed, 1 skipped"), "{summary}");
+        assert!(
+            summary.contains("FAILED: it broke") && summary.contains("skipped: no such program"),
+            "{summary}"
+        );
+        assert_eq!(report.finish().unwrap_err().to_string(), "failed: bad");
+    }
+
+    #[test]
+    fn stages_are_not_counted_like_tests_beside_cargos_own_lines() {
+        let mut report = report(false);
+        report.note("test result: ok. 3 passed; 0 failed");
+        report.note("test a::b ... ok");
+        assert_eq!(report.test_results, 1);
+        assert!(report.summary().ends_with("\nstages: 1 passed, 0 failed, 1 skipped"));
+    }
+}

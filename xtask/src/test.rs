@@ -1,0 +1,123 @@
+//! `cargo xtask test`: sets up, then runs every check and every test, and tells the outcome of each stage.
+
+use anyhow::{Context, Result};
+
+use crate::run::Starter;
+use crate::shell::{Run, root, target};
+use crate::stage::{Ran, Report};
+use crate::toolchain::{self, Toolchain};
+use crate::{build, deny, fmt, fuzz, lint, programs, run, tidy};
+
+/// Options of the tests.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Only tests whose name contains this; leaves out the checks of style, licences and fuzzing
+    filter: Option<String>,
+}
+
+/// Runs all stages; an error when one failed.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let mut report = Report::new();
+    let filter = options.filter.as_deref();
+    let everything = filter.is_none();
+    report.stage("programs", |_| {
+        let missing = programs::install();
+        Ok(if missing.is_empty() {
+            Ran::Done
+        } else {
+            Ran::Skipped(missing.join("; "))
+        })
+    });
+    if everything {
+        report.stage("fmt", |_| fmt::run(&fmt::Options { check: true }).map(|()| Ran::Done));
+        report.stage("tidy", |_| tidy::run().map(|()| Ran::Done));
+    }
+    let mut toolchain = None;
+    report.stage("build", |_| {
+        let found = toolchain.insert(toolchain::find_or_install()?);
+        build::with(found, &build::Options::default()).map(|_| Ran::Done)
+    });
+    if everything {
+        report.stage("clippy", |_| lint::user_side().map(|()| Ran::Done));
+        report.stage("clippy, kernel side", |_| lint_kernel_side(toolchain.as_ref()));
+        report.stage("licences and sources", |report| deny::run(report.strict()));
+    }
+    report.stage("unit tests", |report| {
+        let hosts = [
+            "--workspace",
+            "--exclude",
+            "onlooker-ebpf",
+            "--exclude",
+            "onlooker-tests",
+        ];
+        cargo_test(report, Run::cargo(), &hosts, filter)
+    });
+    report.stage("integration tests", |report| integration(report, filter));
+    if everything {
+        report.stage("fuzz", |_| fuzz::run());
+    }
+    report.finish()
+}
+
+fn lint_kernel_side(toolchain: Option<&Toolchain>) -> Result<Ran> {
+    match toolchain {
+        Some(toolchain) => lint::kernel_side(toolchain),
+        None => Ok(Ran::Skipped("there is no eBPF toolchain".to_owned())),
+    }
+}
+
+/// The tests that start the program on this kernel, as root.
+fn integration(report: &mut Report, filter: Option<&str>) -> Result<Ran> {
+    let program = target().join("release/onlooker");
+    if !program.exists() {
+        return Ok(Ran::Skipped("target/release/onlooker was not built".to_owned()));
+    }
+    let cargo = match run::starter() {
+        Ok(Starter::Root) => Run::cargo(),
+        Ok(Starter::Sudo) => Run::cargo().env(&runner_variable(std::env::consts::ARCH), sudo_keeping_path()),
+        Err(missing) => return Ok(Ran::Skipped(missing.to_string().replace('\n', " "))),
+    };
+    let cargo = cargo
+        .env("ONLOOKER_BIN", program)
+        .env("ONLOOKER_TEST_VENV", programs::venv())
+        .path_first(&programs::folders());
+    cargo_test(report, cargo, &["--package", "onlooker-tests"], filter)
+}
+
+fn cargo_test(report: &mut Report, cargo: Run, packages: &[&str], filter: Option<&str>) -> Result<Ran> {
+    cargo
+        .args(["test", "--no-fail-fast"])
+        .args(packages)
+        .args(filter)
+        .within(&root())
+        .run_reading(|line| report.note(line))
+        .context("tests failed")?;
+    Ok(Ran::Done)
+}
+
+/// The variable by which cargo starts test programs through another one.
+fn runner_variable(arch: &str) -> String {
+    format!("CARGO_TARGET_{}_UNKNOWN_LINUX_GNU_RUNNER", arch.to_uppercase())
+}
+
+/// sudo replaces `PATH` even with `-E`; cargo splits the runner at spaces, so a `PATH` with one is given up.
+fn sudo_keeping_path() -> String {
+    match std::env::var("PATH") {
+        Ok(path) if !path.contains(char::is_whitespace) => format!("sudo -E env PATH={path}"),
+        _ => "sudo -E".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runner_is_set_for_the_hosts_target() {
+        assert_eq!(
+            runner_variable("x86_64"),
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER"
+        );
+        assert!(sudo_keeping_path().starts_with("sudo -E"));
+    }
+}
