@@ -21,4 +21,5 @@ pub mod cli;
 pub mod config;
 pub mod health;
 pub mod host;
+pub mod logging;
 pub mod pipeline;

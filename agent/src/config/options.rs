@@ -1,0 +1,256 @@
+//! The table of options. A new option is one field of [`Config`](super::Config) and one row here: its flag, its file key
+//! (the same name, nested at the dots), its help, its default and its check follow.
+
+use super::value::{ListenAddress, bytes, count, duration, path, ring_bytes, telemetry_path};
+use super::{Config, Export, Hooks, LogFormat, LogLevel, SamplerKind, Summary};
+use std::time::Duration;
+
+/// Name of the flag that gives the configuration file. It is no key of that file.
+pub const CONFIG_FILE: &str = "config.file";
+
+/// One thing that can be set.
+#[derive(Debug)]
+pub struct Opt {
+    /// Name of the flag (behind `--`) and, split at the dots, path of the file key.
+    pub name: &'static str,
+    /// Placeholder of the value in the help.
+    pub value: &'static str,
+    /// One sentence for the help.
+    pub help: &'static str,
+    /// The standard environment variable, where there is one.
+    pub env: Option<&'static str>,
+    /// Values when nobody gives one. More than one, or none: only for repeatable options.
+    pub default: &'static [&'static str],
+    /// May be given more than once (in the file: a list).
+    pub repeatable: bool,
+    /// The allowed values, when it is a choice.
+    pub words: &'static [&'static str],
+    /// Checks one value and puts it in its place.
+    ///
+    /// # Errors
+    /// What is wrong and what would be right, as the end of a sentence that begins with the value.
+    pub set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+const BASE: Opt = Opt {
+    name: "",
+    value: "",
+    help: "",
+    env: None,
+    default: &[],
+    repeatable: false,
+    words: &[],
+    set: |_, _| Ok(()),
+};
+
+/// Puts a word of a choice in its place.
+macro_rules! choice {
+    ($type:ident, $($field:ident).+) => {
+        |config, value| {
+            config.$($field).+ = $type::from_word(value).ok_or_else(|| one_of($type::WORDS, value))?;
+            Ok(())
+        }
+    };
+}
+
+/// Puts a checked value in its place.
+macro_rules! checked {
+    ($check:expr, $($field:ident).+) => {
+        |config, value| {
+            config.$($field).+ = $check(value)?;
+            Ok(())
+        }
+    };
+}
+
+/// All options, in the order of the help.
+pub static OPTIONS: &[Opt] = &[
+    Opt {
+        name: "web.listen-address",
+        value: "ADDRESS",
+        help: "Address to serve on: HOST:PORT, [IPV6]:PORT, or :PORT for all addresses of the host. Repeatable.",
+        default: &["127.0.0.1:9100"],
+        repeatable: true,
+        set: |config, value| {
+            config.web.listen.push(value.parse::<ListenAddress>()?);
+            Ok(())
+        },
+        ..BASE
+    },
+    Opt {
+        name: "web.telemetry-path",
+        value: "PATH",
+        help: "Path under which metrics are served.",
+        default: &["/metrics"],
+        set: checked!(telemetry_path, web.telemetry_path),
+        ..BASE
+    },
+    Opt {
+        name: "web.max-requests",
+        value: "N",
+        help: "Scrapes served at the same time; more are answered with 503. 0: no limit.",
+        default: &["40"],
+        set: checked!(|value| count(value, 0, 100_000), web.max_requests),
+        ..BASE
+    },
+    Opt {
+        name: "path.procfs",
+        value: "DIR",
+        help: "Where the host's proc file system is mounted.",
+        default: &["/proc"],
+        set: checked!(path, host.proc),
+        ..BASE
+    },
+    Opt {
+        name: "path.sysfs",
+        value: "DIR",
+        help: "Where the host's sys file system is mounted.",
+        default: &["/sys"],
+        set: checked!(path, host.sys),
+        ..BASE
+    },
+    Opt {
+        name: "path.rootfs",
+        value: "DIR",
+        help: "Where the host's root file system is mounted.",
+        default: &["/"],
+        set: checked!(path, host.root),
+        ..BASE
+    },
+    Opt {
+        name: "log.level",
+        value: "LEVEL",
+        help: "Least severity that is logged.",
+        default: &["info"],
+        words: LogLevel::WORDS,
+        set: choice!(LogLevel, log.level),
+        ..BASE
+    },
+    Opt {
+        name: "log.format",
+        value: "FORMAT",
+        help: "Shape of a log line.",
+        default: &["logfmt"],
+        words: LogFormat::WORDS,
+        set: choice!(LogFormat, log.format),
+        ..BASE
+    },
+    Opt {
+        name: "capture.hooks",
+        value: "HOOKS",
+        help: "Where the kernel is watched: the socket tracepoints (Linux 6.3), the exit of system calls, or what fits.",
+        default: &["auto"],
+        words: Hooks::WORDS,
+        set: choice!(Hooks, hooks),
+        ..BASE
+    },
+    Opt {
+        name: "limits.connections",
+        value: "N",
+        help: "Connections followed at the same time; further ones are counted as lost.",
+        default: &["16384"],
+        set: checked!(|value| count(value, 1, 1 << 20), limits.connections),
+        ..BASE
+    },
+    Opt {
+        name: "limits.ring-bytes",
+        value: "BYTES",
+        help: "Size of the ring between kernel and agent: a power of two, e.g. 4MiB or 8M.",
+        default: &["4MiB"],
+        set: checked!(|value| ring_bytes(bytes(value)?), limits.ring_bytes),
+        ..BASE
+    },
+    Opt {
+        name: "limits.processes",
+        value: "N",
+        help: "Processes remembered at the same time.",
+        default: &["8192"],
+        set: checked!(|value| count(value, 1, 1 << 22), limits.processes),
+        ..BASE
+    },
+    Opt {
+        name: "limits.series",
+        value: "N",
+        help: "Series held at the same time; what further ones would count is counted as refused.",
+        default: &["10000"],
+        set: checked!(|value| count(value, 1, 10_000_000), limits.series),
+        ..BASE
+    },
+    Opt {
+        name: "limits.routes-per-service",
+        value: "N",
+        help: "Route templates per service; further ones become _OTHER.",
+        default: &["100"],
+        set: checked!(|value| count(value, 0, 100_000), limits.routes_per_service),
+        ..BASE
+    },
+    Opt {
+        name: "series.ttl",
+        value: "DURATION",
+        help: "A series that saw nothing for this long is dropped, e.g. 90s, 5m, 1h30m.",
+        default: &["5m"],
+        set: checked!(|value| duration(value, Duration::from_secs(1)), series_ttl),
+        ..BASE
+    },
+    Opt {
+        name: "export",
+        value: "EXPORTER",
+        help: "Also write spans to standard output, one line each. Repeatable.",
+        repeatable: true,
+        words: Export::WORDS,
+        set: |config, value| {
+            let export = Export::from_word(value).ok_or_else(|| one_of(Export::WORDS, value))?;
+            if !config.export.contains(&export) {
+                config.export.push(export);
+            }
+            Ok(())
+        },
+        ..BASE
+    },
+    Opt {
+        name: "traces.sampler",
+        value: "SAMPLER",
+        help: "Which traces are kept.",
+        env: Some("OTEL_TRACES_SAMPLER"),
+        default: &["parentbased_always_on"],
+        words: SamplerKind::WORDS,
+        set: choice!(SamplerKind, sampler.kind),
+        ..BASE
+    },
+    Opt {
+        name: "traces.sampler-arg",
+        value: "RATIO",
+        help: "Share of traces that the traceidratio samplers keep, 0 to 1.",
+        env: Some("OTEL_TRACES_SAMPLER_ARG"),
+        default: &["1"],
+        set: checked!(super::value::ratio, sampler.arg),
+        ..BASE
+    },
+    Opt {
+        name: "summary",
+        value: "WHEN",
+        help: "Show the live summary; auto: when standard output is a terminal.",
+        default: &["auto"],
+        words: Summary::WORDS,
+        set: choice!(Summary, summary),
+        ..BASE
+    },
+];
+
+/// The name among `names` that is most like `given`, when any is like it at all.
+pub fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    names
+        .map(|name| (strsim::jaro_winkler(given, name), name))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+fn one_of(words: &[&str], given: &str) -> String {
+    let list = words.join(", ");
+    let given = given.to_ascii_lowercase();
+    match nearest(&given, words.iter().copied()) {
+        Some(word) => format!("is not a choice: use one of {list} (did you mean {word}?)"),
+        None => format!("is not a choice: use one of {list}"),
+    }
+}
