@@ -23,7 +23,7 @@ pub const TAIL: usize = 32;
 /// Elements of an iovec array that are looked at.
 pub const IOVECS: usize = 8;
 /// Messages of one `sendmmsg`/`recvmmsg` that are looked at.
-pub const MMSGS: usize = 8;
+pub const MMSGS: usize = 4;
 
 /// Bytes of an executable's path in an exec record.
 pub const FILENAME: usize = 256;

@@ -2,12 +2,11 @@
 
 use crate::{
     emit::{self, With},
-    fill::{Plan, fill},
-    globals::config,
+    fill::{BUFFER, NONE, Plan, VECTOR, fill},
+    globals::{config, forget},
     maps::SOCKETS,
     read::user,
     sock,
-    syscalls::Source,
     task::{self, Current},
 };
 use aya_ebpf::{
@@ -22,15 +21,19 @@ use onlooker_common::{
     socket::{SocketState, verdict},
 };
 
-/// A call that returned.
+/// A call that returned. Plain numbers, see [`forget`].
 #[derive(Clone, Copy)]
 pub(crate) struct Call {
     /// One of `dir`.
     pub direction: u8,
     /// What it returned: bytes moved, 0, or a negative errno.
     pub result: i64,
-    /// Where its bytes lie.
-    pub source: Source,
+    /// Where its bytes lie: [`NONE`], [`BUFFER`] or [`VECTOR`].
+    pub which: u64,
+    /// Address of the buffer or of the `struct iovec` array.
+    pub at: u64,
+    /// Elements of the array.
+    pub count: u64,
     /// System call number.
     pub nr: u16,
 }
@@ -55,6 +58,15 @@ pub(crate) fn dull(result: i64) -> bool {
 /// `sk` is a `struct sock` as `A` wants it, of the given family.
 #[inline(always)]
 pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
+    let call = &Call {
+        direction: forget(call.direction.into()) as u8,
+        result: forget(call.result as u64) as i64,
+        which: forget(call.which),
+        at: forget(call.at),
+        count: forget(call.count),
+        nr: forget(call.nr.into()) as u16,
+    };
+    let family = forget(family.into()) as u16;
     // SAFETY: the caller's, here and below.
     unsafe {
         let key = sk as u64;
@@ -74,7 +86,7 @@ pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
         let state = match known {
             Some(state) => state,
             None => {
-                if call.result <= 0 || !looks_like_request(&call.source, call.result as u64) {
+                if call.result <= 0 || !looks_like_request(call) {
                     return;
                 }
                 match track(key, check, call.direction) {
@@ -175,15 +187,15 @@ unsafe fn moved<A: Current>(
 ) {
     // SAFETY: the caller's.
     unsafe {
-        let total = call.result as u64;
         let s = &mut *state;
+        let mut left = forget(call.result as u64);
         let turned = s.last_dir != call.direction;
         s.last_dir = call.direction;
-        let mut offset = if call.direction == dir::RX { s.rx } else { s.tx };
+        let offset = if call.direction == dir::RX { s.rx } else { s.tx };
         if call.direction == dir::RX {
-            s.rx = offset + total;
+            s.rx = offset + left;
         } else {
-            s.tx = offset + total;
+            s.tx = offset + left;
         }
         let (seq_tx, seq_rx, srtt_us) = sock::streams::<A>(sk, family);
         let requests = (s.role == role::SERVER) == (call.direction == dir::RX);
@@ -192,7 +204,7 @@ unsafe fn moved<A: Current>(
             conn: s.conn,
             actor,
             offset,
-            total: total as u32,
+            total: 0,
             seq_tx,
             seq_rx,
             srtt_us,
@@ -202,52 +214,50 @@ unsafe fn moved<A: Current>(
             role: s.role,
             nr: call.nr,
         };
-        let large = CLASS_LARGE as u64;
-        let mut plan = Plan { source: call.source, total, prefix: total, tail: 0 };
-        if total > large {
-            plan.tail = TAIL as u64;
-            plan.prefix = if turned { large - TAIL as u64 } else { CONTINUED_PREFIX as u64 };
-            if turned && requests
-                && let Source::Buffer(at) = call.source
-            {
-                let mut at = at;
-                let mut left = total;
-                let mut i = 0;
-                while i < PIECES - 1 {
-                    if left <= large {
-                        break;
-                    }
-                    record.offset = offset;
-                    record.total = CLASS_LARGE as u32;
-                    // All pieces say where the streams stand at their own end, as separate calls would.
-                    record.seq_tx = if call.direction == dir::TX { seq_tx.wrapping_sub((left - large) as u32) } else { seq_tx };
-                    record.seq_rx = if call.direction == dir::RX { seq_rx.wrapping_sub((left - large) as u32) } else { seq_rx };
-                    let piece = Plan { source: Source::Buffer(at), total: large, prefix: large, tail: 0 };
-                    send::<CLASS_LARGE>(&record, &piece);
-                    at += large;
-                    offset += large;
-                    left -= large;
-                    i += 1;
+        let (which, mut at, count) = (call.which, call.at, call.count);
+        if turned && requests && which == BUFFER {
+            let mut i = 0;
+            while i < PIECES - 1 {
+                left = forget(left);
+                at = forget(at);
+                if left <= LARGE {
+                    break;
                 }
-                record.offset = offset;
-                record.total = left as u32;
-                record.seq_tx = seq_tx;
-                record.seq_rx = seq_rx;
-                plan = Plan { source: Source::Buffer(at), total: left, prefix: left, tail: 0 };
-                if left > large {
-                    plan.prefix = large - TAIL as u64;
-                    plan.tail = TAIL as u64;
-                }
+                left -= LARGE;
+                record.total = CLASS_LARGE as u32;
+                // A piece says where the streams stand at its own end, as a call of its own would.
+                let behind = left as u32;
+                record.seq_tx = if call.direction == dir::TX { seq_tx.wrapping_sub(behind) } else { seq_tx };
+                record.seq_rx = if call.direction == dir::RX { seq_rx.wrapping_sub(behind) } else { seq_rx };
+                let piece = Plan { which: BUFFER, at, count: 0, total: LARGE, prefix: LARGE, tail: 0 };
+                send::<CLASS_LARGE>(&record, &piece);
+                record.offset += LARGE;
+                at += LARGE;
+                i += 1;
             }
         }
-        // The halves rule of `fill` asks for twice the room where the bytes lie scattered.
-        let room = match plan.source {
-            Source::None => 0,
-            Source::Buffer(_) => plan.prefix + plan.tail,
-            Source::Vector(..) => plan.prefix * 2 + TAIL as u64,
+        left = forget(left);
+        record.total = left as u32;
+        record.seq_tx = seq_tx;
+        record.seq_rx = seq_rx;
+        let (mut prefix, mut tail) = (left, 0);
+        if left > LARGE {
+            tail = TAIL as u64;
+            prefix = if turned { LARGE - TAIL as u64 } else { CONTINUED_PREFIX as u64 };
+        }
+        let plan = Plan {
+            which: forget(which),
+            at: forget(at),
+            count: forget(count),
+            total: forget(left),
+            prefix: forget(prefix),
+            tail: forget(tail),
         };
-        if room == 0 {
-            if emit::send(kind::PAYLOAD, record) {}
+        // The rule of halves in `fill` asks for twice the room where the bytes lie scattered.
+        let room = if plan.which == VECTOR { plan.prefix * 2 + TAIL as u64 } else { plan.prefix + plan.tail };
+        let room = forget(room);
+        if plan.which == NONE {
+            emit::send(kind::PAYLOAD, record);
         } else if room <= CLASS_SMALL as u64 {
             send::<CLASS_SMALL>(&record, &plan);
         } else if room <= CLASS_MEDIUM as u64 {
@@ -257,6 +267,8 @@ unsafe fn moved<A: Current>(
         }
     }
 }
+
+const LARGE: u64 = CLASS_LARGE as u64;
 
 #[inline(always)]
 unsafe fn send<const N: usize>(record: &PayloadRecord, plan: &Plan) {
@@ -269,9 +281,9 @@ unsafe fn send<const N: usize>(record: &PayloadRecord, plan: &Plan) {
         if filled.prefix == 0 {
             emit::bump(onlooker_common::count::lost(kind::PAYLOAD, reason::NO_DATA));
         }
-        (*at).record.prefix = filled.prefix;
-        (*at).record.tail = filled.tail;
-        (*at).record.head.len += u32::from(filled.prefix) + u32::from(filled.tail);
+        (*at).record.prefix = filled.prefix as u16;
+        (*at).record.tail = filled.tail as u16;
+        (*at).record.head.len = (size_of::<PayloadRecord>() as u64 + filled.prefix + filled.tail) as u32;
     }
     emit::submit(entry);
 }
@@ -306,31 +318,31 @@ const PEEK: usize = 24;
 /// Do the first bytes look like the head of a request: a token, a space, the start of a target? A short call may hold less;
 /// then what is there must fit.
 #[inline(always)]
-fn looks_like_request(source: &Source, total: u64) -> bool {
-    let (at, available) = match *source {
-        Source::None => return false,
-        Source::Buffer(at) => (at, total),
-        Source::Vector(at, count) => {
-            if count == 0 {
-                return false;
-            }
-            let Some(first) = user::<[u64; 2]>(at) else { return false };
-            (first[0], if first[1] < total { first[1] } else { total })
+fn looks_like_request(call: &Call) -> bool {
+    let (mut at, mut available) = (call.at, call.result as u64);
+    if call.which == NONE {
+        return false;
+    }
+    if call.which == VECTOR {
+        let Some(first) = user::<[u64; 2]>(at) else { return false };
+        at = first[0];
+        if first[1] < available {
+            available = first[1];
         }
-    };
-    let mut bytes = MaybeUninit::<[u8; PEEK]>::uninit();
+    }
+    let available = forget(available);
     let n = if available < PEEK as u64 { available } else { PEEK as u64 };
     let n = crate::read::opaque(n);
     if n == 0 || n > PEEK as u64 {
         return false;
     }
-    // SAFETY: n <= PEEK; only the n bytes that were read are looked at, the verifier sees the rest as read too because the
-    // stack is zeroed first.
+    let mut bytes = MaybeUninit::<[u8; PEEK]>::uninit();
+    // SAFETY: all PEEK bytes are written first, n of them once more by the helper.
     let bytes = unsafe {
         let words = bytes.as_mut_ptr().cast::<u64>();
-        words.write_volatile(0);
-        words.add(1).write_volatile(0);
-        words.add(2).write_volatile(0);
+        words.write_volatile(END_WORD);
+        words.add(1).write_volatile(END_WORD);
+        words.add(2).write_volatile(END_WORD);
         if bpf_probe_read_user(bytes.as_mut_ptr().cast(), n as u32, at as *const c_void) != 0 {
             return false;
         }
@@ -338,20 +350,20 @@ fn looks_like_request(source: &Source, total: u64) -> bool {
     };
     let mut i = 0;
     while i < PEEK {
-        if i as u64 >= n {
-            return true;
-        }
         let byte = bytes[i];
-        if byte == b' ' {
-            return i > 0 && (i as u64 + 1 >= n || i + 1 >= PEEK || starts_target(bytes[i + 1]));
-        }
         if !is_token(byte) {
-            return false;
+            // A byte that is no token character ends the method, or is where the call ends.
+            return i > 0
+                && (byte == END || (byte == b' ' && (i + 1 == PEEK || bytes[i + 1] == END || starts_target(bytes[i + 1]))));
         }
         i += 1;
     }
     true
 }
+
+/// Stands behind the last byte of a short call. (The same byte in the data passes for the end; user space looks again.)
+const END: u8 = 0xff;
+const END_WORD: u64 = u64::MAX;
 
 /// `tchar` of RFC 9110, 5.6.2.
 #[inline(always)]

@@ -1,18 +1,22 @@
 //! Copies the captured part of a call's bytes into a record.
 
 use crate::{
+    globals::forget,
     read::{opaque, user},
-    syscalls::Source,
 };
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use core::ffi::c_void;
 use onlooker_common::limits::{IOVECS, TAIL};
 
-/// What to capture of a call that moved `total` bytes.
+/// What to capture of a call. Plain numbers, so that the verifier can be made to forget them.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
-    /// Where they lie.
-    pub source: Source,
+    /// [`NONE`], [`BUFFER`] or [`VECTOR`].
+    pub which: u64,
+    /// Address of the buffer or of the `struct iovec` array.
+    pub at: u64,
+    /// Elements of the array.
+    pub count: u64,
     /// Bytes moved.
     pub total: u64,
     /// Bytes wanted from the start.
@@ -21,16 +25,21 @@ pub(crate) struct Plan {
     pub tail: u64,
 }
 
+/// No bytes in user memory.
+pub(crate) const NONE: u64 = 0;
+/// One buffer.
+pub(crate) const BUFFER: u64 = 1;
+/// An array of `struct iovec`.
+pub(crate) const VECTOR: u64 = 2;
+
 /// What was captured.
 #[derive(Clone, Copy)]
 pub(crate) struct Filled {
     /// Bytes from the start, first in the data.
-    pub prefix: u16,
+    pub prefix: u64,
     /// Bytes from the end, behind them.
-    pub tail: u16,
+    pub tail: u64,
 }
-
-const NOTHING: Filled = Filled { prefix: 0, tail: 0 };
 
 /// Fills `N` bytes at `data`.
 ///
@@ -38,115 +47,87 @@ const NOTHING: Filled = Filled { prefix: 0, tail: 0 };
 /// `data` has room for `N` bytes, `N >= 2 * TAIL`.
 #[inline(always)]
 pub(crate) unsafe fn fill<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
-    match plan.source {
-        Source::None => NOTHING,
-        // SAFETY: the caller's.
-        Source::Buffer(at) => unsafe { buffer::<N>(data, plan, at) },
-        // SAFETY: the caller's.
-        Source::Vector(at, count) => unsafe { vector::<N>(data, plan, at, count) },
-    }
+    // SAFETY: the caller's.
+    unsafe { if plan.which == BUFFER { buffer::<N>(data, plan) } else { vector::<N>(data, plan) } }
 }
 
 #[inline(always)]
-unsafe fn buffer<const N: usize>(data: *mut u8, plan: &Plan, at: u64) -> Filled {
+unsafe fn buffer<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
+    let mut filled = Filled { prefix: 0, tail: 0 };
     let n = opaque(plan.prefix);
-    if n == 0 || n > N as u64 {
-        return NOTHING;
-    }
     // SAFETY: n <= N.
-    if unsafe { copy(data, n, at) } {
-        let mut filled = Filled { prefix: n as u16, tail: 0 };
-        let n = opaque(n);
-        // SAFETY: n + TAIL <= N.
-        if plan.tail != 0
-            && n <= (N - TAIL) as u64
-            && unsafe { copy(data.add(n as usize), TAIL as u64, at + plan.total - TAIL as u64) }
-        {
-            filled.tail = TAIL as u16;
-        }
+    if n == 0 || n > N as u64 || !unsafe { copy(data, n, plan.at) } {
         return filled;
     }
-    NOTHING
+    filled.prefix = forget(n);
+    let n = opaque(filled.prefix);
+    // SAFETY: n + TAIL <= N.
+    if plan.tail != 0
+        && n <= (N - TAIL) as u64
+        && unsafe { copy(data.add(n as usize), TAIL as u64, plan.at + plan.total - TAIL as u64) }
+    {
+        filled.tail = TAIL as u64;
+    }
+    filled
 }
 
 /// The verifier keeps the ranges of an offset and a length apart, so their maxima must fit together: an element that is not
 /// the first begins in the lower half and takes no more than a half.
 #[inline(always)]
-unsafe fn vector<const N: usize>(data: *mut u8, plan: &Plan, at: u64, count: u64) -> Filled {
+unsafe fn vector<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
     let half = (N / 2) as u64;
-    let mut wanted = plan.prefix;
-    if wanted > N as u64 {
-        wanted = N as u64;
-    }
-    let mut filled = 0u64; // contiguous bytes captured
-    let mut passed = 0u64; // bytes of the elements looked at
-    let mut whole = true; // nothing skipped so far
-    let mut last = (0u64, 0u64);
+    let mut filled = forget(0); // contiguous bytes captured
+    let mut passed = forget(0); // bytes of the elements looked at
+    let mut open = forget(1); // 1 while nothing was skipped
+    let (mut last_base, mut last_bytes) = (forget(0), forget(0));
     let mut i = 0u64;
     while i < IOVECS as u64 {
-        if i >= count || passed >= plan.total {
+        if i >= plan.count || passed >= plan.total {
             break;
         }
-        let Some(element) = user::<[u64; 2]>(at + i * 16) else { break };
-        let (base, length) = (element[0], element[1]);
-        let mut n = length;
-        if n > plan.total - passed {
-            n = plan.total - passed;
-        }
-        last = (base, n);
-        passed += n;
-        if whole && n > 0 {
-            let take = if n > wanted - filled { wanted - filled } else { n };
-            let (from, mut bytes) = (opaque(filled), opaque(take));
-            if i == 0 {
-                if bytes > N as u64 {
-                    bytes = N as u64;
-                }
+        let Some(element) = user::<[u64; 2]>(plan.at + i * 16) else { break };
+        last_base = element[0];
+        last_bytes = forget(least(element[1], plan.total - passed));
+        passed = forget(passed + last_bytes);
+        if open == 1 && last_bytes != 0 {
+            let from = opaque(forget(filled));
+            // Room for this element: all of it for the first, half for the others.
+            let room = if from == 0 { N as u64 } else { half };
+            let bytes = opaque(forget(least(last_bytes, least(room, plan.prefix - filled))));
+            let copied = if from == 0 {
                 // SAFETY: bytes <= N.
-                whole = unsafe { copy(data, bytes, base) };
-                if whole {
-                    filled = bytes;
-                }
-            } else if from <= half {
-                if bytes > half {
-                    bytes = half;
-                }
-                // SAFETY: from <= N/2, bytes <= N/2.
-                whole = unsafe { copy(data.add(from as usize), bytes, base) };
-                if whole {
-                    filled = from + bytes;
-                }
+                bytes <= N as u64 && unsafe { copy(data, bytes, last_base) }
             } else {
-                whole = false;
+                // SAFETY: from <= N/2, bytes <= N/2.
+                from <= half && bytes <= half && unsafe { copy(data.add(from as usize), bytes, last_base) }
+            };
+            if copied {
+                filled = forget(filled + bytes);
             }
-            if take < n || bytes < take {
-                whole = false;
-            }
+            open = forget(u64::from(copied && bytes == last_bytes));
         }
         i += 1;
     }
-    let mut result = Filled { prefix: filled as u16, tail: 0 };
+    let mut result = Filled { prefix: forget(filled), tail: 0 };
     // The end of the call is the end of the last element that it reached, if we got that far.
     if passed == plan.total && filled < plan.total {
-        let mut n = last.1;
-        if n > TAIL as u64 {
-            n = TAIL as u64;
-        }
-        if n > plan.total - filled {
-            n = plan.total - filled;
-        }
-        let from = opaque(filled);
-        let n = opaque(n);
+        let from = opaque(forget(filled));
+        let n = opaque(forget(least(least(last_bytes, TAIL as u64), plan.total - filled)));
         // SAFETY: from + n <= N.
-        if n > 0
+        if n != 0
             && n <= TAIL as u64
             && from <= (N - TAIL) as u64
-            && unsafe { copy(data.add(from as usize), n, last.0 + last.1 - n) }
+            && unsafe { copy(data.add(from as usize), n, last_base + last_bytes - n) }
         {
-            result.tail = n as u16;
+            result.tail = n;
         }
     }
     result
+}
+
+#[inline(always)]
+fn least(a: u64, b: u64) -> u64 {
+    if a < b { a } else { b }
 }
 
 #[inline(always)]

@@ -24,3 +24,15 @@ pub(crate) fn offset(field: usize) -> usize {
 pub(crate) fn config() -> ProbeConfig {
     CONFIG.load()
 }
+
+/// Always zero. It lies in a writable section, so the verifier does not know.
+#[unsafe(no_mangle)]
+static mut ZERO: u64 = 0;
+
+/// A number that the verifier knows nothing of. Paths that differ only in what is known of a number are then one path to
+/// it: without this, the paths through a capture program multiply beyond what the verifier walks.
+#[inline(always)]
+pub(crate) fn forget(value: u64) -> u64 {
+    // SAFETY: nobody writes it. Volatile: the compiler must not fold it.
+    value ^ unsafe { core::ptr::read_volatile(&raw const ZERO) }
+}

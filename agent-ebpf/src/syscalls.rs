@@ -1,16 +1,5 @@
 //! Which system calls move bytes over sockets, and where their arguments hold the user's buffer.
 
-/// Where the bytes of a call lie in user memory.
-#[derive(Clone, Copy)]
-pub(crate) enum Source {
-    /// Nowhere that a program can read (sendfile, splice, io_uring).
-    None,
-    /// One buffer.
-    Buffer(u64),
-    /// An array of `struct iovec` and its length.
-    Vector(u64, u64),
-}
-
 /// Shape of a call's arguments.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {

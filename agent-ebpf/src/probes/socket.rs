@@ -1,13 +1,14 @@
 //! Calls on sockets at `sock_send_length` and `sock_recv_length` (kernel 6.3 and later):
 //! `TP_PROTO(struct sock *sk, int ret, int flags)`. They fire for socket calls alone, whatever the system call.
 
-use super::syscall::{TS_COMPAT, message};
+use super::syscall::{MMSGHDR, TS_COMPAT, message};
 use crate::{
     capture::{self, Call},
+    fill::{BUFFER, NONE, VECTOR},
     maps::SOCKETS,
     read::{Access, Direct},
     sock,
-    syscalls::{NOT_STREAM, Shape, Source, classify, regs},
+    syscalls::{NOT_STREAM, Shape, classify, regs},
     task::Current,
 };
 use aya_ebpf::{helpers::generated::bpf_task_pt_regs, macros::btf_tracepoint, programs::BtfTracePointContext};
@@ -56,29 +57,30 @@ unsafe fn on_length(ctx: &BtfTracePointContext, direction: u8) {
         }
         let (first, second) = (*registers.add(regs::WORDS[1]), *registers.add(regs::WORDS[2]));
         let mut index = 0;
-        let source = if shape == Shape::Other || (sends != (direction == dir::TX)) {
-            Source::None
-        } else {
+        let (mut which, mut at, mut count) = (NONE, 0, 0);
+        if sends == (direction == dir::TX) {
             match shape {
-                Shape::Buffer => Source::Buffer(first),
-                Shape::Vector => Source::Vector(first, second),
-                Shape::Message => message(first),
-                Shape::Messages => {
-                    index = message_index(sk);
-                    message(first + index * MMSGHDR)
+                Shape::Buffer => (which, at) = (BUFFER, first),
+                Shape::Vector => (which, at, count) = (VECTOR, first, second),
+                Shape::Message | Shape::Messages => {
+                    let mut header = first;
+                    if shape == Shape::Messages {
+                        index = message_index(sk);
+                        header += index * MMSGHDR;
+                    }
+                    if let Some(iov) = message(header) {
+                        (which, at, count) = (VECTOR, iov[0], iov[1]);
+                    }
                 }
-                _ => Source::None,
+                _ => (),
             }
-        };
-        capture::call::<Direct>(sk, family, &Call { direction, result, source, nr: number as u16 });
+        }
+        capture::call::<Direct>(sk, family, &Call { direction, result, which, at, count, nr: number as u16 });
         if shape == Shape::Messages {
             set_message(sk, if index + 1 < second { index + 1 } else { 0 });
         }
     }
 }
-
-/// `sizeof(struct mmsghdr)`.
-const MMSGHDR: u64 = 64;
 
 /// Which message of a `sendmmsg` or `recvmmsg` this is, nobody says: the socket's entry counts them. A call ends with its
 /// last message or with an error (`EAGAIN`), which both set the count back.

@@ -3,9 +3,10 @@
 
 use crate::{
     capture::{self, Call},
+    fill::{BUFFER, NONE, VECTOR},
     read::{Access, Direct, Probed, kernel, user},
     sock,
-    syscalls::{NOT_STREAM, Shape, Source, classify, is_recvfrom, regs},
+    syscalls::{NOT_STREAM, Shape, classify, is_recvfrom, regs},
     task::Current,
 };
 use aya_ebpf::{
@@ -70,73 +71,72 @@ unsafe fn on_exit<A: Current>(number: u64, shape: Shape, sends: bool, args: &[u6
         if A::get::<u32>(task, layout::TASK_STATUS) & TS_COMPAT != 0 {
             return;
         }
+        // The flags of a read tell when its bytes are not the next of the stream.
+        let flags = match shape {
+            Shape::Buffer if is_recvfrom(number) => args[3],
+            Shape::Message if !sends => args[2],
+            Shape::Messages if !sends => args[3],
+            _ => 0,
+        };
+        if flags & NOT_STREAM != 0 {
+            return;
+        }
         let mut direction = if sends { dir::TX } else { dir::RX };
         let mut sk = socket_of::<A>(task, args[0]);
-        let mut family = sock::stream_family::<Probed>(sk);
-        let nr = number as u16;
-        let source = match shape {
-            Shape::Buffer => {
-                if is_recvfrom(number) && args[3] & NOT_STREAM != 0 {
-                    return;
-                }
-                Source::Buffer(args[1])
+        if shape == Shape::Splice {
+            // From a socket, or else to one.
+            direction = dir::RX;
+            if sk.is_null() {
+                direction = dir::TX;
+                sk = socket_of::<A>(task, args[2]);
             }
-            Shape::Vector => Source::Vector(args[1], args[2]),
-            Shape::Message => {
-                if !sends && args[2] & NOT_STREAM != 0 {
-                    return;
-                }
-                message(args[1])
-            }
-            Shape::Messages => {
-                let Some(family) = family else { return };
-                each_message::<A>(sk, family, direction, nr, args, result);
-                return;
-            }
-            Shape::Splice => {
-                // From a socket, or else to one.
-                direction = dir::RX;
-                if family.is_none() {
-                    direction = dir::TX;
-                    sk = socket_of::<A>(task, args[2]);
-                    family = sock::stream_family::<Probed>(sk);
-                }
-                Source::None
-            }
-            _ => Source::None,
-        };
-        let Some(family) = family else { return };
-        capture::call::<Mixed<A>>(sk, family, &Call { direction, result, source, nr });
-    }
-}
-
-/// `sendmmsg`, `recvmmsg`: the kernel wrote each message's length behind its header.
-#[inline(always)]
-unsafe fn each_message<A: Current>(sk: *const u8, family: u16, direction: u8, nr: u16, args: &[u64; 4], result: i64) {
-    if direction == dir::RX && args[3] & NOT_STREAM != 0 {
-        return;
-    }
-    let mut i = 0;
-    while i < MMSGS as i64 {
-        if i >= result {
-            break;
         }
-        let at = args[1] + i as u64 * 64;
-        let Some(length) = user::<u32>(at + 56) else { break };
-        let call = Call { direction, result: i64::from(length), source: message(at), nr };
-        // SAFETY: the caller's.
-        unsafe { capture::call::<Mixed<A>>(sk, family, &call) };
-        i += 1;
+        if sk.is_null() {
+            return;
+        }
+        let Some(family) = sock::stream_family::<Probed>(sk) else { return };
+        // One or several messages; all calls meet in one loop, which the verifier sees once.
+        let several = shape == Shape::Messages;
+        let mut left = if several { result } else { 1 };
+        let mut at = args[1];
+        let mut i = 0;
+        while i < MMSGS && left > 0 {
+            let (mut result, mut buffer, mut count) = (result, at, 0);
+            let mut vector = false;
+            if several || shape == Shape::Message {
+                if several {
+                    // The kernel wrote each message's length behind its header.
+                    let Some(length) = user::<u32>(at + MMSGHDR - 8) else { return };
+                    result = i64::from(length);
+                }
+                let Some(iov) = message(at) else { return };
+                (buffer, count, vector) = (iov[0], iov[1], true);
+            } else if shape == Shape::Vector {
+                (count, vector) = (args[2], true);
+            }
+            let which = match shape {
+                Shape::File | Shape::Splice => NONE,
+                _ if vector => VECTOR,
+                _ => BUFFER,
+            };
+            let call = Call { direction, result, which, at: buffer, count, nr: number as u16 };
+            capture::call::<Mixed<A>>(sk, family, &call);
+            at += MMSGHDR;
+            left -= 1;
+            i += 1;
+        }
     }
 }
 
-/// The buffers of a `struct msghdr`.
+/// `sizeof(struct mmsghdr)`.
+pub(crate) const MMSGHDR: u64 = 64;
+/// `offsetof(struct msghdr, msg_iov)`.
+const MSG_IOV: u64 = 16;
+
+/// The buffers of a `struct msghdr`: address and length of the array.
 #[inline(always)]
-pub(crate) fn message(at: u64) -> Source {
-    match user::<[u64; 2]>(at + 16) {
-        Some(vector) => Source::Vector(vector[0], vector[1]),
-        None => Source::None,
-    }
+pub(crate) fn message(at: u64) -> Option<[u64; 2]> {
+    user(at + MSG_IOV)
 }
 
 /// Current task as `A` has it, sockets by probe read (a socket reached through a file descriptor is a plain number to the

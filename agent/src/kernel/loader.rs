@@ -270,8 +270,7 @@ fn size_of_map(name: &str, map: &aya::maps::Map) -> MapSize {
 }
 
 /// The ring buffer, from its reader's side.
-#[derive(Debug)]
-pub struct RecordRing(RingBuf<aya::maps::MapData>);
+pub struct RecordRing(RingBuf<MapData>);
 
 impl RecordRing {
     /// The next record's bytes, and the room it gives back when dropped.
@@ -287,7 +286,6 @@ impl AsFd for RecordRing {
 }
 
 /// The socket table, from the user's side.
-#[derive(Debug)]
 pub struct SocketTable(HashMap<MapData, u64, SocketState>);
 
 impl SocketTable {
@@ -315,7 +313,6 @@ impl SocketTable {
 }
 
 /// Counters of the kernel side.
-#[derive(Debug)]
 pub struct KernelCounters(PerCpuArray<MapData, u64>);
 
 impl KernelCounters {
