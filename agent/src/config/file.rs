@@ -188,14 +188,13 @@ impl Reader<'_> {
 
     fn enter_list(&mut self, line: usize) -> Open {
         let key = self.key();
-        if let (Some(Open::Map(Some(_))), Some(found)) = (self.open.last(), option(&key)) {
-            if found.repeatable {
-                return if self.first(found, line) {
-                    Open::List(line, 0)
-                } else {
-                    Open::Skipped
-                };
-            }
+        if let (Some(Open::Map(Some(_))), Some(found)) = (self.open.last(), option(&key))
+            && found.repeatable
+        {
+            return match self.first(found, line) {
+                true => Open::List(line, 0),
+                false => Open::Skipped,
+            };
         }
         if let Some(Open::List(_, values)) = self.open.last_mut() {
             *values += 1;

@@ -95,11 +95,11 @@ fn narrow_terminals_lose_the_less_important_columns() {
     events lost 0 · own cpu 1.2% · own memory 23.5 MiB · up 1m0…
     ");
     assert_snapshot!(draw(30, 24), @r"
-    SERVICE        ROLE     REQ/S
-    nginx.serv…  server    100.0k
-    shop         server       100
-    shop         client       7.0
-    idle         server       0.0
+    SERVICE         ROLE     REQ/S
+    nginx.servi…  server    100.0k
+    shop          server       100
+    shop          client       7.0
+    idle          server       0.0
     events lost 0 · own cpu 1.2% …
     ");
 }
