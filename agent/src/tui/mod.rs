@@ -16,8 +16,8 @@ use std::time::Duration;
 
 /// Time between frames.
 pub const INTERVAL: Duration = Duration::from_secs(1);
-/// Frames over which quantiles and errors are taken (10 s).
-pub const WINDOW: usize = 10;
+/// Quantiles and errors are taken over at most this long, and over at least half of it once there is so much.
+pub const WINDOW: Duration = Duration::from_secs(10);
 
 /// The state of everything the summary shows, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -110,30 +110,40 @@ pub struct Frame<'a> {
     pub oldest: Option<&'a Snapshot>,
 }
 
-/// The last snapshots, at most [`WINDOW`] + 1.
+/// The snapshots that a frame needs: at most five, since those of many services are not small.
 #[derive(Debug, Default)]
 pub struct History {
-    snapshots: VecDeque<Snapshot>,
+    now: Option<Arc<Snapshot>>,
+    previous: Option<Arc<Snapshot>>,
+    /// Half a window apart, the oldest first.
+    marks: VecDeque<Arc<Snapshot>>,
 }
 
 impl History {
     /// Adds the present, forgets what is older than the window.
     pub fn push(&mut self, now: Snapshot) {
-        if self.snapshots.len() > WINDOW {
-            self.snapshots.pop_front();
+        let now = Arc::new(now);
+        let age = |mark: &Arc<Snapshot>| now.uptime.saturating_sub(mark.uptime);
+        while self.marks.front().is_some_and(|mark| age(mark) > WINDOW) {
+            self.marks.pop_front();
         }
-        self.snapshots.push_back(now);
+        if self.marks.back().is_none_or(|mark| age(mark) >= WINDOW / 2) {
+            self.marks.push_back(now.clone());
+        }
+        self.previous = self.now.replace(now);
     }
 
     /// The present frame; `None` before the first snapshot.
     pub fn frame(&self) -> Option<Frame<'_>> {
-        let now = self.snapshots.back()?;
-        let previous = self
-            .snapshots
-            .len()
-            .checked_sub(2)
-            .and_then(|index| self.snapshots.get(index));
-        let oldest = previous.and(self.snapshots.front());
+        let now = self.now.as_deref()?;
+        let previous = self.previous.as_deref();
+        // When the only mark is the present itself (the machine slept), one frame is all there is.
+        let oldest = self
+            .marks
+            .front()
+            .map(|mark| &**mark)
+            .filter(|mark| mark.uptime < now.uptime)
+            .or(previous);
         Some(Frame { now, previous, oldest })
     }
 }
@@ -152,15 +162,33 @@ mod tests {
                 ..Snapshot::default()
             });
             let frame = history.frame().expect("a frame");
-            let seconds = |snapshot: Option<&Snapshot>| snapshot.map(|s| s.uptime.as_secs());
-            assert_eq!(frame.now.uptime.as_secs(), second);
-            assert_eq!(seconds(frame.previous), second.checked_sub(1));
-            assert_eq!(
-                seconds(frame.oldest),
-                (second > 0).then(|| second.saturating_sub(WINDOW as u64))
-            );
-            assert!(history.snapshots.len() <= WINDOW + 1);
+            let age = |snapshot: Option<&Snapshot>| snapshot.map(|s| second - s.uptime.as_secs());
+            assert_eq!(age(Some(frame.now)), Some(0));
+            assert_eq!(age(frame.previous), (second > 0).then_some(1));
+            let window = age(frame.oldest);
+            match second {
+                0 => assert_eq!(window, None),
+                1..=10 => assert_eq!(window, Some(second)),
+                _ => assert!((6..=10).contains(&window.expect("a window")), "{window:?}"),
+            }
+            assert!(history.marks.len() <= 3);
         }
+    }
+
+    #[test]
+    fn after_a_long_sleep_the_last_frame_is_the_window() {
+        let mut history = History::default();
+        for second in [0, 1, 1000] {
+            history.push(Snapshot {
+                uptime: Duration::from_secs(second),
+                ..Snapshot::default()
+            });
+        }
+        let oldest = history
+            .frame()
+            .and_then(|frame| frame.oldest)
+            .map(|oldest| oldest.uptime.as_secs());
+        assert_eq!(oldest, Some(1));
     }
 
     #[test]
