@@ -1,4 +1,4 @@
-//! The table of options. A new option is one field of [`Config`](super::Config) and one row here: its flag, its file key
+//! The table of options. A new option is one field of [`Config`] and one row here: its flag, its file key
 //! (the same name, nested at the dots), its help, its default and its check follow.
 
 use super::value::{ListenAddress, bytes, count, duration, path, ring_bytes, telemetry_path};
@@ -171,7 +171,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt {
         name: "limits.series",
         value: "N",
-        help: "Series held at the same time; what further ones would count is counted as refused.",
+        help: "Series held at the same time; what is beyond them is counted under _OTHER.",
         default: &["10000"],
         set: checked!(|value| count(value, 1, 10_000_000), limits.series),
         ..BASE

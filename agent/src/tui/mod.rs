@@ -55,10 +55,16 @@ pub struct Row {
     pub active: u64,
 }
 
-/// The running summary; ends when dropped.
+/// The running summary; ends when dropped, and leaves its last frame on the terminal.
 #[derive(Debug)]
 pub struct Summary {
     _stop: Sender<()>,
+}
+
+impl Drop for Summary {
+    fn drop(&mut self) {
+        screen::leave();
+    }
 }
 
 /// Shows the summary on standard output from a thread of its own, so that a terminal which stalls holds up nobody else.
@@ -81,7 +87,7 @@ pub fn start(source: impl Fn() -> Snapshot + Send + 'static) -> io::Result<Summa
                     return;
                 }
                 if stopped.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout) {
-                    return;
+                    return screen::leave();
                 }
             }
         })?;

@@ -49,6 +49,13 @@ pub fn aside<T>(write: impl FnOnce() -> T) -> T {
     write()
 }
 
+/// Leaves the last frame where it is: what is written from now on comes below it.
+pub fn leave() {
+    if let Ok(mut screen) = SCREEN.try_lock() {
+        screen.drawn.clear();
+    }
+}
+
 /// What is on the terminal: the widths of the drawn lines, in columns.
 #[derive(Debug, Default)]
 struct Screen {
