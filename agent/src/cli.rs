@@ -91,6 +91,7 @@ fn command(build: Build) -> Clap {
         .help_heading("Settings (flag, then environment, then file, then default)");
     let args = OPTIONS.iter().map(arg).chain([file]);
     Clap::new("onlooker")
+        .bin_name("onlooker")
         .about("Watches a Linux host from the kernel, so that applications nobody instrumented become observable")
         .version(version(build))
         .args(args)
@@ -273,6 +274,7 @@ mod tests {
         let text = report(&settings);
         assert!(text.contains("  limits.series = 7 (flag)\n"), "{text}");
         assert!(text.contains("  web.telemetry-path = /metrics (default)\n"), "{text}");
+        assert!(text.contains("  export = none (default)\n"), "{text}");
         assert!(
             settings
                 .iter()

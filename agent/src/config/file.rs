@@ -188,14 +188,13 @@ impl Reader<'_> {
 
     fn enter_list(&mut self, line: usize) -> Open {
         let key = self.key();
-        if let (Some(Open::Map(Some(_))), Some(found)) = (self.open.last(), option(&key)) {
-            if found.repeatable {
-                return if self.first(found, line) {
-                    Open::List(line, 0)
-                } else {
-                    Open::Skipped
-                };
-            }
+        if let (Some(Open::Map(Some(_))), Some(found)) = (self.open.last(), option(&key))
+            && found.repeatable
+        {
+            return match self.first(found, line) {
+                true => Open::List(line, 0),
+                false => Open::Skipped,
+            };
         }
         if let Some(Open::List(_, values)) = self.open.last_mut() {
             *values += 1;
@@ -298,12 +297,15 @@ fn mend(key: &str) -> Option<String> {
             format!("{group}.{name}")
         });
     }
-    let same = OPTIONS
-        .iter()
-        .find(|option| option.name.rsplit('.').next() == Some(last));
-    same.map(|option| option.name)
-        .or_else(|| nearest(key, OPTIONS.iter().map(|option| option.name)))
-        .map(str::to_string)
+    // Of another group: the same last word, or a name that is like it as a whole.
+    let mut names = OPTIONS.iter().map(|option| option.name);
+    if let Some(same) = names.clone().find(|name| name.rsplit('.').next() == Some(last)) {
+        return Some(same.to_string());
+    }
+    if !group.is_empty() && names.any(|name| name.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'))) {
+        return None;
+    }
+    nearest(key, OPTIONS.iter().map(|option| option.name)).map(str::to_string)
 }
 
 /// The keys that a group (empty: the file itself) may hold.

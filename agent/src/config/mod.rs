@@ -268,7 +268,11 @@ pub struct Setting {
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} = {} ", self.name, self.values.join(", "))?;
+        let values = match self.values.is_empty() {
+            true => "none".to_string(),
+            false => self.values.join(", "),
+        };
+        write!(f, "{} = {values} ", self.name)?;
         match &self.origin {
             Origin::Flag => write!(f, "(flag)"),
             Origin::Environment(name) => write!(f, "({name})"),

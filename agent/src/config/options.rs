@@ -1,4 +1,4 @@
-//! The table of options. A new option is one field of [`Config`](super::Config) and one row here: its flag, its file key
+//! The table of options. A new option is one field of [`Config`] and one row here: its flag, its file key
 //! (the same name, nested at the dots), its help, its default and its check follow.
 
 use super::value::{ListenAddress, bytes, count, duration, path, ring_bytes, telemetry_path};
@@ -171,7 +171,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt {
         name: "limits.series",
         value: "N",
-        help: "Series held at the same time; what further ones would count is counted as refused.",
+        help: "Series held at the same time; what is beyond them is counted under _OTHER.",
         default: &["10000"],
         set: checked!(|value| count(value, 1, 10_000_000), limits.series),
         ..BASE
@@ -237,13 +237,18 @@ pub static OPTIONS: &[Opt] = &[
     },
 ];
 
-/// The name among `names` that is most like `given`, when any is like it at all.
+/// The name among `names` that is most like `given`: by letters changed, added, left out or swapped, or because the one
+/// begins with the other. `None` when none is like it.
 pub fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    names
-        .map(|name| (strsim::jaro_winkler(given, name), name))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
+    let begins = |a: &str, b: &str| a.len() > 2 && b.starts_with(a);
+    let likeness = |name: &str| match begins(given, name) || begins(name, given) {
+        true => 1.0,
+        false => strsim::normalized_damerau_levenshtein(given, name),
+    };
+    let found = names
+        .map(|name| (likeness(name), name))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    found.filter(|(likeness, _)| *likeness > 0.5).map(|(_, name)| name)
 }
 
 fn one_of(words: &[&str], given: &str) -> String {

@@ -63,6 +63,22 @@ fn names_are_unique_and_no_name_is_the_group_of_another() {
 }
 
 #[test]
+fn the_readme_names_every_flag_and_default() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = fs::read_to_string(path).expect("a README");
+    for option in OPTIONS {
+        let flag = format!("`--{}`", option.name);
+        let line = readme
+            .lines()
+            .find(|line| line.starts_with('|') && line.contains(&flag));
+        let line = line.unwrap_or_else(|| panic!("{flag} is not in the table"));
+        for value in option.default.iter().chain(option.env.iter()) {
+            assert!(line.contains(&format!("`{value}`")), "{flag}: {value} is not told");
+        }
+    }
+}
+
+#[test]
 fn every_word_of_a_choice_is_taken() {
     for option in OPTIONS {
         for word in option.words {
