@@ -251,11 +251,29 @@ impl Processes {
             return facts.clone();
         }
         let (told, parent, cgroup) = (entry.facts.clone(), entry.parent, entry.cgroup);
-        let (facts, gone) = match self.reader.look(&self.host, &mut self.places, key, cgroup) {
-            Look::Facts(read) => (Arc::new(merge(read, told.as_deref())), false),
+        let mut gone = false;
+        let facts = match self.reader.look(&self.host, &mut self.places, key, cgroup) {
+            Look::Facts(read, ppid) => {
+                let mut facts = merge(read, told.as_deref());
+                if facts.program.spawned && facts.program.script.is_none() {
+                    facts.program.script = self.spawner(parent, ppid, ancestors);
+                }
+                Arc::new(facts)
+            }
             look => {
-                let facts = told.or_else(|| self.inherited(parent, ancestors)).unwrap_or_default();
-                (facts, look == Look::Gone)
+                let told = told.or_else(|| self.inherited(parent, ancestors));
+                match look {
+                    Look::Gone(comm) => {
+                        gone = true;
+                        told.unwrap_or_else(|| {
+                            Arc::new(Facts {
+                                comm,
+                                ..Facts::default()
+                            })
+                        })
+                    }
+                    _ => told.unwrap_or_default(),
+                }
             }
         };
         if let Some(entry) = self.table.get_mut(&key) {
@@ -277,10 +295,19 @@ impl Processes {
             // Another program by now: what it was is not known.
             Some(_) => None,
             None => match self.reader.look(&self.host, &mut self.places, parent, 0) {
-                Look::Facts(facts) => Some(Arc::new(facts)),
-                Look::Gone | Look::Failed => None,
+                Look::Facts(facts, _) => Some(Arc::new(facts)),
+                Look::Gone(_) | Look::Failed => None,
             },
         }
+    }
+
+    /// The script of the process that spawned a worker: of the parent that its fork told, else of the one it has now.
+    fn spawner(&mut self, parent: (ProcessKey, u32), ppid: u32, ancestors: u32) -> Option<Box<str>> {
+        let parent = match parent.0.pid {
+            0 => (self.reader.key(&self.host, ppid)?, 0),
+            _ => parent,
+        };
+        self.inherited(parent, ancestors)?.program.script.clone()
     }
 
     /// The entry of a process, made when it is not there.

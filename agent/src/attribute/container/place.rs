@@ -3,6 +3,7 @@
 use super::{Cgroup, engine, kubernetes};
 use crate::host::Host;
 use rustc_hash::FxHashMap;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 /// Where a process runs, by name.
@@ -65,6 +66,7 @@ impl Places {
             Some(place) => place.clone(),
             None => {
                 let place = Arc::new(Place::look(host, Cgroup::parse(text)));
+                self.learn(folder_id(host, text), text, &place);
                 if self.room() {
                     self.by_text.insert(text.into(), place.clone());
                 } else {
@@ -73,13 +75,7 @@ impl Places {
                 place
             }
         };
-        // The root of the version 2 hierarchy is everybody's where version 1 does the accounting.
-        if id != 0 && Cgroup::v2_path(text).is_some() {
-            if self.by_id.len() >= self.limit && !self.by_id.contains_key(&id) {
-                self.by_id.clear();
-            }
-            self.by_id.insert(id, place.clone());
-        }
+        self.learn(id, text, &place);
         place
     }
 
@@ -93,6 +89,17 @@ impl Places {
         self.refused
     }
 
+    fn learn(&mut self, id: u64, text: &str, place: &Arc<Place>) {
+        // The root of the version 2 hierarchy is everybody's where version 1 does the accounting.
+        if id == 0 || Cgroup::v2_path(text).is_none() {
+            return;
+        }
+        if self.by_id.len() >= self.limit && !self.by_id.contains_key(&id) {
+            self.by_id.clear();
+        }
+        self.by_id.insert(id, place.clone());
+    }
+
     fn room(&mut self) -> bool {
         if self.by_text.len() >= self.limit {
             self.by_id.clear();
@@ -100,6 +107,23 @@ impl Places {
         }
         self.by_text.len() < self.limit
     }
+}
+
+/// Id of the version 2 cgroup of a `/proc/PID/cgroup` text: the inode number of its folder. 0 when there is none.
+fn folder_id(host: &Host, text: &str) -> u64 {
+    // `..` leads out of the agent's own cgroup namespace, to where no folder is mounted.
+    let Some(path) = Cgroup::v2_path(text).filter(|path| !path.contains("..")) else {
+        return 0;
+    };
+    let mounts = ["fs/cgroup/unified", "fs/cgroup"];
+    let folder = mounts
+        .iter()
+        .map(|mount| host.sys.join(mount).join(path.trim_start_matches('/')));
+    folder
+        .filter_map(|folder| std::fs::metadata(folder).ok())
+        .map(|folder| folder.ino())
+        .next()
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

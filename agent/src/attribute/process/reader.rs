@@ -29,10 +29,10 @@ const TEXT_MAX: u64 = 16 << 10;
 /// What became of looking at a process.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Look {
-    /// It lives; its facts.
-    Facts(Facts),
-    /// It is gone, or a zombie without anything left to read, or its pid is another process' now.
-    Gone,
+    /// It lives; its facts and its parent's pid.
+    Facts(Facts, u32),
+    /// It is gone, or its pid is another process' now. A zombie has its `comm` left.
+    Gone(Option<Box<str>>),
     /// `/proc` did not say (no permission, hidden).
     Failed,
 }
@@ -62,12 +62,18 @@ impl Reader {
     /// Looks at a process. `cgroup` is its version 2 cgroup id, 0 when not known.
     pub fn look(&mut self, host: &Host, places: &mut Places, key: ProcessKey, cgroup: u64) -> Look {
         let dir = host.proc.join(key.pid.to_string());
-        let comm = match self.read(dir.join("stat"), TEXT_MAX) {
-            Ok(()) => match stat(&self.buffer) {
-                Some(stat) if stat.is(key) && stat.lives => text::clean(stat.comm).map(String::into_boxed_str),
-                _ => return Look::Gone,
+        let (comm, parent) = match self.read(dir.join("stat"), TEXT_MAX) {
+            Ok(()) => match stat(&self.buffer).filter(|stat| stat.is(key)) {
+                Some(stat) => {
+                    let comm = text::clean(stat.comm).map(String::into_boxed_str);
+                    if !stat.lives {
+                        return Look::Gone(comm);
+                    }
+                    (comm, stat.parent)
+                }
+                None => return Look::Gone(None),
             },
-            Err(error) if is_gone(&error) => return Look::Gone,
+            Err(error) if is_gone(&error) => return Look::Gone(None),
             Err(_) => {
                 self.errors += 1;
                 return Look::Failed;
@@ -97,14 +103,22 @@ impl Reader {
             place = Some(places.of(host, &String::from_utf8_lossy(&self.buffer), cgroup));
         }
         if self.lives(host, key) == Some(false) {
-            return Look::Gone;
+            return Look::Gone(comm);
         }
-        Look::Facts(Facts {
+        let facts = Facts {
             comm,
             program,
             declared,
             place,
-        })
+        };
+        Look::Facts(facts, parent)
+    }
+
+    /// Who has a pid now; its start time is that of `/proc`, to the tick.
+    pub fn key(&mut self, host: &Host, pid: u32) -> Option<ProcessKey> {
+        self.read(host.proc.join(pid.to_string()).join("stat"), TEXT_MAX).ok()?;
+        let start = stat(&self.buffer)?.start.checked_mul(TICK)?;
+        Some(ProcessKey { pid, start })
     }
 
     fn whole(&mut self, path: PathBuf, limit: u64) -> bool {
@@ -138,6 +152,7 @@ fn is_gone(error: &io::Error) -> bool {
 struct Stat<'a> {
     comm: &'a [u8],
     lives: bool,
+    parent: u32,
     start: u64,
 }
 
@@ -155,10 +170,12 @@ fn stat(text: &[u8]) -> Option<Stat<'_>> {
     let comm = text.get(open + 1..close)?;
     let mut fields = std::str::from_utf8(&text[close + 1..]).ok()?.split_ascii_whitespace();
     let state = fields.next()?;
-    let threads: u64 = fields.nth(16)?.parse().ok()?;
+    let parent = fields.next()?.parse().ok()?;
+    let threads: u64 = fields.nth(15)?.parse().ok()?;
     Some(Stat {
         comm,
         lives: !matches!(state, "Z" | "X" | "x") || threads > 1,
+        parent,
         start: fields.nth(1)?.parse().ok()?,
     })
 }
@@ -169,10 +186,14 @@ mod tests {
 
     #[test]
     fn stat_files() {
-        let rest = "1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
+        let rest = "9 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
         let check = |text: String, comm: &[u8], lives: bool| {
             let stat = stat(text.as_bytes()).expect("a stat line");
-            assert_eq!((stat.comm, stat.lives, stat.start), (comm, lives, 4711), "{text}");
+            assert_eq!(
+                (stat.comm, stat.lives, stat.parent, stat.start),
+                (comm, lives, 9, 4711),
+                "{text}"
+            );
         };
         check(format!("42 (shop) S {rest}"), b"shop", true);
         check(format!("42 (a) R (b) S {rest}\n"), b"a) R (b", true);
@@ -195,6 +216,7 @@ mod tests {
         let stat = Stat {
             comm: b"",
             lives: true,
+            parent: 1,
             start: 100,
         };
         let key = |start| ProcessKey { pid: 1, start };

@@ -182,6 +182,34 @@ fn a_worker_is_its_masters_service_until_it_execs() {
 }
 
 #[test]
+fn a_worker_of_multiprocessing_is_its_parents_script() {
+    let proc = Proc::new();
+    // The parent's pid in the made-up stat is 1.
+    let master = ProcessKey { pid: 1, start: 7 };
+    proc.add(
+        master,
+        "/usr/bin/python3",
+        "python3 /usr/bin/uvicorn main:app",
+        "",
+        "0::/\n",
+    );
+    let worker = "python3 -c code --multiprocessing-fork";
+    proc.add(key(6), "/usr/bin/python3", worker, "", "0::/\n");
+    proc.add(key(7), "/usr/bin/python3", worker, "", "0::/\n");
+    proc.add(key(8), "/usr/bin/python3", "python3 -c code", "", "0::/\n");
+    let mut processes = processes(proc.host(), 8);
+    assert_eq!(&*processes.service(key(6)).name, "main");
+    processes.signal(&fork(master, key(7)));
+    processes.signal(&exec(
+        key(7),
+        "/usr/bin/python3",
+        "python3\0-c\0code\0--multiprocessing-fork\0",
+    ));
+    assert_eq!(&*processes.service(key(7)).name, "main");
+    assert_eq!(&*processes.service(key(8)).name, "python3");
+}
+
+#[test]
 fn a_child_that_is_gone_has_the_facts_its_parent_had() {
     let proc = Proc::new();
     proc.add(key(5), "/srv/shop", "shop", "", "0::/\n");
@@ -205,6 +233,23 @@ fn a_cgroup_seen_before_places_a_process_that_is_gone() {
     let mut processes = processes(proc.host(), 8);
     processes.signal(&exec(key(5), "/srv/shop", "shop\0"));
     processes.signal(&exec(key(6), "/bin/sh", "sh\0"));
+    assert_eq!(&*processes.service(key(6)).name, "web");
+}
+
+#[test]
+fn the_id_of_a_cgroup_is_learnt_from_its_folder() {
+    use std::os::unix::fs::MetadataExt;
+    let proc = Proc::new();
+    let folder = proc.host().sys.join("fs/cgroup/system.slice/web.service");
+    std::fs::create_dir_all(&folder).expect("folders");
+    proc.add(key(5), "/srv/shop", "shop", "", "0::/system.slice/web.service\n");
+    let mut processes = processes(proc.host(), 8);
+    processes.service(key(5));
+    let mut signal = exec(key(6), "/bin/sh", "sh\0");
+    if let ProcessEvent::Exec { cgroup, .. } = &mut signal.event {
+        *cgroup = std::fs::metadata(&folder).expect("a folder").ino();
+    }
+    processes.signal(&signal);
     assert_eq!(&*processes.service(key(6)).name, "web");
 }
 
@@ -441,7 +486,9 @@ fn a_real_zombie_keeps_what_its_exec_told() {
     while !std::fs::read_to_string(&path).is_ok_and(|stat| stat.contains(") Z ")) {
         std::thread::yield_now();
     }
-    let mut processes = processes(Host::default(), 64);
-    processes.signal(&exec(child.key(), "/bin/true", "true\0"));
-    assert_eq!(&*processes.service(child.key()).name, "true");
+    let mut told = processes(Host::default(), 64);
+    told.signal(&exec(child.key(), "/bin/called", "called\0"));
+    assert_eq!(&*told.service(child.key()).name, "called");
+    let mut untold = processes(Host::default(), 64);
+    assert_eq!(&*untold.service(child.key()).name, "true");
 }

@@ -15,6 +15,7 @@
 //! | `ruby bin/puma`, `puma 6.4 (tcp://…) [shop]` | `puma`, `shop` | |
 //! | `dotnet Shop.dll`, `Rscript api.R`, `bash run.sh`, `php artisan serve` | `Shop`, `api`, `run`, `artisan` | |
 //! | `beam.smp … -sname shop@host` | `shop` | the Erlang node |
+//! | `python3 -c … --multiprocessing-fork` | its parent's | a worker of `multiprocessing` |
 //! | `python3.11 -c …`, `bash -c …`, `python3.11` | `python3.11`, `bash`, `python3.11` | code is no name |
 //! | `/usr/sbin/nginx` under any title | `nginx` | the executable's file name |
 //! | `busybox httpd` | `httpd` | the applet |
@@ -43,7 +44,13 @@ pub struct Program {
     pub script: Option<Box<str>>,
     /// `process.runtime.name` of an interpreter: `cpython`, `nodejs`, …
     pub runtime: Option<&'static str>,
+    /// A worker that Python's `multiprocessing` started as a program of its own (`uvicorn --workers`): code instead of a
+    /// script, so that it is its parent's script that serves.
+    pub spawned: bool,
 }
+
+/// How `multiprocessing.spawn` marks its workers.
+const SPAWNED: &[u8] = b"--multiprocessing-fork";
 
 impl Program {
     /// From the executable's path (empty: not known), the arguments separated by NUL, and the working directory, which
@@ -64,7 +71,10 @@ impl Program {
                 path = None;
             }
         }
-        if name.is_empty() {
+        let mut title = None;
+        if name.is_empty() && is_title(command) {
+            title = launcher::title(command);
+        } else if name.is_empty() {
             // A program that nobody saw: the arguments are all there is.
             name = base(command.strip_prefix(b"-").unwrap_or(command));
             found = interpreter::find(name);
@@ -75,14 +85,15 @@ impl Program {
             }
             Some(interpreter) => interpreter.script(&args[1.min(args.len())..], cwd),
             None if matches!(name, b"busybox" | b"toybox" | b"coreutils") => applet(name, &args),
-            None => None,
+            None => title,
         };
         Program {
             exe: path.map(|path| String::from_utf8_lossy(path).into()),
             exe_name: boxed(name),
             command: if is_title(command) { None } else { boxed(command) },
             script: script.and_then(|script| boxed(script.as_bytes())),
-            runtime: found.and_then(|interpreter| interpreter.runtime),
+            runtime: found.and_then(|_| interpreter::runtime(name)),
+            spawned: found.is_some() && args.contains(&SPAWNED),
         }
     }
 }

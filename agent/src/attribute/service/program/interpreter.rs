@@ -7,8 +7,6 @@ use super::{base, launcher};
 pub(super) struct Interpreter {
     /// File names of the executable, without version.
     names: &'static [&'static str],
-    /// `process.runtime.name`.
-    pub(super) runtime: Option<&'static str>,
     /// Options whose value is the next argument.
     valued: &'static [&'static str],
     /// Options after which there is code instead of a script, or nothing to name.
@@ -23,7 +21,6 @@ pub(super) struct Interpreter {
 
 const NONE: Interpreter = Interpreter {
     names: &[],
-    runtime: None,
     valued: &[],
     code: &[],
     named: &[],
@@ -31,10 +28,14 @@ const NONE: Interpreter = Interpreter {
     only_named: false,
 };
 
+const PYTHON: &[&str] = &["python", "pypy"];
+const JAVA: &[&str] = &["java"];
+const BEAM: &[&str] = &["beam.smp"];
+const SHELL: &[&str] = &["bash", "sh", "dash", "zsh", "ksh", "ash", "fish", "mksh"];
+
 static INTERPRETERS: &[Interpreter] = &[
     Interpreter {
-        names: &["python", "pypy"],
-        runtime: Some("cpython"),
+        names: PYTHON,
         valued: &["-X", "-W", "-Q", "--check-hash-based-pycs"],
         code: &["-c"],
         named: &["-m"],
@@ -42,7 +43,6 @@ static INTERPRETERS: &[Interpreter] = &[
     },
     Interpreter {
         names: &["node", "nodejs"],
-        runtime: Some("nodejs"),
         valued: &[
             "-r",
             "--require",
@@ -58,7 +58,6 @@ static INTERPRETERS: &[Interpreter] = &[
     },
     Interpreter {
         names: &["deno"],
-        runtime: Some("deno"),
         valued: &[
             "-c",
             "--config",
@@ -74,7 +73,6 @@ static INTERPRETERS: &[Interpreter] = &[
     },
     Interpreter {
         names: &["bun"],
-        runtime: Some("bun"),
         valued: &["-r", "--preload", "-c", "--config", "--cwd"],
         code: &["-e", "--eval", "x", "install"],
         verbs: &["run"],
@@ -82,29 +80,25 @@ static INTERPRETERS: &[Interpreter] = &[
     },
     Interpreter {
         names: &["ruby", "jruby"],
-        runtime: Some("ruby"),
         valued: &["-I", "-r", "-C", "-E"],
         code: &["-e"],
         ..NONE
     },
     Interpreter {
         names: &["perl"],
-        runtime: Some("perl"),
         valued: &["-I"],
         code: &["-e", "-E"],
         ..NONE
     },
     Interpreter {
         names: &["php"],
-        runtime: Some("php"),
         valued: &["-d", "-c", "-S", "-t", "-z"],
         code: &["-r", "-R"],
         named: &["-f", "-F", "--file"],
         ..NONE
     },
     Interpreter {
-        names: &["java"],
-        runtime: Some("java"),
+        names: JAVA,
         valued: &[
             "-cp",
             "-classpath",
@@ -126,7 +120,6 @@ static INTERPRETERS: &[Interpreter] = &[
     },
     Interpreter {
         names: &["dotnet"],
-        runtime: Some("dotnet"),
         valued: &[
             "--depsfile",
             "--runtimeconfig",
@@ -139,21 +132,19 @@ static INTERPRETERS: &[Interpreter] = &[
         ..NONE
     },
     Interpreter {
-        names: &["bash", "sh", "dash", "zsh", "ksh", "ash", "fish", "mksh"],
+        names: SHELL,
         valued: &["-o", "+o", "-O", "+O", "--rcfile", "--init-file"],
         code: &["-c"],
         ..NONE
     },
     Interpreter {
         names: &["Rscript", "R"],
-        runtime: Some("r"),
         code: &["-e"],
         named: &["-f", "--file"],
         ..NONE
     },
     Interpreter {
-        names: &["beam.smp"],
-        runtime: Some("beam"),
+        names: BEAM,
         named: &["-sname", "-name"],
         only_named: true,
         ..NONE
@@ -168,14 +159,33 @@ static INTERPRETERS: &[Interpreter] = &[
 
 /// The interpreter of an executable's file name; a version behind it does not matter (`python3.11`, `php8.2`, `ruby3.1`).
 pub(super) fn find(name: &[u8]) -> Option<&'static Interpreter> {
+    let bare = bare(name)?;
+    INTERPRETERS
+        .iter()
+        .find(|interpreter| interpreter.names.contains(&bare))
+}
+
+/// `process.runtime.name` of an executable's file name, where OpenTelemetry's own resource detectors give one and the file
+/// name is enough to tell.
+pub(super) fn runtime(name: &[u8]) -> Option<&'static str> {
+    match bare(name)? {
+        "python" => Some("cpython"),
+        "pypy" => Some("pypy"),
+        "node" | "nodejs" => Some("nodejs"),
+        "ruby" => Some("ruby"),
+        "jruby" => Some("jruby"),
+        "beam.smp" => Some("BEAM"),
+        _ => None,
+    }
+}
+
+/// A file name without the version behind it.
+fn bare(name: &[u8]) -> Option<&str> {
     let end = name
         .iter()
         .rposition(|b| !(b.is_ascii_digit() || matches!(b, b'.' | b'-')))
         .map_or(0, |last| last + 1);
-    let bare = std::str::from_utf8(&name[..end]).ok()?;
-    INTERPRETERS
-        .iter()
-        .find(|interpreter| interpreter.names.contains(&bare))
+    std::str::from_utf8(&name[..end]).ok()
 }
 
 impl Interpreter {
@@ -230,7 +240,7 @@ impl Interpreter {
         }
         let script = *args.get(at)?;
         let rest = args.get(at + 1..).unwrap_or_default();
-        if self.runtime == Some("java") && !script.ends_with(".java") {
+        if self.names == JAVA && !script.ends_with(".java") {
             return Some(script.to_owned());
         }
         if script.trim_end_matches('/').ends_with('.') && script.bytes().all(|b| matches!(b, b'.' | b'/')) {
@@ -247,8 +257,8 @@ impl Interpreter {
         let letters = arg
             .strip_prefix('-')
             .filter(|rest| !rest.starts_with('-') && !rest.is_empty())?;
-        let python = self.runtime == Some("cpython");
-        if !python && self.names.first() != Some(&"bash") {
+        let python = self.names == PYTHON;
+        if !python && self.names != SHELL {
             return None;
         }
         for (at, letter) in letters.char_indices() {
@@ -267,13 +277,13 @@ impl Interpreter {
     }
 
     fn named(&self, option: &str, what: &str, rest: &[&str]) -> Option<String> {
-        match (self.runtime, option) {
-            (Some("cpython"), _) => {
+        match option {
+            _ if self.names == PYTHON => {
                 let module = what.strip_suffix(".__main__").unwrap_or(what);
                 Some(launcher::application(module, rest))
             }
-            (Some("java"), "-m" | "--module") => Some(what.split('/').next().unwrap_or(what).to_owned()),
-            (Some("beam"), _) => Some(what.split('@').next().unwrap_or(what).to_owned()),
+            "-m" | "--module" if self.names == JAVA => Some(what.split('/').next().unwrap_or(what).to_owned()),
+            _ if self.names == BEAM => Some(what.split('@').next().unwrap_or(what).to_owned()),
             _ => Some(stem(what).to_owned()),
         }
     }

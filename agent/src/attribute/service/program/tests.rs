@@ -165,6 +165,8 @@ fn executables() {
     check("", "/opt/shop/bin/shop --x", "shop");
     check("", "-zsh", "zsh");
     check("", "python3 app.py", "app");
+    titled("", "nginx: worker process", "nginx");
+    titled("", "postgres: shop shop 10.0.0.1(5000) idle", "postgres");
     check("/usr/sbin/php-fpm8.2", "php-fpm8.2", "php-fpm8.2");
 }
 
@@ -189,5 +191,18 @@ fn nothing_known_and_hostile_bytes() {
     for cut in 0..40 {
         let line = b"python3\0-um\0flask\0--app\0shop:app\0run\0-b";
         Program::new(b"/usr/bin/python3", &line[..cut.min(line.len())], || None);
+    }
+}
+
+#[test]
+fn runtimes() {
+    for (exe, runtime) in [
+        ("/usr/bin/python3.11", Some("cpython")),
+        ("/usr/bin/pypy3", Some("pypy")),
+        ("/usr/bin/node", Some("nodejs")),
+        ("/usr/bin/java", None),
+        ("/usr/sbin/nginx", None),
+    ] {
+        assert_eq!(Program::new(exe.as_bytes(), b"x\0", || None).runtime, runtime, "{exe}");
     }
 }
