@@ -6,6 +6,7 @@
 //!   exchange asks.
 //! - **fork** gives the child what is known of its parent, so that prefork workers are their master's service although
 //!   their title, and with it the environment behind it in memory, was overwritten.
+//!   An exec whose record was lost is found when such facts are first used, and by and by for all processes.
 //! - **exit** leaves the facts for a grace time: records of the process may still be on their way.
 //!
 //! Facts of `/proc` are taken only of a process with the start time that was asked for (see [`reader`]).
@@ -42,7 +43,7 @@ pub struct ProcessesConfig {
     pub grace: Nanos,
     /// Reads of `/proc` a second at exec; beyond that a process is read when an exchange asks for it.
     pub exec_reads: u32,
-    /// Processes whose life is checked by one call of [`Processes::expire`], in case their exit was not reported.
+    /// Processes that one call of [`Processes::expire`] holds against `/proc`, in case an exec or exit was not reported.
     pub sweep: usize,
     /// Cgroups known at once.
     pub places: usize,
@@ -95,6 +96,8 @@ struct Entry {
     cgroup: u64,
     /// `/proc` was asked for this program, or for the parent that handed it down.
     looked: bool,
+    /// The facts are the parent's and have not been held against this process.
+    inherited: bool,
     ended: bool,
 }
 
@@ -146,6 +149,7 @@ impl Processes {
                 entry.programs = entry.programs.wrapping_add(1);
                 entry.cgroup = *cgroup;
                 entry.looked = false;
+                entry.inherited = false;
                 if self.budget.take(self.now) {
                     self.facts(key);
                 } else {
@@ -158,7 +162,8 @@ impl Processes {
     }
 
     /// The service a process speaks for. Once known: one look-up, no allocation, no input or output. At first sight it
-    /// reads five files of `/proc`. A process of which nothing can be known is the service `unknown`.
+    /// reads `stat` (twice), `cmdline`, `environ`, `cgroup` and the link `exe` of `/proc`. A process of which
+    /// nothing can be known is the service `unknown`.
     pub fn service(&mut self, key: ProcessKey) -> Arc<Service> {
         self.uses += 1;
         if let Some(entry) = self.table.get_mut(&key) {
@@ -172,11 +177,14 @@ impl Processes {
 
     /// What is known of a process: `comm`, executable, container and so on. Costs what [`Processes::service`] costs.
     pub fn facts(&mut self, key: ProcessKey) -> Arc<Facts> {
-        self.entry(key);
+        if self.entry(key).inherited {
+            self.recheck(key);
+        }
         self.known(key, ANCESTORS)
     }
 
-    /// Forgets processes whose grace time is over at `now`, and finds some of those that ended without a word.
+    /// Forgets processes whose grace time is over at `now`, and finds some of those that ended or became another program
+    /// without a word. To be called about once a second: it reads up to [`ProcessesConfig::sweep`] small files.
     pub fn expire(&mut self, now: Nanos) {
         self.now = self.now.max(now);
         while let Some((_, key)) = self.ended.pop_front_if(|(until, _)| *until <= self.now) {
@@ -188,10 +196,13 @@ impl Processes {
         }
         for _ in 0..self.config.sweep {
             let Some(key) = self.sweep.pop() else { break };
-            if self.table.get(&key).is_some_and(|entry| !entry.ended)
-                && self.reader.lives(&self.host, key) == Some(false)
-            {
+            if self.table.get(&key).is_none_or(|entry| entry.ended) {
+                continue;
+            }
+            if self.reader.lives(&self.host, key) == Some(false) {
                 self.end(key);
+            } else {
+                self.recheck(key);
             }
         }
         self.publish();
@@ -209,6 +220,21 @@ impl Processes {
         service
     }
 
+    /// Forgets the facts of a process that runs another executable than they say: its exec was not reported.
+    fn recheck(&mut self, key: ProcessKey) {
+        let Some(entry) = self.table.get_mut(&key) else { return };
+        entry.inherited = false;
+        let known = entry.facts.as_ref().filter(|_| entry.looked);
+        if let Some(exe) = known.and_then(|facts| facts.program.exe.as_deref())
+            && self.reader.runs_other(&self.host, key, exe)
+        {
+            entry.service = None;
+            entry.facts = None;
+            entry.looked = false;
+            entry.parent = Default::default();
+        }
+    }
+
     fn fork(&mut self, child: ProcessKey, parent: ProcessKey) {
         let mut entry = Entry {
             parent: (parent, 0),
@@ -219,6 +245,7 @@ impl Processes {
             entry.facts = parent.facts.clone();
             entry.cgroup = parent.cgroup;
             entry.looked = parent.looked && parent.facts.is_some();
+            entry.inherited = entry.looked;
         }
         let known = self.entry(child);
         // A child that was seen before its fork was told has facts of its own.

@@ -324,3 +324,12 @@ fn the_kubelets_log_folders_tell_pods() {
         ("eu", "shop-0", Some("web-app"))
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read(text in r"([0-9]{0,2}:[a-z=]{0,9}:)?(/|run-|lxc|pod|-|\\.service|\\.scope|\\.slice:|machine|\\\\x[0-9a-z]{0,2}|\\PC|[0-9a-f]{64}){0,12}\n?") {
+        Cgroup::parse(&text);
+        Cgroup::from_path(&text);
+        kubernetes::workload(&text, Some("node"));
+    }
+}

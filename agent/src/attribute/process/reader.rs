@@ -59,6 +59,13 @@ impl Reader {
         }
     }
 
+    /// Whether the process lives and runs another executable than `exe`, a path as [`Program`] keeps it.
+    pub fn runs_other(&mut self, host: &Host, key: ProcessKey, exe: &str) -> bool {
+        let link = std::fs::read_link(host.proc.join(key.pid.to_string()).join("exe"));
+        link.is_ok_and(|link| Program::new(link.as_os_str().as_bytes(), b"", || None).exe.as_deref() != Some(exe))
+            && self.lives(host, key) == Some(true)
+    }
+
     /// Looks at a process. `cgroup` is its version 2 cgroup id, 0 when not known.
     pub fn look(&mut self, host: &Host, places: &mut Places, key: ProcessKey, cgroup: u64) -> Look {
         let dir = host.proc.join(key.pid.to_string());

@@ -284,6 +284,22 @@ fn a_process_that_ended_without_a_word_is_found() {
 }
 
 #[test]
+fn an_exec_that_was_not_told_is_found() {
+    let proc = Proc::new();
+    proc.add(key(5), "/srv/shop", "shop", "", "0::/\n");
+    proc.add(key(6), "/usr/bin/curl", "curl", "", "0::/\n");
+    let mut processes = processes(proc.host(), 8);
+    assert_eq!(&*processes.service(key(5)).name, "shop");
+    processes.signal(&fork(key(5), key(6)));
+    assert_eq!(&*processes.service(key(6)).name, "curl");
+    proc.remove(key(5));
+    proc.add(key(5), "/srv/other", "other", "", "0::/\n");
+    assert_eq!(&*processes.service(key(5)).name, "shop");
+    processes.expire(SECOND);
+    assert_eq!(&*processes.service(key(5)).name, "other");
+}
+
+#[test]
 fn a_full_table_gives_up_the_ended_first_and_then_the_least_used() {
     let proc = Proc::new();
     let mut processes = processes(proc.host(), 4);
@@ -396,6 +412,31 @@ fn numbers_are_series() {
         "[(\"state\", \"exited\")] 0",
     ];
     assert_eq!(names.0[..3], expect);
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_happens_the_table_stays_bounded_and_whole(
+        steps in proptest::collection::vec((0..5u8, 1..12u32, 1..12u32), 0..80),
+    ) {
+        let proc = Proc::new();
+        let mut processes = processes(proc.host(), 8);
+        for (at, (step, a, b)) in (0u64..).zip(steps) {
+            let at = at * SECOND;
+            match step {
+                0 => processes.signal(&fork(key(a), key(b))),
+                1 => processes.signal(&exec(key(a), "/srv/shop", "shop\0")),
+                2 => processes.signal(&exit(key(a), at)),
+                3 => processes.expire(at),
+                _ => assert!(!processes.service(key(a)).name.is_empty()),
+            }
+            let ended = processes.table.values().filter(|entry| entry.ended).count();
+            assert!(processes.table.len() <= 8 && ended <= 2, "{} {ended}", processes.table.len());
+            assert_eq!(ended, processes.ended.len());
+            assert!(processes.ended.iter().all(|(_, key)| processes.table.contains_key(key)));
+            assert_eq!(numbers(&processes).live as usize + ended, processes.table.len());
+        }
+    }
 }
 
 /// A child of this test, ended with it.

@@ -138,4 +138,12 @@ mod tests {
                 .all(|(_, value)| value.len() == text::NAME_MAX)
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_environment_is_read(rest in proptest::collection::vec(proptest::num::u8::ANY, 0..64)) {
+            Declared::parse(&[b"OTEL_RESOURCE_ATTRIBUTES=".as_slice(), &rest].concat());
+            Declared::parse(&rest);
+        }
+    }
 }

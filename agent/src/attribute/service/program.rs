@@ -59,8 +59,11 @@ impl Program {
         let exe = exe.strip_suffix(b" (deleted)").unwrap_or(exe);
         let args: Vec<&[u8]> = split(args);
         let command = args.first().copied().unwrap_or_default();
-        let mut name = base(exe);
-        name = name.strip_prefix(b"memfd:").unwrap_or(name);
+        let mut name = match exe.strip_prefix(b"/memfd:") {
+            // Its creator names it, and may add anything (`runc_cloned:/proc/self/exe`).
+            Some(rest) => rest.split(|b| matches!(b, b':' | b'/')).next().unwrap_or_default(),
+            None => base(exe),
+        };
         let mut found = interpreter::find(name);
         let mut path = Some(exe).filter(|exe| exe.starts_with(b"/") && exe.len() <= PATH_MAX);
         if found.is_none() && args.iter().skip(1).any(|arg| *arg == exe) {

@@ -239,6 +239,10 @@ impl Interpreter {
             }
         }
         let script = *args.get(at)?;
+        if script.starts_with("/dev/") || script.starts_with("/proc/self/fd/") {
+            // A descriptor has no name.
+            return None;
+        }
         let rest = args.get(at + 1..).unwrap_or_default();
         if self.names == JAVA && !script.ends_with(".java") {
             return Some(script.to_owned());

@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 fn check(exe: &str, command: &str, name: &str) {
     let args = command.replace(' ', "\0") + "\0";
@@ -131,6 +132,8 @@ fn other_interpreters() {
     check("/usr/bin/Rscript", "Rscript --vanilla api.R", "api");
     check("/bin/bash", "bash -eu -o pipefail /srv/run.sh x", "run");
     check("/bin/bash", "-bash", "bash");
+    check("/bin/bash", "bash /proc/self/fd/3", "bash");
+    check("/bin/bash", "bash /dev/stdin", "bash");
     check("/bin/bash", "bash -lc secret", "bash");
     check("/bin/dash", "sh -c secret", "dash");
     check(
@@ -158,6 +161,11 @@ fn executables() {
     );
     check("/srv/shop (deleted)", "/srv/shop", "shop");
     check("/memfd:shop (deleted)", "shop", "shop");
+    check(
+        "/memfd:runc_cloned:/proc/self/exe (deleted)",
+        "runc init",
+        "runc_cloned",
+    );
     check("/bin/busybox", "httpd -f", "httpd");
     check("/bin/busybox", "busybox httpd -f", "httpd");
     check("/bin/busybox", "busybox --list", "busybox");
@@ -204,5 +212,55 @@ fn runtimes() {
         ("/usr/sbin/nginx", None),
     ] {
         assert_eq!(Program::new(exe.as_bytes(), b"x\0", || None).runtime, runtime, "{exe}");
+    }
+}
+
+/// Words that mean something to the rules, between any bytes.
+fn words() -> impl Strategy<Value = Vec<u8>> {
+    let known = prop::sample::select(vec![
+        "python3",
+        "/usr/bin/python3",
+        "java",
+        "node",
+        "bash",
+        "beam.smp",
+        "busybox",
+        "-m",
+        "-um",
+        "-c",
+        "-jar",
+        "-",
+        "--",
+        ".",
+        "..",
+        "/",
+        "--app=",
+        "-A",
+        "flask",
+        "gunicorn",
+        "a:b",
+        ":",
+        "[",
+        "]",
+        "x [y] z",
+        "=",
+        "-o",
+        "@",
+        "-sname",
+    ]);
+    let word = prop_oneof![
+        known.prop_map(|word| word.as_bytes().to_vec()),
+        prop::collection::vec(any::<u8>(), 0..12)
+    ];
+    prop::collection::vec(word, 0..8).prop_map(|words| words.join(&0))
+}
+
+proptest! {
+    #[test]
+    fn any_command_line_gives_a_bounded_name(exe in words(), args in words()) {
+        let program = Program::new(&exe, &args, || Some(args.clone()));
+        for name in [&program.script, &program.exe_name, &program.command].into_iter().flatten() {
+            prop_assert!(!name.is_empty() && name.len() <= text::NAME_MAX && !name.contains(char::is_control));
+        }
     }
 }
