@@ -22,3 +22,48 @@ impl Default for Host {
         }
     }
 }
+
+impl Host {
+    /// `host.name`: what the host's root names in `etc/hostname` when that root is mounted elsewhere (the agent in a
+    /// container has another name of its own), else the kernel's `sys/kernel/hostname`. `None` when neither can be read.
+    pub fn name(&self) -> Option<std::sync::Arc<str>> {
+        let etc = self.root.join("etc/hostname");
+        let kernel = self.proc.join("sys/kernel/hostname");
+        let order = if self.root == Host::default().root {
+            [kernel, etc]
+        } else {
+            [etc, kernel]
+        };
+        order.iter().find_map(|path| {
+            let text = std::fs::read_to_string(path).ok()?;
+            // hostname(5): one line, comments allowed.
+            let name = text
+                .lines()
+                .map(str::trim)
+                .find(|line| !line.is_empty() && !line.starts_with('#'))?;
+            Some(name.into())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_mounted_root_comes_before_the_kernels() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = Host {
+            proc: dir.path().join("proc"),
+            sys: dir.path().join("sys"),
+            root: dir.path().to_owned(),
+        };
+        assert_eq!(host.name(), None);
+        std::fs::create_dir_all(dir.path().join("proc/sys/kernel")).expect("folders");
+        std::fs::write(dir.path().join("proc/sys/kernel/hostname"), "inner\n").expect("a file");
+        assert_eq!(host.name().as_deref(), Some("inner"));
+        std::fs::create_dir_all(dir.path().join("etc")).expect("folders");
+        std::fs::write(dir.path().join("etc/hostname"), "# ours\n\nouter\n").expect("a file");
+        assert_eq!(host.name().as_deref(), Some("outer"));
+    }
+}

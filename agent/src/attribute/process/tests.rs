@@ -1,0 +1,535 @@
+use super::counts::ProcessNumbers;
+use super::reader::TICK;
+use super::*;
+use crate::metric::{Encoder, Family, Source, Value};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+const SECOND: Nanos = 1_000_000_000;
+
+/// A made-up `/proc`.
+struct Proc(tempfile::TempDir);
+
+impl Proc {
+    fn new() -> Proc {
+        Proc(tempfile::tempdir().expect("a folder"))
+    }
+    fn dir(&self, pid: u32) -> std::path::PathBuf {
+        self.0.path().join("proc").join(pid.to_string())
+    }
+    fn host(&self) -> Host {
+        Host {
+            proc: self.0.path().join("proc"),
+            sys: self.0.path().join("sys"),
+            root: self.0.path().to_owned(),
+        }
+    }
+    fn add(&self, key: ProcessKey, exe: &str, args: &str, environ: &str, cgroup: &str) {
+        let dir = self.dir(key.pid);
+        std::fs::create_dir_all(&dir).expect("a folder");
+        let comm = Path::new(exe)
+            .file_name()
+            .map_or("", |name| name.to_str().expect("text"));
+        let start = key.start / TICK;
+        let stat = format!(
+            "{} ({comm}) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {start} 0 0\n",
+            key.pid
+        );
+        std::fs::write(dir.join("stat"), stat).expect("stat");
+        std::fs::write(dir.join("cmdline"), args.replace(' ', "\0") + "\0").expect("cmdline");
+        std::fs::write(dir.join("environ"), environ.replace(' ', "\0") + "\0").expect("environ");
+        std::fs::write(dir.join("cgroup"), cgroup).expect("cgroup");
+        std::os::unix::fs::symlink(exe, dir.join("exe")).expect("exe");
+    }
+    fn remove(&self, key: ProcessKey) {
+        std::fs::remove_dir_all(self.dir(key.pid)).expect("a process");
+    }
+}
+
+fn key(pid: u32) -> ProcessKey {
+    ProcessKey {
+        pid,
+        start: u64::from(pid) * SECOND + 1,
+    }
+}
+
+fn exec<'a>(key: ProcessKey, filename: &'a str, args: &'a str) -> ProcessSignal<'a> {
+    ProcessSignal {
+        at: SECOND,
+        process: key,
+        event: ProcessEvent::Exec {
+            ppid: 1,
+            uid: 0,
+            cgroup: 77,
+            comm: b"comm",
+            filename: filename.as_bytes(),
+            args: args.as_bytes(),
+        },
+    }
+}
+
+fn fork(parent: ProcessKey, child: ProcessKey) -> ProcessSignal<'static> {
+    ProcessSignal {
+        at: SECOND,
+        process: child,
+        event: ProcessEvent::Fork { parent },
+    }
+}
+
+fn exit(key: ProcessKey, at: Nanos) -> ProcessSignal<'static> {
+    ProcessSignal {
+        at,
+        process: key,
+        event: ProcessEvent::Exit { code: 0 },
+    }
+}
+
+fn processes(host: Host, limit: usize) -> Processes {
+    let config = ProcessesConfig {
+        limit,
+        ..ProcessesConfig::default()
+    };
+    Processes::new(host, config)
+}
+
+fn numbers(processes: &Processes) -> ProcessNumbers {
+    processes.counts().numbers()
+}
+
+#[test]
+fn a_known_service_is_handed_out_again_without_reading() {
+    let proc = Proc::new();
+    proc.add(
+        key(5),
+        "/usr/sbin/nginx",
+        "nginx: worker",
+        "",
+        "0::/system.slice/web.service\n",
+    );
+    let mut processes = processes(proc.host(), 8);
+    let service = processes.service(key(5));
+    assert_eq!(&*service.name, "web");
+    proc.remove(key(5));
+    assert!(Arc::ptr_eq(&service, &processes.service(key(5))));
+    assert_eq!(processes.facts(key(5)).program.exe_name.as_deref(), Some("nginx"));
+}
+
+#[test]
+fn facts_of_a_reused_pid_are_not_taken() {
+    let proc = Proc::new();
+    proc.add(key(5), "/usr/bin/thief", "thief", "OTEL_SERVICE_NAME=thief", "0::/\n");
+    let old = ProcessKey {
+        pid: 5,
+        start: 3 * SECOND,
+    };
+    let mut processes = processes(proc.host(), 8);
+    assert_eq!(&*processes.service(old).name, "unknown");
+    assert_eq!(&*processes.service(key(5)).name, "thief");
+    processes.signal(&exec(old, "/srv/shop", "shop\0"));
+    assert_eq!(&*processes.service(old).name, "shop");
+}
+
+#[test]
+fn an_exec_names_a_process_that_nobody_could_look_at() {
+    let proc = Proc::new();
+    let mut processes = processes(proc.host(), 64);
+    let mut check = |pid, filename: &str, args: &str, name: &str| {
+        processes.signal(&exec(key(pid), filename, args));
+        assert_eq!(&*processes.service(key(pid)).name, name, "{filename} {args}");
+    };
+    check(1, "/usr/bin/curl", "curl\0http://x/\0", "curl");
+    check(2, "/usr/bin/python3", "python3\0/srv/app.py\0", "app");
+    check(3, "/srv/shop.py", "/usr/bin/python3\0/srv/shop.py\0", "shop");
+    check(4, "", "", "comm");
+    check(5, "/proc/self/fd/6", "runc\0init\0", "runc");
+    check(6, &"/x".repeat(128), "long\0", "long");
+    check(7, "relative/shop", "", "shop");
+}
+
+#[test]
+fn an_exec_makes_another_service_of_the_same_process() {
+    let proc = Proc::new();
+    let mut processes = processes(proc.host(), 8);
+    processes.signal(&exec(key(5), "/bin/sh", "sh\0run.sh\0"));
+    assert_eq!(&*processes.service(key(5)).name, "run");
+    processes.signal(&exec(key(5), "/srv/shop", "shop\0"));
+    assert_eq!(&*processes.service(key(5)).name, "shop");
+}
+
+#[test]
+fn a_worker_is_its_masters_service_until_it_execs() {
+    let proc = Proc::new();
+    let unit = "0::/system.slice/x.service\n";
+    proc.add(
+        key(5),
+        "/usr/bin/python3",
+        "gunicorn shop:app",
+        "OTEL_SERVICE_NAME=orders",
+        unit,
+    );
+    let mut processes = processes(proc.host(), 8);
+    let master = processes.service(key(5));
+    // The worker's own environment lies below its title.
+    proc.add(key(6), "/usr/bin/python3", "gunicorn:worker", "", "0::/\n");
+    processes.signal(&fork(key(5), key(6)));
+    let worker = processes.service(key(6));
+    assert_eq!((&*master.name, &*worker.name), ("orders", "orders"));
+    assert_ne!(master.resource, worker.resource);
+    processes.signal(&exec(key(6), "/bin/true", "true\0"));
+    assert_eq!(&*processes.service(key(6)).name, "python3");
+    assert_eq!(&*processes.service(key(5)).name, "orders");
+}
+
+#[test]
+fn a_worker_of_multiprocessing_is_its_parents_script() {
+    let proc = Proc::new();
+    // The parent's pid in the made-up stat is 1.
+    let master = ProcessKey { pid: 1, start: 7 };
+    proc.add(
+        master,
+        "/usr/bin/python3",
+        "python3 /usr/bin/uvicorn main:app",
+        "",
+        "0::/\n",
+    );
+    let worker = "python3 -c code --multiprocessing-fork";
+    proc.add(key(6), "/usr/bin/python3", worker, "", "0::/\n");
+    proc.add(key(7), "/usr/bin/python3", worker, "", "0::/\n");
+    proc.add(key(8), "/usr/bin/python3", "python3 -c code", "", "0::/\n");
+    let mut processes = processes(proc.host(), 8);
+    assert_eq!(&*processes.service(key(6)).name, "main");
+    processes.signal(&fork(master, key(7)));
+    processes.signal(&exec(
+        key(7),
+        "/usr/bin/python3",
+        "python3\0-c\0code\0--multiprocessing-fork\0",
+    ));
+    assert_eq!(&*processes.service(key(7)).name, "main");
+    assert_eq!(&*processes.service(key(8)).name, "python3");
+}
+
+#[test]
+fn a_child_that_is_gone_has_the_facts_its_parent_had() {
+    let proc = Proc::new();
+    proc.add(key(5), "/srv/shop", "shop", "", "0::/\n");
+    let mut processes = processes(proc.host(), 16);
+    // Of a parent that nobody asked for, of its child, and of a parent in the table.
+    processes.signal(&fork(key(5), key(6)));
+    processes.signal(&fork(key(6), key(7)));
+    assert_eq!(&*processes.service(key(7)).name, "shop");
+    assert_eq!(&*processes.service(key(6)).name, "shop");
+    // Of a parent that became another program since.
+    proc.add(key(8), "/srv/later", "later", "", "0::/\n");
+    processes.signal(&fork(key(8), key(9)));
+    processes.signal(&exec(key(8), "/srv/later", "later\0"));
+    assert_eq!(&*processes.service(key(9)).name, "unknown");
+}
+
+#[test]
+fn a_cgroup_seen_before_places_a_process_that_is_gone() {
+    let proc = Proc::new();
+    proc.add(key(5), "/srv/shop", "shop", "", "0::/system.slice/web.service\n");
+    let mut processes = processes(proc.host(), 8);
+    processes.signal(&exec(key(5), "/srv/shop", "shop\0"));
+    processes.signal(&exec(key(6), "/bin/sh", "sh\0"));
+    assert_eq!(&*processes.service(key(6)).name, "web");
+}
+
+#[test]
+fn the_id_of_a_cgroup_is_learnt_from_its_folder() {
+    use std::os::unix::fs::MetadataExt;
+    let proc = Proc::new();
+    let folder = proc.host().sys.join("fs/cgroup/system.slice/web.service");
+    std::fs::create_dir_all(&folder).expect("folders");
+    proc.add(key(5), "/srv/shop", "shop", "", "0::/system.slice/web.service\n");
+    let mut processes = processes(proc.host(), 8);
+    processes.service(key(5));
+    let mut signal = exec(key(6), "/bin/sh", "sh\0");
+    if let ProcessEvent::Exec { cgroup, .. } = &mut signal.event {
+        *cgroup = std::fs::metadata(&folder).expect("a folder").ino();
+    }
+    processes.signal(&signal);
+    assert_eq!(&*processes.service(key(6)).name, "web");
+}
+
+#[test]
+fn facts_outlive_their_process_for_the_grace_time() {
+    let proc = Proc::new();
+    let mut processes = processes(proc.host(), 8);
+    processes.signal(&exec(key(5), "/srv/shop", "shop\0"));
+    processes.signal(&exit(key(5), 2 * SECOND));
+    processes.signal(&exit(key(5), 3 * SECOND));
+    processes.expire(30 * SECOND);
+    assert_eq!(&*processes.service(key(5)).name, "shop");
+    assert_eq!((numbers(&processes).live, numbers(&processes).ended), (0, 1));
+    processes.expire(33 * SECOND);
+    assert_eq!(numbers(&processes), ProcessNumbers::default());
+    assert_eq!(&*processes.service(key(5)).name, "unknown");
+}
+
+#[test]
+fn a_process_that_ended_without_a_word_is_found() {
+    let proc = Proc::new();
+    proc.add(key(5), "/srv/shop", "shop", "", "0::/\n");
+    proc.add(key(6), "/srv/stays", "stays", "", "0::/\n");
+    let mut processes = processes(proc.host(), 8);
+    processes.service(key(5));
+    processes.service(key(6));
+    proc.remove(key(5));
+    processes.expire(SECOND);
+    assert_eq!((numbers(&processes).live, numbers(&processes).ended), (1, 1));
+    processes.expire(40 * SECOND);
+    assert_eq!((numbers(&processes).live, numbers(&processes).ended), (1, 0));
+}
+
+#[test]
+fn an_exec_that_was_not_told_is_found() {
+    let proc = Proc::new();
+    proc.add(key(5), "/srv/shop", "shop", "", "0::/\n");
+    proc.add(key(6), "/usr/bin/curl", "curl", "", "0::/\n");
+    let mut processes = processes(proc.host(), 8);
+    assert_eq!(&*processes.service(key(5)).name, "shop");
+    processes.signal(&fork(key(5), key(6)));
+    assert_eq!(&*processes.service(key(6)).name, "curl");
+    proc.remove(key(5));
+    proc.add(key(5), "/srv/other", "other", "", "0::/\n");
+    assert_eq!(&*processes.service(key(5)).name, "shop");
+    processes.expire(SECOND);
+    assert_eq!(&*processes.service(key(5)).name, "other");
+}
+
+#[test]
+fn a_full_table_gives_up_the_ended_first_and_then_the_least_used() {
+    let proc = Proc::new();
+    let mut processes = processes(proc.host(), 4);
+    for pid in 1..=4 {
+        proc.add(key(pid), "/srv/old", "old", "", "0::/\n");
+        processes.service(key(pid));
+    }
+    processes.signal(&exit(key(3), SECOND));
+    for pid in 1..=4 {
+        proc.remove(key(pid));
+        proc.add(key(pid), "/srv/new", "new", "", "0::/\n");
+    }
+    proc.add(key(5), "/srv/old", "old", "", "0::/\n");
+    proc.add(key(6), "/srv/old", "old", "", "0::/\n");
+    processes.service(key(5));
+    assert_eq!(
+        (numbers(&processes).evicted, processes.table.contains_key(&key(3))),
+        (1, false)
+    );
+    processes.service(key(1));
+    processes.service(key(6));
+    assert_eq!((numbers(&processes).evicted, processes.table.len()), (2, 4));
+    // 2 was the least used: it alone is read again.
+    assert!(!processes.table.contains_key(&key(2)));
+    assert_eq!(&*processes.service(key(1)).name, "old");
+    assert_eq!(&*processes.service(key(2)).name, "new");
+}
+
+#[test]
+fn the_ended_keep_at_most_a_quarter_of_the_table() {
+    let proc = Proc::new();
+    let mut processes = processes(proc.host(), 40);
+    for pid in 1..=30 {
+        processes.signal(&fork(key(999), key(pid)));
+        processes.signal(&exit(key(pid), SECOND));
+    }
+    let numbers = numbers(&processes);
+    assert_eq!((numbers.live, numbers.ended, numbers.evicted), (0, 10, 20));
+}
+
+#[test]
+fn a_storm_of_forks_is_bounded_and_counted() {
+    let proc = Proc::new();
+    let mut processes = processes(proc.host(), 64);
+    for pid in 1..=10_000 {
+        processes.signal(&fork(key(20_000), key(pid)));
+        assert!(processes.table.len() <= 64);
+    }
+    let numbers = numbers(&processes);
+    assert_eq!(numbers.live + numbers.ended + numbers.evicted, 10_000);
+}
+
+#[test]
+fn a_storm_of_execs_is_read_within_its_budget_and_the_rest_on_demand() {
+    let proc = Proc::new();
+    let mut processes = processes(proc.host(), 1024);
+    for pid in 1..=300 {
+        proc.add(key(pid), "/srv/shop", "shop", "OTEL_SERVICE_NAME=read", "0::/\n");
+        processes.signal(&exec(key(pid), "/srv/shop", "shop\0"));
+    }
+    assert_eq!(numbers(&processes).deferred, 100);
+    let read = processes.table.values().filter(|entry| entry.looked).count();
+    assert_eq!(read, 200);
+    assert_eq!(&*processes.service(key(300)).name, "read");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_counted_and_the_others_are_used() {
+    let proc = Proc::new();
+    proc.add(key(5), "/srv/shop", "shop", "", "0::/\n");
+    std::fs::remove_file(proc.dir(5).join("environ")).expect("a file");
+    std::fs::create_dir(proc.dir(5).join("environ")).expect("a folder in its place");
+    let mut processes = processes(proc.host(), 8);
+    assert_eq!(&*processes.service(key(5)).name, "shop");
+    assert_eq!(numbers(&processes).read_errors, 1);
+}
+
+#[test]
+fn a_kernel_thread_is_its_comm() {
+    let proc = Proc::new();
+    proc.add(key(5), "/kworker", "", "", "0::/\n");
+    std::fs::write(proc.dir(5).join("cmdline"), "").expect("cmdline");
+    std::fs::remove_file(proc.dir(5).join("exe")).expect("exe");
+    let mut processes = processes(proc.host(), 8);
+    assert_eq!(&*processes.service(key(5)).name, "kworker");
+}
+
+#[test]
+fn numbers_are_series() {
+    struct Names(Vec<String>);
+    impl Encoder for Names {
+        fn family(&mut self, family: &Family) {
+            self.0.push(family.name.to_string());
+        }
+        fn sample(&mut self, labels: &[(&str, &str)], value: Value<'_>) {
+            let Value::Number(value) = value else {
+                panic!("a number")
+            };
+            self.0.push(format!("{labels:?} {value}"));
+        }
+    }
+    let proc = Proc::new();
+    let mut processes = processes(proc.host(), 8);
+    processes.signal(&fork(key(1), key(2)));
+    let mut names = Names(Vec::new());
+    processes.counts().collect(&mut names);
+    let expect = [
+        "onlooker_processes",
+        "[(\"state\", \"live\")] 1",
+        "[(\"state\", \"exited\")] 0",
+    ];
+    assert_eq!(names.0[..3], expect);
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_happens_the_table_stays_bounded_and_whole(
+        steps in proptest::collection::vec((0..5u8, 1..12u32, 1..12u32), 0..80),
+    ) {
+        let proc = Proc::new();
+        let mut processes = processes(proc.host(), 8);
+        for (at, (step, a, b)) in (0u64..).zip(steps) {
+            let at = at * SECOND;
+            match step {
+                0 => processes.signal(&fork(key(a), key(b))),
+                1 => processes.signal(&exec(key(a), "/srv/shop", "shop\0")),
+                2 => processes.signal(&exit(key(a), at)),
+                3 => processes.expire(at),
+                _ => assert!(!processes.service(key(a)).name.is_empty()),
+            }
+            let ended = processes.table.values().filter(|entry| entry.ended).count();
+            assert!(processes.table.len() <= 8 && ended <= 2, "{} {ended}", processes.table.len());
+            assert_eq!(ended, processes.ended.len());
+            assert!(processes.ended.iter().all(|(_, key)| processes.table.contains_key(key)));
+            assert_eq!(numbers(&processes).live as usize + ended, processes.table.len());
+        }
+    }
+}
+
+/// A child of this test, ended with it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+impl Running {
+    fn key(&self) -> ProcessKey {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).expect("a living child");
+        let start = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_whitespace().nth(19));
+        let start: u64 = start.and_then(|start| start.parse().ok()).expect("a start time");
+        ProcessKey {
+            pid: self.0.id(),
+            start: start * TICK + TICK / 2,
+        }
+    }
+    fn runs(&self, program: &str) -> bool {
+        std::fs::read(format!("/proc/{}/cmdline", self.0.id())).is_ok_and(|line| line.starts_with(program.as_bytes()))
+    }
+    fn wait_until(&self, program: &str) {
+        while !self.runs(program) {
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn name(processes: &mut Processes, key: ProcessKey) -> String {
+    processes.facts(key).program.script.as_deref().unwrap_or("-").to_owned()
+}
+
+#[test]
+fn real_processes_are_known_by_their_start_time() {
+    let child = Command::new("sleep")
+        .arg("1000")
+        .env("OTEL_SERVICE_NAME", "dormouse")
+        .spawn();
+    let child = Running(child.expect("sleep"));
+    child.wait_until("sleep");
+    let mut processes = processes(Host::default(), 64);
+    let key = child.key();
+    let service = processes.service(key);
+    assert_eq!(&*service.name, "dormouse");
+    assert_eq!(processes.facts(key).comm.as_deref(), Some("sleep"));
+    let before = ProcessKey {
+        start: key.start - 5 * TICK,
+        ..key
+    };
+    assert_eq!(&*processes.service(before).name, "unknown");
+}
+
+#[test]
+fn a_real_script_becomes_another_program() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let script = dir.path().join("billing.sh");
+    std::fs::write(&script, "read line\nexec sleep 1000\n").expect("a script");
+    let child = Command::new("sh").arg(&script).stdin(Stdio::piped()).spawn();
+    let mut child = Running(child.expect("sh"));
+    child.wait_until("sh");
+    let key = child.key();
+    let mut processes = processes(Host::default(), 64);
+    assert_eq!(name(&mut processes, key), "billing");
+    child
+        .0
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(b"go\n")
+        .expect("to be read");
+    child.wait_until("sleep");
+    processes.signal(&exec(key, "/bin/sleep", "sleep\x001000\0"));
+    assert_eq!(name(&mut processes, key), "-");
+    assert_eq!(processes.facts(key).program.command.as_deref(), Some("sleep"));
+}
+
+#[test]
+fn a_real_zombie_keeps_what_its_exec_told() {
+    let child = Command::new("true").spawn();
+    let child = Running(child.expect("true"));
+    let path = format!("/proc/{}/stat", child.0.id());
+    while !std::fs::read_to_string(&path).is_ok_and(|stat| stat.contains(") Z ")) {
+        std::thread::yield_now();
+    }
+    let mut told = processes(Host::default(), 64);
+    told.signal(&exec(child.key(), "/bin/called", "called\0"));
+    assert_eq!(&*told.service(child.key()).name, "called");
+    let mut untold = processes(Host::default(), 64);
+    assert_eq!(&*untold.service(child.key()).name, "true");
+}
