@@ -248,3 +248,6 @@ fn place(span: &mut Span, ids: &Ids, state: Option<&str>) {
     span.state = state.map(Box::from);
     span.flags = FLAG_SAMPLED | if ids.random { FLAG_RANDOM } else { 0 };
 }
+
+#[cfg(test)]
+mod tests;
