@@ -260,3 +260,6 @@ fn weight(span: &Span) -> usize {
         + span.attributes.capacity() * size_of::<crate::trace::span::Attribute>()
         + texts
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -133,3 +133,6 @@ impl Serialize for Plain<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

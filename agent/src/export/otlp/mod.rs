@@ -65,3 +65,6 @@ impl OtlpTask {
         self.exporter.run().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -152,3 +152,6 @@ impl<T: Transport> Exporter<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
