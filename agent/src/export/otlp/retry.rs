@@ -66,6 +66,13 @@ impl<T> fmt::Debug for Exporter<T> {
     }
 }
 
+/// However it ends (also when its task is aborted), nothing stays pending.
+impl<T> Drop for Exporter<T> {
+    fn drop(&mut self) {
+        self.queue.end(Loss::Shutdown);
+    }
+}
+
 impl<T: Transport> Exporter<T> {
     pub(super) fn new(queue: Arc<SpanQueue>, transport: T, backoff: Backoff) -> Exporter<T> {
         Exporter {
@@ -96,7 +103,6 @@ impl<T: Transport> Exporter<T> {
             () = work => {}
             () = over => {}
         }
-        queue.end(Loss::Shutdown);
     }
 
     /// Sends a batch until it is taken or given up: how many of its spans were lost, and why.

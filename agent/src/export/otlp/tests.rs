@@ -1,7 +1,7 @@
 //! Against an HTTP server of our own that knows nothing of the exporter and decodes by the published message types.
 
 use super::*;
-use crate::export::queue::tests::{ledger, span};
+use crate::export::queue::tests::{Log, ledger, span};
 use crate::trace::span::{AttributeValue, Resource, SpanKind};
 use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::trace::v1::{
@@ -304,15 +304,12 @@ fn partial_success() {
 fn nobody_listens_at_first() {
     let (listener, address) = listen();
     drop(listener);
+    let (log, _guard) = Log::capture();
     let (sink, task) = new(config(address)).unwrap();
     sink.accept(span(1));
     runtime().block_on(async {
         let task = tokio::spawn(task.run());
-        // The connection is refused at least once before somebody listens.
-        while !std::net::TcpStream::connect(address).is_err() {
-            tokio::task::yield_now().await;
-        }
-        for _ in 0..1000 {
+        while log.count("cannot connect") == 0 {
             tokio::task::yield_now().await;
         }
         assert_eq!(ledger(&sink.counts()), (0, 1, vec![]));
@@ -325,6 +322,14 @@ fn nobody_listens_at_first() {
         task.await.unwrap();
     });
     assert_eq!(ledger(&sink.counts()), (1, 0, vec![]));
+    assert_eq!(
+        (
+            log.count("exporting spans fails"),
+            log.count("works again"),
+            log.count("pass")
+        ),
+        (1, 1, 0)
+    );
 }
 
 #[test]
@@ -375,6 +380,15 @@ fn shutdown_keeps_its_deadline() {
     });
     sink.accept(span(4));
     assert_eq!(ledger(&sink.counts()), (0, 0, vec![("shutdown", 4)]));
+}
+
+#[test]
+fn aborted_task_leaves_nothing_pending() {
+    let (sink, task) = new(config(listen().1)).unwrap();
+    sink.accept(span(1));
+    drop(task);
+    sink.accept(span(2));
+    assert_eq!(ledger(&sink.counts()), (0, 0, vec![("shutdown", 2)]));
 }
 
 #[test]

@@ -30,6 +30,35 @@ pub(in crate::export) fn ledger(counts: &SpanCounts) -> (u64, u64, Vec<(&'static
     (counts.delivered, counts.pending, lost)
 }
 
+/// What this thread logs until the guard is dropped.
+#[derive(Clone, Default)]
+pub(in crate::export) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(in crate::export) fn capture() -> (Log, tracing::subscriber::DefaultGuard) {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+    pub(in crate::export) fn count(&self, text: &str) -> usize {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).matches(text).count()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 fn queue(spans: usize, bytes: usize, batch: usize) -> SpanQueue {
     SpanQueue::new(QueueLimits {
         spans,

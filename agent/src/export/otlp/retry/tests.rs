@@ -1,6 +1,6 @@
 use super::super::QueueLimits;
 use super::*;
-use crate::export::queue::tests::{ledger, span};
+use crate::export::queue::tests::{Log, ledger, span};
 use bytes::Bytes;
 use std::sync::Mutex;
 
@@ -136,14 +136,7 @@ async fn closing_tries_at_once_and_keeps_its_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn trouble_is_told_once() {
-    let queue = Arc::new(SpanQueue::new(QueueLimits::default()));
-    let script = Arc::new(Script {
-        outcomes: Mutex::default(),
-        asked: Mutex::default(),
-    });
-    let mut exporter = Exporter::new(queue, script, Backoff::default());
-    exporter.failed(&"a");
-    assert!(exporter.failing);
-    exporter.recovered();
-    assert!(!exporter.failing);
+    let (log, _guard) = Log::capture();
+    run((0..8).map(|_| retry(None)).collect(), 3, LATE).await;
+    assert_eq!((log.count("exporting spans fails"), log.count("works again")), (1, 1));
 }
