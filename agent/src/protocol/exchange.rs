@@ -151,6 +151,8 @@ pub struct Schema {
     pub operation_original: &'static str,
     /// Attribute of [`Exchange::target`], span only, e.g. `url.path`.
     pub target: &'static str,
+    /// Attribute of scheme, server and target in one, on client spans in place of `target`, e.g. `url.full`.
+    pub target_full: &'static str,
     /// Attribute of the target's template, e.g. `http.route`.
     pub route: &'static str,
     /// Attribute of [`Exchange::status`], e.g. `http.response.status_code`.
@@ -161,6 +163,10 @@ pub struct Schema {
     pub scheme: (&'static str, &'static str),
     /// Attribute of [`Exchange::agent`], span only, e.g. `user_agent.original`.
     pub agent: &'static str,
+    /// Attribute of [`Exchange::request_body`], span only, e.g. `http.request.body.size`.
+    pub request_body: &'static str,
+    /// Attribute of [`Exchange::response_body`], span only, e.g. `http.response.body.size`.
+    pub response_body: &'static str,
     /// `error.type` of a status, by role: for HTTP 5xx on servers, 4xx and 5xx on clients; the status' digits as text.
     pub status_error: fn(Role, u16) -> Option<&'static str>,
     /// Metrics of the server side.
