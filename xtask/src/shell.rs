@@ -63,7 +63,7 @@ impl Run {
         Run::new(program).in_workspace()
     }
 
-    /// `cargo install` of a crate's newest release of that version into `target/tools`.
+    /// `cargo install` of a crate's newest release in that range of versions into `target/tools`.
     pub(crate) fn cargo_install(name: &str, version: &str) -> Run {
         Run::cargo()
             .args(["install", name, "--quiet", "--locked", "--version", version, "--root"])

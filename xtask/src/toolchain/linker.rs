@@ -14,7 +14,7 @@ use crate::shell::{Run, find_program, say, target, tools};
 const CHOSEN: &str = "ONLOOKER_BPF_LINKER";
 
 /// The release that is built: it knows LLVM 21 to 23.
-const VERSION: &str = "0.13";
+const VERSION: &str = "^0.13";
 
 /// Smallest program with a function, for compilers with a prebuilt `core`.
 const WITH_CORE: &str = "#![no_std]\n#![no_main]\n\
