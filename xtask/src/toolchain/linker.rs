@@ -54,16 +54,11 @@ pub(crate) fn install(compiler: &Compiler) -> Result<PathBuf> {
         .env("LLVM_PREFIX", &prefix)
         .path_first(&[prefix.join("bin")])
         .args([
-            "install",
-            "bpf-linker",
-            "--quiet",
-            "--locked",
             "--force",
-            "--version",
-            "0.13",
+            "--no-default-features",
+            "--features",
+            &format!("llvm-{llvm}"),
         ])
-        .args(["--no-default-features", "--features", &format!("llvm-{llvm}"), "--root"])
-        .arg(tools())
         .run()
         .with_context(|| format!("bpf-linker cannot be built on the LLVM in {}", prefix.display()))?;
     let linker = tools().join("bin/bpf-linker");
