@@ -38,6 +38,6 @@ fn find_or_install(may_install: bool) -> Result<Option<PathBuf>> {
         return Ok(None);
     }
     say("building cargo-deny (some minutes, once)");
-    Run::cargo_install("cargo-deny", "0.20").run()?;
+    Run::cargo_install("cargo-deny", "^0.20").run()?;
     Ok(Some(own))
 }

@@ -19,7 +19,7 @@ pub(crate) fn run() -> Result<Ran> {
     }
     if !tools().join("bin/cargo-fuzz").exists() && find_program("cargo-fuzz").is_none() {
         say("building cargo-fuzz (a minute, once)");
-        Run::cargo_install("cargo-fuzz", "0.13").run()?;
+        Run::cargo_install("cargo-fuzz", "^0.13").run()?;
     }
     for name in targets {
         let found = target().join("fuzz-corpus").join(&name);

@@ -29,10 +29,16 @@ pub(crate) fn say(line: impl AsRef<str>) {
     println!("xtask: {}", line.as_ref());
 }
 
+/// Words of a command that an error repeats: the whole of it was printed before.
+const NAMED_WORDS: usize = 3;
+
 /// A program to run, remembered as it is printed.
 pub(crate) struct Run {
     command: Command,
     shown: String,
+    /// Its first words: what errors call it.
+    name: String,
+    words: usize,
 }
 
 impl Run {
@@ -41,13 +47,19 @@ impl Run {
         let shown = quoted(program.as_ref());
         let mut command = Command::new(program);
         command.current_dir(root());
-        Run { command, shown }
+        Run {
+            command,
+            name: shown.clone(),
+            shown,
+            words: 1,
+        }
     }
 
     /// The cargo that started this program, with its toolchain, building into the workspace's `target/`.
     pub(crate) fn cargo() -> Run {
         let mut run = Run::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         run.shown = "cargo".to_owned();
+        run.name = run.shown.clone();
         run.in_workspace()
     }
 
@@ -63,7 +75,7 @@ impl Run {
         Run::new(program).in_workspace()
     }
 
-    /// `cargo install` of a crate's newest release of that version into `target/tools`.
+    /// `cargo install` of a crate's newest release in that range of versions into `target/tools`.
     pub(crate) fn cargo_install(name: &str, version: &str) -> Run {
         Run::cargo()
             .args(["install", name, "--quiet", "--locked", "--version", version, "--root"])
@@ -72,7 +84,12 @@ impl Run {
 
     /// Adds one argument.
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Run {
-        self.shown = format!("{} {}", self.shown, quoted(arg.as_ref()));
+        let arg_shown = quoted(arg.as_ref());
+        self.shown = format!("{} {arg_shown}", self.shown);
+        self.words += 1;
+        if self.words <= NAMED_WORDS {
+            self.name = format!("{} {arg_shown}", self.name);
+        }
         self.command.arg(arg);
         self
     }
@@ -113,9 +130,9 @@ impl Run {
         let status = self
             .command
             .status()
-            .with_context(|| format!("cannot start `{}`", self.shown))?;
+            .with_context(|| format!("cannot start `{}`", self.name))?;
         if !status.success() {
-            bail!("`{}` failed ({status})", self.shown);
+            bail!("`{}` failed ({status})", self.name);
         }
         Ok(())
     }
@@ -127,7 +144,7 @@ impl Run {
             .command
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot start `{}`", self.shown))?;
+            .with_context(|| format!("cannot start `{}`", self.name))?;
         if let Some(out) = child.stdout.take() {
             for text in BufReader::new(out).split(b'\n') {
                 let text = text?;
@@ -138,7 +155,7 @@ impl Run {
         }
         let status = child.wait()?;
         if !status.success() {
-            bail!("`{}` failed ({status})", self.shown);
+            bail!("`{}` failed ({status})", self.name);
         }
         Ok(())
     }
@@ -149,11 +166,11 @@ impl Run {
             .command
             .stdin(Stdio::null())
             .output()
-            .with_context(|| format!("cannot start `{}`", self.shown))?;
+            .with_context(|| format!("cannot start `{}`", self.name))?;
         if !output.status.success() {
             let stderr = String::from_utf8_lossy(&output.stderr);
             let last = stderr.trim().lines().last().unwrap_or("without a message").to_owned();
-            bail!("`{}` failed ({}): {last}", self.shown, output.status);
+            bail!("`{}` failed ({}): {last}", self.name, output.status);
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -163,7 +180,7 @@ impl Run {
         use std::os::unix::process::CommandExt;
         println!("  $ {}", self.shown);
         let error = self.command.exec();
-        anyhow::Error::new(error).context(format!("cannot start `{}`", self.shown))
+        anyhow::Error::new(error).context(format!("cannot start `{}`", self.name))
     }
 
     fn in_workspace(mut self) -> Run {

@@ -14,7 +14,7 @@ use crate::shell::{Run, find_program, say, target, tools};
 const CHOSEN: &str = "ONLOOKER_BPF_LINKER";
 
 /// The release that is built: it knows LLVM 21 to 23.
-const VERSION: &str = "0.13";
+const VERSION: &str = "^0.13";
 
 /// Smallest program with a function, for compilers with a prebuilt `core`.
 const WITH_CORE: &str = "#![no_std]\n#![no_main]\n\
@@ -54,16 +54,11 @@ pub(crate) fn install(compiler: &Compiler) -> Result<PathBuf> {
         .env("LLVM_PREFIX", &prefix)
         .path_first(&[prefix.join("bin")])
         .args([
-            "install",
-            "bpf-linker",
-            "--quiet",
-            "--locked",
             "--force",
-            "--version",
-            "0.13",
+            "--no-default-features",
+            "--features",
+            &format!("llvm-{llvm}"),
         ])
-        .args(["--no-default-features", "--features", &format!("llvm-{llvm}"), "--root"])
-        .arg(tools())
         .run()
         .with_context(|| format!("bpf-linker cannot be built on the LLVM in {}", prefix.display()))?;
     let linker = tools().join("bin/bpf-linker");
