@@ -1,0 +1,538 @@
+//! The aggregate as its users see it: what comes out of the encoder for what went in, and what holds at every limit.
+
+use super::*;
+use crate::export::prometheus::checker::{self, Sample};
+use crate::export::prometheus::{Format, PrometheusEncoder};
+use crate::metric::{Family, Kind, Source};
+use crate::protocol::exchange::RoleSchema;
+use crate::signal::{Actor, ConnId};
+use crate::trace::span::Resource;
+use std::collections::BTreeMap;
+
+const fn histogram(name: &'static str, unit: &'static str) -> Family {
+    Family::new(name, unit, "A histogram.", Kind::Histogram)
+}
+
+static SCHEMA: Schema = Schema {
+    protocol: "http",
+    operation: "http.request.method",
+    operation_original: "http.request.method_original",
+    target: "url.path",
+    route: "http.route",
+    status: "http.response.status_code",
+    version: "network.protocol.version",
+    scheme: ("url.scheme", "http"),
+    agent: "user_agent.original",
+    status_error: |role, status| match (role, status) {
+        (_, 500..) => Some("500"),
+        (Role::Client, 400..) => Some("400"),
+        _ => None,
+    },
+    server: RoleSchema {
+        duration: histogram("http_server_request_duration_seconds", "seconds"),
+        first_byte: histogram("onlooker_http_server_first_byte_seconds", "seconds"),
+        request_body: histogram("http_server_request_body_size_bytes", "bytes"),
+        response_body: histogram("http_server_response_body_size_bytes", "bytes"),
+        active: Family::new("http_server_active_requests", "", "Open.", Kind::Gauge),
+    },
+    client: RoleSchema {
+        duration: histogram("http_client_request_duration_seconds", "seconds"),
+        first_byte: histogram("onlooker_http_client_first_byte_seconds", "seconds"),
+        request_body: histogram("http_client_request_body_size_bytes", "bytes"),
+        response_body: histogram("http_client_response_body_size_bytes", "bytes"),
+        active: Family::new("http_client_active_requests", "", "Open.", Kind::Gauge),
+    },
+};
+
+const MS: u64 = 1_000_000;
+
+fn service(name: &str) -> Service {
+    Service {
+        name: name.into(),
+        namespace: None,
+        resource: Arc::new(Resource::default()),
+    }
+}
+
+fn exchange(id: u64, role: Role, operation: &str, target: &str, status: Option<u16>) -> Exchange {
+    Exchange {
+        id: ExchangeId(id),
+        schema: &SCHEMA,
+        role,
+        conn: ConnId(1),
+        actor: Actor::default(),
+        started: 1_000 * MS,
+        first_byte: status.map(|_| 1_001 * MS),
+        ended: 1_020 * MS,
+        operation: operation.into(),
+        operation_original: None,
+        target: target.into(),
+        version: "1.1",
+        server: None,
+        agent: None,
+        status,
+        error: status.is_none().then_some(ErrorType::Reset),
+        request_size: 100,
+        response_size: 200,
+        request_body: Some(0),
+        response_body: status.map(|_| 100),
+        context: None,
+        join: None,
+        srtt_us: 0,
+    }
+}
+
+fn get(id: u64, target: &str) -> Exchange {
+    exchange(id, Role::Server, "GET", target, Some(200))
+}
+
+fn begin(of: &Exchange) -> Begin {
+    Begin {
+        id: of.id,
+        schema: of.schema,
+        role: of.role,
+        conn: of.conn,
+        actor: of.actor,
+        started: of.started,
+        operation: of.operation.clone(),
+        context: None,
+        join: None,
+    }
+}
+
+fn samples(source: &Aggregate) -> Vec<Sample> {
+    let mut encoder = PrometheusEncoder::new(Format::OpenMetrics, Vec::new());
+    source.collect(&mut encoder);
+    assert_eq!(encoder.refused(), Default::default());
+    let text = String::from_utf8(encoder.finish().expect("a Vec")).expect("UTF-8");
+    checker::read(Format::OpenMetrics, &text)
+}
+
+/// Sum of the samples of this name whose labels include these.
+fn sum(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> f64 {
+    let has = |sample: &&Sample| {
+        labels
+            .iter()
+            .all(|(l, v)| sample.labels.get(*l).is_some_and(|value| value == v))
+    };
+    samples
+        .iter()
+        .filter(|sample| sample.name == name)
+        .filter(has)
+        .map(|sample| sample.value)
+        .sum()
+}
+
+#[test]
+fn an_exchange_is_in_every_family() {
+    let mut aggregate = Aggregate::new(AggregateConfig::default());
+    let shop = Service {
+        namespace: Some("prod".into()),
+        ..service("shop")
+    };
+    let one = get(1, "/orders/42?secret=1");
+    aggregate.begin(&shop, &begin(&one));
+    let labels = [
+        ("service_name", "shop"),
+        ("service_namespace", "prod"),
+        ("http_request_method", "GET"),
+    ];
+    assert_eq!(sum(&samples(&aggregate), "http_server_active_requests", &labels), 1.0);
+    let route = aggregate.end(&shop, &one, Some(([1; 16], [2; 8])));
+    assert_eq!(&**route, "/orders/{id}");
+    let all = samples(&aggregate);
+    assert_eq!(sum(&all, "http_server_active_requests", &labels), 0.0);
+    let duration = all
+        .iter()
+        .find(|sample| sample.name == "http_server_request_duration_seconds_sum")
+        .expect("a sum");
+    assert_eq!(duration.value, 0.02);
+    let expect = [
+        ("service_name", "shop"),
+        ("service_namespace", "prod"),
+        ("http_request_method", "GET"),
+        ("http_response_status_code", "200"),
+        ("http_route", "/orders/{id}"),
+        ("network_protocol_version", "1.1"),
+        ("url_scheme", "http"),
+    ];
+    let expect: BTreeMap<String, String> = expect.iter().map(|(l, v)| ((*l).into(), (*v).into())).collect();
+    assert_eq!(duration.labels, expect);
+    let exemplars: Vec<&str> = all.iter().filter_map(|sample| sample.exemplar.as_deref()).collect();
+    assert_eq!(exemplars.len(), 1);
+    assert!(exemplars[0].contains("01010101"), "{exemplars:?}");
+    assert_eq!(sum(&all, "onlooker_http_server_first_byte_seconds_sum", &[]), 0.001);
+    assert_eq!(sum(&all, "http_server_response_body_size_bytes_sum", &[]), 100.0);
+    assert_eq!(
+        sum(&all, "http_server_request_body_size_bytes_bucket", &[("le", "0.0")]),
+        1.0
+    );
+}
+
+#[test]
+fn what_is_not_known_has_no_label() {
+    let mut aggregate = Aggregate::new(AggregateConfig::default());
+    aggregate.end(&service("shop"), &exchange(1, Role::Client, "GET", "/", None), None);
+    let all = samples(&aggregate);
+    let count = all
+        .iter()
+        .find(|sample| sample.name == "http_client_request_duration_seconds_count")
+        .expect("one");
+    assert!(!count.labels.contains_key("http_response_status_code"));
+    assert_eq!(count.labels["error_type"], "connection_reset");
+    // No answer: neither a time to first byte nor a size of its body.
+    assert_eq!(
+        all.iter()
+            .filter(|sample| sample.name.contains("first_byte_seconds_"))
+            .count(),
+        0
+    );
+    assert_eq!(
+        all.iter()
+            .filter(|sample| sample.name.starts_with("http_client_response_body"))
+            .count(),
+        0
+    );
+    assert_eq!(aggregate.rows()[0].errors, 1);
+}
+
+#[test]
+fn errors_by_status_and_by_role() {
+    let mut aggregate = Aggregate::new(AggregateConfig::default());
+    for (id, (role, status)) in [(Role::Server, 404), (Role::Server, 500), (Role::Client, 404)]
+        .into_iter()
+        .enumerate()
+    {
+        aggregate.end(
+            &service("shop"),
+            &exchange(id as u64, role, "GET", "/", Some(status)),
+            None,
+        );
+    }
+    let mut cut = exchange(9, Role::Server, "GET", "/", None);
+    cut.error = Some(ErrorType::NotCaptured);
+    aggregate.end(&service("shop"), &cut, None);
+    let all = samples(&aggregate);
+    let server = "http_server_request_duration_seconds_count";
+    assert_eq!(
+        sum(
+            &all,
+            server,
+            &[("http_response_status_code", "500"), ("error_type", "500")]
+        ),
+        1.0
+    );
+    assert!(
+        all.iter()
+            .any(|s| s.name == server && s.value == 1.0 && !s.labels.contains_key("error_type"))
+    );
+    assert_eq!(
+        sum(
+            &all,
+            "http_client_request_duration_seconds_count",
+            &[("error_type", "400")]
+        ),
+        1.0
+    );
+    let errors: Vec<(Role, u64)> = aggregate.rows().iter().map(|row| (row.role, row.errors)).collect();
+    // What the agent failed to capture is no error of the program.
+    assert_eq!(errors, [(Role::Server, 1), (Role::Client, 1)]);
+}
+
+#[test]
+fn lost_exchanges_are_no_longer_active() {
+    let mut aggregate = Aggregate::new(AggregateConfig::default());
+    let one = get(1, "/");
+    aggregate.begin(&service("shop"), &begin(&one));
+    assert_eq!(aggregate.rows()[0].active, 1);
+    aggregate.lost(one.id);
+    aggregate.lost(one.id);
+    assert_eq!(sum(&samples(&aggregate), "http_server_active_requests", &[]), 0.0);
+    assert_eq!(sum(&samples(&aggregate), "onlooker_exchanges_open", &[]), 0.0);
+}
+
+#[test]
+fn series_expire_and_start_again_from_nothing() {
+    let mut aggregate = Aggregate::new(AggregateConfig::default());
+    let shop = service("shop");
+    for id in 0..5 {
+        aggregate.end(&shop, &get(id, "/a"), None);
+    }
+    let open = get(9, "/b");
+    aggregate.begin(&service("open"), &begin(&open));
+    aggregate.expire(1_020 * MS + 300_000 * MS);
+    assert_eq!(aggregate.rows().len(), 2, "exactly the time to live is not beyond it");
+    aggregate.expire(1_020 * MS + 300_000 * MS + 1);
+    let all = samples(&aggregate);
+    assert_eq!(all.iter().filter(|sample| sample.name.contains("duration")).count(), 0);
+    assert_eq!(sum(&all, "onlooker_series_expired_total", &[]), 1.0);
+    assert_eq!(sum(&all, "onlooker_routes", &[]), 0.0);
+    // An exchange that is still open keeps its service and its gauge.
+    assert_eq!(sum(&all, "onlooker_services", &[]), 1.0);
+    assert_eq!(
+        sum(&all, "http_server_active_requests", &[("service_name", "open")]),
+        1.0
+    );
+    aggregate.end(&shop, &get(10, "/a"), None);
+    assert_eq!(
+        sum(&samples(&aggregate), "http_server_request_duration_seconds_count", &[]),
+        1.0
+    );
+}
+
+#[test]
+fn a_full_table_gives_up_labels_one_after_the_other() {
+    let mut aggregate = Aggregate::new(AggregateConfig {
+        series_limit: 16,
+        ..AggregateConfig::default()
+    });
+    let count = |aggregate: &Aggregate, labels: &[(&str, &str)]| {
+        sum(
+            &samples(aggregate),
+            "http_server_request_duration_seconds_count",
+            labels,
+        )
+    };
+    let first = "abcdefghijklmnop";
+    for (id, name) in (0u64..).zip(first.chars()) {
+        aggregate.end(&service("shop"), &get(id, &format!("/{name}")), None);
+    }
+    assert_eq!((aggregate.series.len(), aggregate.folded()), (16, Folded::default()));
+    // Routes first.
+    assert_eq!(&**aggregate.end(&service("shop"), &get(20, "/new"), None), "/new");
+    assert_eq!(
+        count(&aggregate, &[("http_route", "_OTHER"), ("http_request_method", "GET")]),
+        1.0
+    );
+    // Then operations (4 series without route are allowed), then statuses, then services.
+    for (id, name) in (0u64..).zip(["PUT", "POST", "HEAD", "LOCK", "MOVE"]) {
+        aggregate.end(
+            &service("shop"),
+            &exchange(30 + id, Role::Server, name, "/new", Some(200)),
+            None,
+        );
+    }
+    assert_eq!(
+        count(
+            &aggregate,
+            &[("http_request_method", "_OTHER"), ("http_response_status_code", "200")]
+        ),
+        2.0
+    );
+    for status in [201, 202, 203, 400, 500, 501] {
+        let one = exchange(u64::from(status), Role::Server, "LOCK", "/new", Some(status));
+        aggregate.end(&service("shop"), &one, None);
+    }
+    assert_eq!(count(&aggregate, &[("http_response_status_code", "2xx")]), 2.0);
+    let errors = [
+        ("service_name", "_OTHER"),
+        ("http_response_status_code", "5xx"),
+        ("error_type", "_OTHER"),
+    ];
+    assert_eq!(count(&aggregate, &errors), 2.0);
+    assert_eq!(aggregate.folded().series, 12);
+    assert_eq!(count(&aggregate, &[]), 28.0);
+    // Series that are known go on as before.
+    aggregate.end(&service("shop"), &get(99, "/a"), None);
+    assert_eq!(count(&aggregate, &[("http_route", "/a")]), 2.0);
+}
+
+#[test]
+fn services_beyond_the_limit_are_other() {
+    let mut aggregate = Aggregate::new(AggregateConfig {
+        service_limit: 2,
+        ..AggregateConfig::default()
+    });
+    for (id, name) in (0u64..).zip(["a", "b", "c", "d"]) {
+        let one = get(id, "/");
+        aggregate.begin(&service(name), &begin(&one));
+        aggregate.end(&service(name), &one, None);
+    }
+    assert_eq!(aggregate.folded().services, 2);
+    let rows: Vec<_> = aggregate
+        .rows()
+        .into_iter()
+        .map(|row| (row.service.to_string(), row.count))
+        .collect();
+    assert_eq!(rows, [("_OTHER".into(), 2), ("a".into(), 1), ("b".into(), 1)]);
+    // Places are given back.
+    aggregate.expire(u64::MAX);
+    aggregate.end(&service("c"), &get(9, "/"), None);
+    assert!(aggregate.rows().iter().any(|row| &*row.service == "c"));
+}
+
+#[test]
+fn routes_beyond_the_cap_are_other_and_counted_each_time() {
+    let mut aggregate = Aggregate::new(AggregateConfig {
+        routes_per_service: 2,
+        ..AggregateConfig::default()
+    });
+    for (id, (target, expect)) in [
+        ("/a", "/a"),
+        ("/b", "/b"),
+        ("/c", "_OTHER"),
+        ("/c", "_OTHER"),
+        ("/a", "/a"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert_eq!(
+            &**aggregate.end(&service("shop"), &get(id as u64, target), None),
+            *expect
+        );
+    }
+    assert_eq!(aggregate.folded().routes, 2);
+    // The cap is per service and role.
+    assert_eq!(&**aggregate.end(&service("bank"), &get(10, "/c"), None), "/c");
+    let client = exchange(11, Role::Client, "GET", "/c", Some(200));
+    assert_eq!(&**aggregate.end(&service("shop"), &client, None), "/c");
+}
+
+#[test]
+fn a_collapse_reaches_targets_that_were_cached() {
+    let mut aggregate = Aggregate::new(AggregateConfig {
+        words_per_place: 2,
+        ..AggregateConfig::default()
+    });
+    for (id, (target, expect)) in [
+        ("/u/ann", "/u/ann"),
+        ("/u/bob", "/u/bob"),
+        ("/u/cat", "/u/{id}"),
+        ("/u/ann", "/u/{id}"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert_eq!(
+            &**aggregate.end(&service("shop"), &get(id as u64, target), None),
+            *expect
+        );
+    }
+}
+
+#[test]
+fn open_exchanges_are_bounded() {
+    let mut aggregate = Aggregate::new(AggregateConfig {
+        open_limit: 3,
+        active_limit: 1,
+        ..AggregateConfig::default()
+    });
+    for id in 0..5 {
+        let name = ["GET", "PUT", "PUT", "GET", "GET"][id as usize];
+        aggregate.begin(&service("shop"), &begin(&exchange(id, Role::Server, name, "/", None)));
+    }
+    let all = samples(&aggregate);
+    assert_eq!(sum(&all, "http_server_active_requests", &[]), 3.0);
+    assert_eq!(
+        sum(
+            &all,
+            "http_server_active_requests",
+            &[("http_request_method", "_OTHER")]
+        ),
+        2.0
+    );
+    assert_eq!(
+        sum(&all, "onlooker_series_folded_total", &[("reason", "open_limit")]),
+        2.0
+    );
+    assert_eq!(
+        sum(&all, "onlooker_series_folded_total", &[("reason", "active_limit")]),
+        2.0
+    );
+    for id in 0..5 {
+        aggregate.end(&service("shop"), &exchange(id, Role::Server, "GET", "/", None), None);
+    }
+    assert_eq!(sum(&samples(&aggregate), "http_server_active_requests", &[]), 0.0);
+    aggregate.expire(u64::MAX);
+    assert_eq!(aggregate.active.gauges().count(), 0);
+}
+
+#[test]
+fn more_series_than_a_slice_are_all_written_once() {
+    let shared = SharedAggregate::new(AggregateConfig {
+        routes_per_service: 700,
+        words_per_place: 700,
+        ..AggregateConfig::default()
+    });
+    let letters = |n: u64| -> String { [n / 26, n % 26].iter().map(|i| (b'a' + *i as u8) as char).collect() };
+    for id in 0..600 {
+        shared
+            .lock()
+            .end(&service("shop"), &get(id, &format!("/{}", letters(id))), None);
+    }
+    let mut encoder = PrometheusEncoder::new(Format::Text, Vec::new());
+    shared.collect(&mut encoder);
+    assert_eq!(encoder.refused(), Default::default());
+    let text = String::from_utf8(encoder.finish().expect("a Vec")).expect("UTF-8");
+    let all = checker::read(Format::Text, &text);
+    assert_eq!(
+        all.iter()
+            .filter(|s| s.name == "http_server_request_duration_seconds_count")
+            .count(),
+        600
+    );
+    assert_eq!(sum(&all, "http_server_request_duration_seconds_count", &[]), 600.0);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(48))]
+    #[test]
+    fn nothing_is_lost_under_any_limit(
+        limits in (1usize..40, 1usize..6, 1usize..4, 1usize..5, 1usize..8, 1usize..5),
+        events in proptest::collection::vec((0u8..6, 0u8..4, 0u8..12, 0usize..8, proptest::bool::ANY), 0..200),
+    ) {
+        let mut aggregate = Aggregate::new(AggregateConfig {
+            series_limit: limits.0,
+            routes_per_service: limits.1,
+            words_per_place: limits.2,
+            service_limit: limits.3,
+            open_limit: limits.4,
+            active_limit: limits.5,
+            target_cap: 4,
+            ttl: Duration::from_secs(300),
+        });
+        let mut expect: BTreeMap<(Role, bool), u64> = BTreeMap::new();
+        let mut by_service: BTreeMap<String, u64> = BTreeMap::new();
+        for (id, (who, operation, target, status, server)) in events.iter().enumerate() {
+            let role = if *server { Role::Server } else { Role::Client };
+            let status = [None, Some(200), Some(201), Some(302), Some(404), Some(500), Some(503), Some(999)][*status];
+            let target = format!("/{}/{}", (b'a' + target % 4) as char, (b'a' + target) as char);
+            let one = exchange(id as u64, role, ["GET", "PUT", "POST", "_OTHER"][*operation as usize], &target, status);
+            let name = format!("s{who}");
+            aggregate.begin(&service(&name), &begin(&one));
+            aggregate.end(&service(&name), &one, None);
+            *expect.entry((role, one.error_type().is_some())).or_default() += 1;
+            *by_service.entry(name).or_default() += 1;
+        }
+        let all = samples(&aggregate);
+        for role in [Role::Server, Role::Client] {
+            let name = format!("http_{}_request_duration_seconds_count", role.as_str());
+            let errors: f64 = all.iter().filter(|s| s.name == name && s.labels.contains_key("error_type")).map(|s| s.value).sum();
+            let total = sum(&all, &name, &[]);
+            let of = |error| expect.get(&(role, error)).copied().unwrap_or(0) as f64;
+            proptest::prop_assert_eq!(errors, of(true));
+            proptest::prop_assert_eq!(total - errors, of(false));
+            for class in 2..=9u16 {
+                let classes: f64 = all.iter()
+                    .filter(|s| s.name == name)
+                    .filter(|s| s.labels.get("http_response_status_code").is_some_and(|c| c.starts_with(&class.to_string())))
+                    .map(|s| s.value).sum();
+                let truth = events.iter().filter(|e| e.4 == (role == Role::Server))
+                    .filter(|e| [0, 200, 201, 302, 404, 500, 503, 999][e.3] / 100 == class).count();
+                proptest::prop_assert_eq!(classes, truth as f64);
+            }
+        }
+        let rows: u64 = aggregate.rows().iter().map(|row| row.count).sum();
+        proptest::prop_assert_eq!(rows, events.len() as u64);
+        proptest::prop_assert_eq!(sum(&all, "onlooker_exchanges_open", &[]), 0.0);
+        // And the bound: half on top, and the constant last step.
+        proptest::prop_assert!(aggregate.series.len() <= limits.0 + limits.0 / 2 + 2 * 11 * 8);
+        for row in aggregate.rows().iter().filter(|row| &*row.service != "_OTHER") {
+            proptest::prop_assert!(row.count <= by_service[&*row.service]);
+        }
+        aggregate.expire(u64::MAX);
+        proptest::prop_assert_eq!(aggregate.series.len(), 0);
+        proptest::prop_assert_eq!(aggregate.services.len(), 0);
+    }
+}
