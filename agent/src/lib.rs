@@ -17,6 +17,7 @@ pub mod export;
 pub mod tui;
 pub mod web;
 
+pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod health;

@@ -1,17 +1,37 @@
-//! smoke
-use onlooker::kernel::loader::*;
-fn main() {
-    let t = std::time::Instant::now();
-    let mut k = load(std::path::Path::new("/sys"), &Options { ring_bytes: 4 << 20, connections: 16384, capture: match std::env::args().nth(1).as_deref() { Some("socket") => Some("socket"), Some("syscall") => Some("syscall"), _ => None }, trace: false }).unwrap();
-    println!("{:?}", t.elapsed());
-    for p in &k.probes { println!("{p:?}"); }
-    for m in &k.maps { println!("{m:?}"); }
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
-    while std::time::Instant::now() < end {
-        while let Some(r) = k.ring.next() {
-            match onlooker::probes::decode(&r) { Ok(Some((_, onlooker::signal::Signal::Payload(p)))) => println!("{:?} {:?} {} off {} total {} seq {:?} rtt {} {:?}|{:?}", p.conn, p.direction, p.role.as_str(), p.offset, p.total, p.seq, p.srtt_us, String::from_utf8_lossy(&p.prefix[..p.prefix.len().min(60)]), String::from_utf8_lossy(p.tail)), Ok(Some((_, s))) => println!("{s:?}"), Ok(None) => {}, Err(e) => println!("{e}") }
+//! `onlooker`: see `--help`.
+
+use onlooker::cli::{self, Build, Command};
+use onlooker::{agent, kernel, logging};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let build = Build { kernel_side: kernel::loader::object_bytes() };
+    let env = |name: &str| std::env::var(name).ok();
+    let invocation = match cli::parse(std::env::args_os(), &env, build) {
+        Ok(invocation) => invocation,
+        Err(exit) if exit.code == 0 => {
+            print!("{}", exit.text);
+            return ExitCode::SUCCESS;
         }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        Err(exit) => {
+            eprint!("{}", exit.text);
+            return ExitCode::from(exit.code);
+        }
+    };
+    let result = match invocation.command {
+        Command::CheckConfig => {
+            print!("{}", cli::report(&invocation.settings));
+            Ok(())
+        }
+        Command::Run => logging::init(invocation.config.log)
+            .map_err(anyhow::Error::from)
+            .and_then(|()| agent::run(&invocation.config)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("onlooker: {error:#}");
+            ExitCode::FAILURE
+        }
     }
-    println!("{:?}", k.counters.read());
 }

@@ -1,1 +1,460 @@
-//! (not yet written)
+//! The pipeline thread: drains the ring and does all work per event: decode, attribute, follow protocols, fold into series,
+//! build spans. One thread, so that its state needs no locks but the aggregate's, which a scrape reads.
+
+use crate::aggregate::{Aggregate, SharedAggregate};
+use crate::attribute::connection::Connections;
+use crate::attribute::process::Processes;
+use crate::collectors::own::events::{Counts, EventCount, EventCounts};
+use crate::export::SpanSink;
+use crate::kernel::loader::{Kernel, KernelCounters, RecordRing, SocketTable};
+use crate::probes::decode;
+use crate::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
+use crate::protocol::{Ignored, LostExchange, Sink};
+use crate::signal::{ConnId, Endpoints, FlowEvent, FlowOpen, FlowSignal, Nanos, PayloadSignal, Role, Signal};
+use crate::trace::{Tracer, TracerCounts};
+use onlooker_common::{count, count::reason, record::kind};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Pause between looks at the ring while something happens. Shorter ones cost more than they give (1 ms: a tenth of a
+/// saturated server's throughput); the kernel side wakes us earlier when a quarter of the ring is waiting.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The same while nothing happens.
+const IDLE_PAUSE: Duration = Duration::from_millis(100);
+/// Records handled between two breaths, in which a scrape may read the aggregate.
+const BATCH: usize = 4096;
+const SECOND: Nanos = 1_000_000_000;
+/// A connection that is quiet for so long is looked up in the kernel, in case its end was lost.
+const QUIET: Nanos = 30 * SECOND;
+
+/// What the pipeline works with.
+pub struct Parts {
+    /// The kernel side.
+    pub kernel: Kernel,
+    /// Attribution.
+    pub processes: Processes,
+    /// Traces.
+    pub tracer: Tracer,
+    /// Series.
+    pub aggregate: SharedAggregate,
+    /// Where spans go.
+    pub sinks: Vec<Arc<dyn SpanSink>>,
+    /// Counters others read.
+    pub counts: Arc<PipelineCounts>,
+    /// Connections followed at once.
+    pub connections: usize,
+}
+
+/// Counters of the pipeline.
+pub struct PipelineCounts {
+    kernel: KernelCounters,
+    delivered: [AtomicU64; kind::COUNT],
+    /// Payload of connections that are not known here: their first record was lost, or they were given up.
+    unknown: [AtomicU64; kind::COUNT],
+    /// Records that could not be decoded.
+    invalid: [AtomicU64; kind::COUNT],
+    exchanges: Counts,
+    tracer: Mutex<TracerCounts>,
+    /// Connections followed now.
+    pub connections: AtomicUsize,
+    /// Connections given up because the table was filling.
+    pub given_up: AtomicU64,
+    /// Connections left alone: not of a protocol we read.
+    pub unrecognised: AtomicU64,
+    /// Connections left alone after an upgrade.
+    pub upgraded: AtomicU64,
+}
+
+const EXCHANGE_REASONS: &[&str] =
+    &[LostExchange::ALL[0].as_str(), LostExchange::ALL[1].as_str(), LostExchange::ALL[2].as_str()];
+
+impl PipelineCounts {
+    /// Counters at zero.
+    pub fn new(kernel: KernelCounters) -> PipelineCounts {
+        PipelineCounts {
+            kernel,
+            delivered: Default::default(),
+            unknown: Default::default(),
+            invalid: Default::default(),
+            exchanges: Counts::new("exchange", EXCHANGE_REASONS),
+            tracer: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            given_up: AtomicU64::new(0),
+            unrecognised: AtomicU64::new(0),
+            upgraded: AtomicU64::new(0),
+        }
+    }
+    /// Payload records that went out without their bytes, because user memory could not be read.
+    pub fn without_data(&self) -> u64 {
+        self.kernel.read()[count::lost(kind::PAYLOAD, reason::NO_DATA) as usize]
+    }
+    /// Counters of the tracer, as of its last tidying.
+    pub fn tracer(&self) -> TracerCounts {
+        self.tracer.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+}
+
+impl EventCounts for PipelineCounts {
+    fn events(&self) -> Vec<EventCount> {
+        let load = |counters: &[AtomicU64; kind::COUNT], kind: usize| counters[kind].load(Ordering::Acquire);
+        let here: Vec<[u64; 3]> = (0..kind::COUNT)
+            .map(|kind| [load(&self.delivered, kind), load(&self.unknown, kind), load(&self.invalid, kind)])
+            .collect();
+        // The kernel's counters last: what was delivered has been seen.
+        let kernel = self.kernel.read();
+        let mut events: Vec<EventCount> = here
+            .into_iter()
+            .enumerate()
+            .map(|(kind, [delivered, unknown, invalid])| {
+                let lost = |reason| kernel[count::lost(kind as u16, reason) as usize];
+                EventCount {
+                    kind: kind::NAMES[kind],
+                    seen: kernel[count::seen(kind as u16) as usize],
+                    delivered,
+                    lost: vec![
+                        (reason::NAMES[reason::RING_FULL], lost(reason::RING_FULL)),
+                        (reason::NAMES[reason::TABLE_FULL], lost(reason::TABLE_FULL)),
+                        ("unknown_connection", unknown),
+                        ("invalid", invalid),
+                    ],
+                }
+            })
+            .collect();
+        events.extend(self.exchanges.events());
+        events
+    }
+}
+
+/// Runs until `stop` is set; then handles what is in the ring, gives up what is open and returns.
+pub fn run(parts: Parts, stop: &AtomicBool) {
+    let Parts { kernel, processes, tracer, aggregate, sinks, counts, connections } = parts;
+    let Kernel { mut ring, sockets, log, programs, .. } = kernel;
+    let mut log = log;
+    let mut pipeline = Pipeline {
+        sockets,
+        connections: Connections::new(connections),
+        core: Core { processes, tracer, sinks, counts, next_id: 0, ignored: None },
+    };
+    let mut last_second = 0;
+    let mut busy = 0u32;
+    while !stop.load(Ordering::Acquire) {
+        wait(&ring, if busy > 0 { PAUSE } else { IDLE_PAUSE });
+        let mut handled = 0;
+        loop {
+            let mut series = aggregate.lock();
+            let n = pipeline.drain(&mut ring, &mut series);
+            handled += n;
+            if n < BATCH {
+                break;
+            }
+        }
+        // Stay awake for a second after the last event.
+        busy = if handled > 0 { 50 } else { busy.saturating_sub(1) };
+        let now = monotonic();
+        pipeline.core.emit_waiting(now);
+        if now >= last_second + SECOND {
+            last_second = now;
+            pipeline.tidy(now, &mut aggregate.lock());
+            if let Some(log) = &mut log {
+                log.flush();
+            }
+        }
+    }
+    // Detach first, so that the ring runs dry.
+    drop(programs);
+    let mut series = aggregate.lock();
+    while pipeline.drain(&mut ring, &mut series) > 0 {}
+    pipeline.abandon_all(&mut series);
+    pipeline.core.emit_waiting(Nanos::MAX);
+}
+
+struct Pipeline {
+    sockets: SocketTable,
+    connections: Connections,
+    core: Core,
+}
+
+/// What a protocol's sink needs, apart from the connection at hand.
+struct Core {
+    processes: Processes,
+    tracer: Tracer,
+    sinks: Vec<Arc<dyn SpanSink>>,
+    counts: Arc<PipelineCounts>,
+    next_id: u64,
+    ignored: Option<Ignored>,
+}
+
+impl Pipeline {
+    /// Handles up to a batch of records.
+    fn drain(&mut self, ring: &mut RecordRing, series: &mut Aggregate) -> usize {
+        let mut delivered = [0u64; kind::COUNT];
+        let mut handled = 0;
+        while handled < BATCH
+            && let Some(record) = ring.next()
+        {
+            handled += 1;
+            match decode(&record) {
+                Ok((kind, signal)) => {
+                    let known = signal.is_none_or(|signal| self.signal(signal, series));
+                    if known {
+                        delivered[usize::from(kind)] += 1;
+                    } else {
+                        self.core.counts.unknown[usize::from(kind)].fetch_add(1, Ordering::Release);
+                    }
+                }
+                Err(error) => {
+                    let kind = usize::from(error.kind()).min(kind::COUNT - 1);
+                    self.core.counts.invalid[kind].fetch_add(1, Ordering::Release);
+                    tracing::warn!(%error, "record of the kernel side cannot be read");
+                }
+            }
+        }
+        for (counter, n) in self.core.counts.delivered.iter().zip(delivered) {
+            if n > 0 {
+                counter.fetch_add(n, Ordering::Release);
+            }
+        }
+        handled
+    }
+
+    /// Handles one signal. `false`: it is about a connection that is not known.
+    fn signal(&mut self, signal: Signal<'_>, series: &mut Aggregate) -> bool {
+        match signal {
+            Signal::Process(signal) => {
+                self.core.processes.signal(&signal);
+                true
+            }
+            Signal::Payload(payload) => self.payload(&payload, series),
+            Signal::Flow(flow) => self.flow(flow, series),
+            Signal::Measure(_) => true,
+        }
+    }
+
+    fn payload(&mut self, payload: &PayloadSignal<'_>, series: &mut Aggregate) -> bool {
+        let Some(connection) = self.connections.get(payload.conn) else { return false };
+        connection.last = payload.at;
+        connection.follow(payload.conn, payload.prefix);
+        let Some(conversation) = &mut connection.conversation else { return true };
+        let mut sink = CoreSink { core: &mut self.core, series, open: &connection.open };
+        conversation.payload(payload, &mut sink);
+        if let Some(why) = self.core.ignored.take() {
+            self.ignore(payload.conn, why);
+        }
+        self.close_finished(payload.conn, payload.at, series);
+        true
+    }
+
+    fn flow(&mut self, flow: FlowSignal, series: &mut Aggregate) -> bool {
+        let FlowSignal { at, conn, event } = flow;
+        let event = match event {
+            FlowEvent::Open(open) => {
+                self.connections.insert(conn, at, open);
+                self.core.counts.connections.store(self.connections.len(), Ordering::Relaxed);
+                return true;
+            }
+            other => other,
+        };
+        let Some(connection) = self.connections.get(conn) else {
+            // Its end, after it was given up or left alone: nobody waits for it.
+            return true;
+        };
+        connection.last = at;
+        if let Some(conversation) = &mut connection.conversation {
+            let mut sink = CoreSink { core: &mut self.core, series, open: &connection.open };
+            conversation.flow(at, &event, &mut sink);
+            self.core.ignored = None;
+        }
+        match event {
+            FlowEvent::Closed { .. } => {
+                self.connections.remove(conn);
+                self.core.counts.connections.store(self.connections.len(), Ordering::Relaxed);
+            }
+            FlowEvent::Eof { .. } if connection.open.endpoints == Endpoints::Unix => {
+                connection.eof = true;
+                let open = connection.open.clone();
+                let peer = self.connections.peer(&open);
+                // Unix sockets have no states: that the peer finished sending shows when this end reads it.
+                if let Some(peer) = peer {
+                    self.flow(FlowSignal { at, conn: peer, event: FlowEvent::LocalFin }, series);
+                }
+                self.close_finished(conn, at, series);
+            }
+            _ => (),
+        }
+        true
+    }
+
+    /// A Unix connection whose reader saw the end and that owes no answer is over, on both ends.
+    fn close_finished(&mut self, conn: ConnId, at: Nanos, series: &mut Aggregate) {
+        let Some(connection) = self.connections.get(conn) else { return };
+        if !connection.eof || connection.open_exchanges() > 0 {
+            return;
+        }
+        let open = connection.open.clone();
+        let peer = self.connections.peer(&open);
+        for (id, sock) in [(Some(conn), open.sock), (peer, open.peer_sock)] {
+            let Some(id) = id else { continue };
+            self.sockets.forget(sock, id);
+            let event = FlowEvent::Closed { errno: 0, rx: 0, tx: 0, srtt_us: 0 };
+            self.flow(FlowSignal { at, conn: id, event }, series);
+        }
+    }
+
+    /// Nobody reads this connection (any more).
+    fn ignore(&mut self, conn: ConnId, why: Ignored) {
+        let Some(connection) = self.connections.get(conn) else { return };
+        let (sock, fresh) = (connection.open.sock, connection.open.fresh);
+        let counter = match why {
+            Ignored::Unrecognised => &self.core.counts.unrecognised,
+            Ignored::Upgraded => &self.core.counts.upgraded,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        // In the middle of a connection that is older than we are, anything may look like a request: look again later.
+        if why == Ignored::Unrecognised && !fresh {
+            self.sockets.forget(sock, conn);
+        } else {
+            self.sockets.ignore(sock, conn);
+        }
+        self.connections.remove(conn);
+        self.core.counts.connections.store(self.connections.len(), Ordering::Relaxed);
+    }
+
+    /// Once a second: forget what is over, expire what is old.
+    fn tidy(&mut self, now: Nanos, series: &mut Aggregate) {
+        for (conn, sock) in self.connections.surplus(now.saturating_sub(SECOND)) {
+            self.sockets.forget(sock, conn);
+            self.abandon(conn, series);
+            self.core.counts.given_up.fetch_add(1, Ordering::Relaxed);
+        }
+        for (conn, sock) in self.connections.quiet(now.saturating_sub(QUIET)) {
+            if self.sockets.holds(sock, conn) {
+                // Alive: look again when it was quiet for as long once more.
+                if let Some(connection) = self.connections.get(conn) {
+                    connection.last = now;
+                }
+            } else {
+                let event = FlowEvent::Closed { errno: 0, rx: 0, tx: 0, srtt_us: 0 };
+                self.flow(FlowSignal { at: now, conn, event }, series);
+            }
+        }
+        self.core.processes.expire(now);
+        series.expire(now);
+        self.core.counts.connections.store(self.connections.len(), Ordering::Relaxed);
+        if let Ok(mut counts) = self.core.counts.tracer.lock() {
+            *counts = self.core.tracer.counts();
+        }
+    }
+
+    fn abandon(&mut self, conn: ConnId, series: &mut Aggregate) {
+        if let Some(mut connection) = self.connections.remove(conn)
+            && let Some(conversation) = &mut connection.conversation
+        {
+            conversation.abandon(&mut CoreSink { core: &mut self.core, series, open: &connection.open });
+            self.core.ignored = None;
+        }
+    }
+
+    fn abandon_all(&mut self, series: &mut Aggregate) {
+        for conn in self.connections.ids() {
+            self.abandon(conn, series);
+        }
+    }
+}
+
+impl Core {
+    /// Spans that waited for their place in a trace.
+    fn emit_waiting(&mut self, now: Nanos) {
+        let sinks = &self.sinks;
+        self.tracer.expire(now, &mut |span| {
+            for sink in sinks {
+                sink.accept(span.clone());
+            }
+        });
+    }
+}
+
+/// Takes what a protocol finds on one connection.
+struct CoreSink<'a> {
+    core: &'a mut Core,
+    series: &'a mut Aggregate,
+    open: &'a FlowOpen,
+}
+
+impl Sink for CoreSink<'_> {
+    fn next_id(&mut self) -> ExchangeId {
+        self.core.next_id += 1;
+        ExchangeId(self.core.next_id)
+    }
+
+    fn join_key(&mut self, _conn: ConnId, seq: Option<(u32, u32)>, offset: u64) -> Option<JoinKey> {
+        match (seq, self.open.endpoints) {
+            (Some((request, response)), _) => Some(JoinKey(request.into(), response.into())),
+            (None, Endpoints::Unix) if self.open.peer_sock != 0 => {
+                let (client, server) = match self.open.role {
+                    Role::Client => (self.open.sock, self.open.peer_sock),
+                    Role::Server => (self.open.peer_sock, self.open.sock),
+                };
+                // Kernel addresses have their high bits set: no sequence number looks like one.
+                Some(JoinKey(client, server.rotate_left(32) ^ offset))
+            }
+            _ => None,
+        }
+    }
+
+    fn begin(&mut self, begin: Begin) {
+        self.core.counts.exchanges.seen(1);
+        let service = self.core.processes.service(begin.actor.process);
+        self.series.begin(&service, &begin);
+        self.core.tracer.begin(&begin);
+    }
+
+    fn end(&mut self, exchange: Exchange) {
+        let service = self.core.processes.service(exchange.actor.process);
+        let (tracer, sinks) = (&mut self.core.tracer, &self.core.sinks);
+        let endpoints = &self.open.endpoints;
+        self.series.end(&service, &exchange, |route| {
+            let traced = tracer.end(&exchange, &service, route, Some(endpoints));
+            let exemplar = traced.exemplar();
+            if let Some(span) = traced.span {
+                hand_over(span, sinks);
+            }
+            exemplar
+        });
+        self.core.counts.exchanges.delivered(1);
+    }
+
+    fn lost(&mut self, id: ExchangeId, reason: LostExchange) {
+        self.series.lost(id);
+        self.core.tracer.lost(id);
+        let index = LostExchange::ALL.iter().position(|other| *other == reason).unwrap_or(0);
+        self.core.counts.exchanges.lost(index, 1);
+    }
+
+    fn ignore(&mut self, _conn: ConnId, reason: Ignored) {
+        self.core.ignored = Some(reason);
+    }
+}
+
+/// To every sink, without a copy for the last.
+fn hand_over(span: crate::trace::span::Span, sinks: &[Arc<dyn SpanSink>]) {
+    if let Some((last, others)) = sinks.split_last() {
+        for sink in others {
+            sink.accept(span.clone());
+        }
+        last.accept(span);
+    }
+}
+
+fn wait(ring: &RecordRing, pause: Duration) {
+    let timeout = Timespec { tv_sec: 0, tv_nsec: pause.as_nanos() as _ };
+    // Interrupted by a signal: look at the ring a little early.
+    let _ = poll(&mut [PollFd::new(ring, PollFlags::IN)], Some(&timeout));
+}
+
+fn monotonic() -> Nanos {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as Nanos * SECOND + now.tv_nsec as Nanos
+}

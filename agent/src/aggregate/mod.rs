@@ -18,7 +18,7 @@ mod template;
 mod tests;
 
 pub use collect::SharedAggregate;
-pub use rows::{ROW_BUCKETS, ServiceRow, quantile};
+pub use rows::{ROW_BUCKETS, ServiceRow, quantile, row_bounds};
 
 use crate::attribute::service::Service;
 use crate::metric::Exemplar;
@@ -154,8 +154,13 @@ impl Aggregate {
     }
 
     /// An exchange ended. Returns the route it belongs to, empty when its protocol has none, `_OTHER` beyond the cap.
-    /// `exemplar`: trace and span id of its span, when that is sampled.
-    pub fn end(&mut self, service: &Service, exchange: &Exchange, exemplar: Option<([u8; 16], [u8; 8])>) -> &Arc<str> {
+    /// `trace` is asked once, with that route: trace and span id of its span, when that is sampled.
+    pub fn end(
+        &mut self,
+        service: &Service,
+        exchange: &Exchange,
+        trace: impl FnOnce(&str) -> Option<([u8; 16], [u8; 8])>,
+    ) -> &Arc<str> {
         self.now = self.now.max(exchange.ended);
         self.close(exchange.id);
         let role = exchange.role;
@@ -198,7 +203,7 @@ impl Aggregate {
         });
         self.folded.series += u64::from(fold != Fold::Nothing);
         let bucket = series.record(exchange, self.now);
-        if let Some((trace_id, span_id)) = exemplar {
+        if let Some((trace_id, span_id)) = trace(self.services.route_name(number, role, route)) {
             let exemplars = series.exemplars.get_or_insert_with(|| Box::new([None; 15]));
             exemplars[bucket] = Some(Exemplar {
                 value: exchange.duration(),

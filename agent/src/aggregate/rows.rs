@@ -1,7 +1,7 @@
 //! The live summary's view: one row per service and role, with buckets fine enough for quantiles on a screen.
 
 use crate::signal::Role;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Buckets of a row: a lower one for everything under 1 us, then eight per doubling, up to 134 s and beyond.
 pub const ROW_BUCKETS: usize = 8 * 27 + 1;
@@ -64,6 +64,12 @@ pub fn quantile(counts: &[u64], q: f64) -> Option<f64> {
         below += count;
     }
     None
+}
+
+/// Upper bounds of the buckets of a row in seconds, all but the last, which has none.
+pub fn row_bounds() -> &'static [f64] {
+    static BOUNDS: OnceLock<Vec<f64>> = OnceLock::new();
+    BOUNDS.get_or_init(|| (1..ROW_BUCKETS).map(|bucket| lower_bound(bucket) * 1e-9).collect())
 }
 
 /// What the live summary needs of a service in one role.

@@ -138,7 +138,7 @@ fn an_exchange_is_in_every_family() {
         ("http_request_method", "GET"),
     ];
     assert_eq!(sum(&samples(&aggregate), "http_server_active_requests", &labels), 1.0);
-    let route = aggregate.end(&shop, &one, Some(([1; 16], [2; 8])));
+    let route = aggregate.end(&shop, &one, |_| Some(([1; 16], [2; 8])));
     assert_eq!(&**route, "/orders/{id}");
     let all = samples(&aggregate);
     assert_eq!(sum(&all, "http_server_active_requests", &labels), 0.0);
@@ -172,7 +172,7 @@ fn an_exchange_is_in_every_family() {
 #[test]
 fn what_is_not_known_has_no_label() {
     let mut aggregate = Aggregate::new(AggregateConfig::default());
-    aggregate.end(&service("shop"), &exchange(1, Role::Client, "GET", "/", None), None);
+    aggregate.end(&service("shop"), &exchange(1, Role::Client, "GET", "/", None), |_| None);
     let all = samples(&aggregate);
     let count = all
         .iter()
@@ -209,9 +209,9 @@ fn errors_by_status_and_by_role() {
             None,
         );
     }
-    let mut cut = exchange(9, Role::Server, "GET", "/", None);
+    let mut cut = exchange(9, Role::Server, "GET", "/", |_| None);
     cut.error = Some(ErrorType::NotCaptured);
-    aggregate.end(&service("shop"), &cut, None);
+    aggregate.end(&service("shop"), &cut, |_| None);
     let all = samples(&aggregate);
     let server = "http_server_request_duration_seconds_count";
     assert_eq!(
@@ -256,7 +256,7 @@ fn series_expire_and_start_again_from_nothing() {
     let mut aggregate = Aggregate::new(AggregateConfig::default());
     let shop = service("shop");
     for id in 0..5 {
-        aggregate.end(&shop, &get(id, "/a"), None);
+        aggregate.end(&shop, &get(id, "/a"), |_| None);
     }
     let open = get(9, "/b");
     aggregate.begin(&service("open"), &begin(&open));
@@ -273,7 +273,7 @@ fn series_expire_and_start_again_from_nothing() {
         sum(&all, "http_server_active_requests", &[("service_name", "open")]),
         1.0
     );
-    aggregate.end(&shop, &get(10, "/a"), None);
+    aggregate.end(&shop, &get(10, "/a"), |_| None);
     assert_eq!(
         sum(&samples(&aggregate), "http_server_request_duration_seconds_count", &[]),
         1.0
@@ -295,7 +295,7 @@ fn a_full_table_gives_up_labels_one_after_the_other() {
     };
     let first = "abcdefghijklmnop";
     for (id, name) in (0u64..).zip(first.chars()) {
-        aggregate.end(&service("shop"), &get(id, &format!("/{name}")), None);
+        aggregate.end(&service("shop"), &get(id, &format!("/{name}")), |_| None);
     }
     assert_eq!((aggregate.series.len(), aggregate.folded()), (16, Folded::default()));
     // Routes first.
@@ -321,7 +321,7 @@ fn a_full_table_gives_up_labels_one_after_the_other() {
     );
     for status in [201, 202, 203, 400, 500, 501] {
         let one = exchange(u64::from(status), Role::Server, "LOCK", "/new", Some(status));
-        aggregate.end(&service("shop"), &one, None);
+        aggregate.end(&service("shop"), &one, |_| None);
     }
     assert_eq!(count(&aggregate, &[("http_response_status_code", "2xx")]), 2.0);
     let errors = [
@@ -333,7 +333,7 @@ fn a_full_table_gives_up_labels_one_after_the_other() {
     assert_eq!(aggregate.folded().series, 12);
     assert_eq!(count(&aggregate, &[]), 28.0);
     // Series that are known go on as before.
-    aggregate.end(&service("shop"), &get(99, "/a"), None);
+    aggregate.end(&service("shop"), &get(99, "/a"), |_| None);
     assert_eq!(count(&aggregate, &[("http_route", "/a")]), 2.0);
 }
 
@@ -346,7 +346,7 @@ fn services_beyond_the_limit_are_other() {
     for (id, name) in (0u64..).zip(["a", "b", "c", "d"]) {
         let one = get(id, "/");
         aggregate.begin(&service(name), &begin(&one));
-        aggregate.end(&service(name), &one, None);
+        aggregate.end(&service(name), &one, |_| None);
     }
     assert_eq!(aggregate.folded().services, 2);
     let rows: Vec<_> = aggregate
@@ -357,7 +357,7 @@ fn services_beyond_the_limit_are_other() {
     assert_eq!(rows, [("_OTHER".into(), 2), ("a".into(), 1), ("b".into(), 1)]);
     // Places are given back.
     aggregate.expire(u64::MAX);
-    aggregate.end(&service("c"), &get(9, "/"), None);
+    aggregate.end(&service("c"), &get(9, "/"), |_| None);
     assert!(aggregate.rows().iter().any(|row| &*row.service == "c"));
 }
 
@@ -441,7 +441,7 @@ fn open_exchanges_are_bounded() {
         2.0
     );
     for id in 0..5 {
-        aggregate.end(&service("shop"), &exchange(id, Role::Server, "GET", "/", None), None);
+        aggregate.end(&service("shop"), &exchange(id, Role::Server, "GET", "/", None), |_| None);
     }
     assert_eq!(sum(&samples(&aggregate), "http_server_active_requests", &[]), 0.0);
     aggregate.expire(u64::MAX);
@@ -459,7 +459,7 @@ fn more_series_than_a_slice_are_all_written_once() {
     for id in 0..600 {
         shared
             .lock()
-            .end(&service("shop"), &get(id, &format!("/{}", letters(id))), None);
+            .end(&service("shop"), &get(id, &format!("/{}", letters(id))), |_| None);
     }
     let mut encoder = PrometheusEncoder::new(Format::Text, Vec::new());
     shared.collect(&mut encoder);
@@ -501,7 +501,7 @@ proptest::proptest! {
             let one = exchange(id as u64, role, ["GET", "PUT", "POST", "_OTHER"][*operation as usize], &target, status);
             let name = format!("s{who}");
             aggregate.begin(&service(&name), &begin(&one));
-            aggregate.end(&service(&name), &one, None);
+            aggregate.end(&service(&name), &one, |_| None);
             *expect.entry((role, one.error_type().is_some())).or_default() += 1;
             *by_service.entry(name).or_default() += 1;
         }

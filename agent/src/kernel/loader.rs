@@ -11,8 +11,14 @@ use aya::{Ebpf, EbpfLoader};
 use onlooker_common::{config::ProbeConfig, count, limits, socket::SocketState, socket::verdict};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/onlooker.bpf.o"));
+
+/// Bytes of the kernel side that is compiled in; `None` when there is none.
+pub fn object_bytes() -> Option<usize> {
+    (!OBJECT.is_empty()).then_some(OBJECT.len())
+}
 
 /// What the operator chose.
 #[derive(Clone, Debug)]
@@ -58,8 +64,12 @@ pub struct Kernel {
     pub maps: Vec<MapSize>,
     /// Lines that the kernel side logs, when asked for.
     pub log: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
-    _programs: Ebpf,
+    /// The programs; dropping them detaches all.
+    pub programs: Programs,
 }
+
+/// The attached programs.
+pub struct Programs(#[expect(dead_code, reason = "held for its Drop")] Ebpf);
 
 /// Bytes of kernel memory that a map holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,11 +139,11 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
     Ok(Kernel {
         ring: RecordRing(ring),
         sockets: SocketTable(sockets),
-        counters: KernelCounters(counters),
+        counters: KernelCounters(Arc::new(counters)),
         probes,
         maps,
         log,
-        _programs: programs,
+        programs: Programs(programs),
     })
 }
 
@@ -313,7 +323,8 @@ impl SocketTable {
 }
 
 /// Counters of the kernel side.
-pub struct KernelCounters(PerCpuArray<MapData, u64>);
+#[derive(Clone)]
+pub struct KernelCounters(Arc<PerCpuArray<MapData, u64>>);
 
 impl KernelCounters {
     /// Sums over all CPUs, by index of `onlooker_common::count`.

@@ -27,12 +27,12 @@ pub enum DecodeError {
     Value(u16),
 }
 
-/// Decodes one record as it lies in the ring (trailing bytes beyond its own length are not looked at). `Ok(None)`: a
-/// well-formed record that says nothing of interest, e.g. a TCP state between two others.
+/// Decodes one record as it lies in the ring (trailing bytes beyond its own length are not looked at): its kind and its
+/// signal. No signal: a well-formed record that says nothing of interest, e.g. a TCP state between two others.
 ///
 /// # Errors
 /// [`DecodeError`] says what is wrong; the record is then lost, the next one is not.
-pub fn decode(bytes: &[u8]) -> Result<Option<(u16, Signal<'_>)>, DecodeError> {
+pub fn decode(bytes: &[u8]) -> Result<(u16, Option<Signal<'_>>), DecodeError> {
     let (head, _) = take::<Header>(bytes).ok_or(DecodeError::Short(u16::MAX))?;
     let short = DecodeError::Short(head.kind);
     let bytes = bytes.get(..head.len as usize).ok_or(short)?;
@@ -41,7 +41,7 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(u16, Signal<'_>)>, DecodeError> {
         kind::FLOW_OPEN => flow_open(bytes)?,
         kind::FLOW_STATE => match flow_state(bytes)? {
             Some(signal) => signal,
-            None => return Ok(None),
+            None => return Ok((head.kind, None)),
         },
         kind::EXEC => exec(bytes)?,
         kind::FORK => {
@@ -54,7 +54,16 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(u16, Signal<'_>)>, DecodeError> {
         }
         other => return Err(DecodeError::Kind(other)),
     };
-    Ok(Some((head.kind, signal)))
+    Ok((head.kind, Some(signal)))
+}
+
+impl DecodeError {
+    /// Kind of the record, `u16::MAX` when not even that is known.
+    pub const fn kind(self) -> u16 {
+        match self {
+            DecodeError::Short(kind) | DecodeError::Kind(kind) | DecodeError::Value(kind) => kind,
+        }
+    }
 }
 
 fn payload(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
@@ -205,7 +214,7 @@ mod tests {
     #[test]
     fn payload_carries_both_ends_of_a_call() {
         let bytes = payload_bytes(b"GET / HT", b"\r\n", 100);
-        let Ok(Some((kind::PAYLOAD, Signal::Payload(p)))) = decode(&bytes) else { panic!("{:?}", decode(&bytes)) };
+        let Ok((kind::PAYLOAD, Some(Signal::Payload(p)))) = decode(&bytes) else { panic!("{:?}", decode(&bytes)) };
         assert_eq!((p.prefix, p.tail, p.total, p.offset, p.seq), (&b"GET / HT"[..], &b"\r\n"[..], 100, 9, (11, 12)));
         assert_eq!((p.conn, p.direction, p.role, p.at), (ConnId(5), Direction::Tx, Role::Client, 7));
         assert_eq!(p.actor, super::Actor { process: ProcessKey { pid: 2, start: 3 }, tid: 1 });
@@ -231,7 +240,7 @@ mod tests {
         record.laddr[11] = 0xff;
         record.laddr[12..].copy_from_slice(&[127, 0, 0, 1]);
         record.raddr[15] = 1;
-        let Ok(Some((_, Signal::Flow(FlowSignal { event: FlowEvent::Open(open), .. })))) = decode(bytes_of(&record))
+        let Ok((_, Some(Signal::Flow(FlowSignal { event: FlowEvent::Open(open), .. })))) = decode(bytes_of(&record))
         else {
             panic!()
         };
@@ -254,7 +263,7 @@ mod tests {
                 tx: 2,
                 ..Default::default()
             };
-            let got = decode(bytes_of(&record)).unwrap().map(|(_, signal)| match signal {
+            let got = decode(bytes_of(&record)).unwrap().1.map(|signal| match signal {
                 Signal::Flow(signal) => signal.event,
                 other => panic!("{other:?}"),
             });
@@ -280,7 +289,7 @@ mod tests {
         };
         record.comm[..4].copy_from_slice(b"echo");
         let bytes = [bytes_of(&record), b"/bin/ec", b"echo\0hi\0\0"].concat();
-        let Ok(Some((_, Signal::Process(signal)))) = decode(&bytes) else { panic!() };
+        let Ok((_, Some(Signal::Process(signal)))) = decode(&bytes) else { panic!() };
         let ProcessEvent::Exec { ppid: 4, uid: 1000, comm, filename, args, .. } = signal.event else { panic!() };
         assert_eq!((comm, filename, args), (&b"echo"[..], &b"/bin/ec"[..], &b"echo\0hi\0\0"[..]));
     }

@@ -4,7 +4,7 @@ use super::{Alternative, Hook, Probe, Program};
 use onlooker_common::layout::*;
 
 /// See the kernel side.
-pub static PROBE: Probe = Probe {
+pub(super) static PROBE: Probe = Probe {
     name: "socket",
     group: Some("capture"),
     loses: "requests and responses of every program",

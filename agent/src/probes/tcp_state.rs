@@ -4,7 +4,7 @@ use super::{Alternative, Hook, Probe, Program};
 use onlooker_common::layout::*;
 
 /// See the kernel side.
-pub static PROBE: Probe = Probe {
+pub(super) static PROBE: Probe = Probe {
     name: "tcp_state",
     group: None,
     loses: "the end of connections: responses that end with the connection, aborted requests",
