@@ -1,1 +1,287 @@
-//! (not yet written)
+//! The HTTP server: reads series and health, makes `/metrics`, `/healthz`, `/readyz` and a page at `/`.
+//!
+//! Everything a client can hold is bounded: connections, heads, the time for a head, the time a peer may leave an answer
+//! unread, scrapes at a time. A scrape is encoded on a thread of its own and streamed, so its memory does not grow with the
+//! number of series.
+
+mod handler;
+mod page;
+mod scrape;
+mod stats;
+mod timed;
+
+#[cfg(test)]
+mod tests;
+
+use crate::health::Health;
+use crate::metric::Source;
+use handler::State;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::future::Future;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use timed::TimedStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// The largest head of a request, bytes.
+const HEAD_LIMIT: usize = 16 * 1024;
+/// The most headers of a request.
+const HEADERS_LIMIT: usize = 100;
+/// How long open answers may go on after shutdown began.
+const GRACE: Duration = Duration::from_secs(1);
+/// What a connection beyond the limit is told.
+const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 22\r\nConnection: close\r\n\r\nToo many connections.\n";
+
+/// Settings of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebConfig {
+    /// `--web.listen-address`, one or more: `127.0.0.1:9100`, `[::1]:9100`, `localhost:9100`, or `:9100` for all addresses.
+    pub listen: Vec<String>,
+    /// `--web.telemetry-path`.
+    pub telemetry_path: String,
+    /// `--web.max-requests`: scrapes at a time; 0 means no limit.
+    pub max_requests: usize,
+    /// Connections at a time, over all addresses.
+    pub max_connections: usize,
+    /// Time for the head of a request, which is also how long a connection may be idle.
+    pub header_timeout: Duration,
+    /// How long a peer may take nothing of an answer.
+    pub write_timeout: Duration,
+}
+
+impl Default for WebConfig {
+    fn default() -> WebConfig {
+        WebConfig {
+            listen: vec!["127.0.0.1:9100".to_owned()],
+            telemetry_path: "/metrics".to_owned(),
+            max_requests: 40,
+            max_connections: 256,
+            header_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why the server cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// Another program has the address.
+    #[error("{address} is in use by another program: stop it, or choose another address with --web.listen-address")]
+    InUse {
+        /// As it was given.
+        address: String,
+    },
+    /// Not an address.
+    #[error("--web.listen-address={address} is no address of the form HOST:PORT: {source}")]
+    Address {
+        /// As it was given.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Refused otherwise.
+    #[error("cannot listen on {address} (--web.listen-address): {source}")]
+    Bind {
+        /// As it was given.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// No address was given.
+    #[error("no address to listen on: give one with --web.listen-address")]
+    NoAddress,
+    /// The telemetry path is no path.
+    #[error("--web.telemetry-path={path} must start with /")]
+    Path {
+        /// As it was given.
+        path: String,
+    },
+    /// The runtime does not take a listener.
+    #[error("cannot serve: {0}")]
+    Serve(#[source] io::Error),
+}
+
+/// A server that has its addresses and does not answer yet.
+pub struct Web {
+    listeners: Vec<TcpListener>,
+    config: WebConfig,
+    state: Arc<State>,
+}
+
+impl Web {
+    /// Takes the addresses. `sources` are asked in this order at every scrape.
+    ///
+    /// # Errors
+    /// See [`WebError`].
+    pub fn bind(config: WebConfig, sources: Vec<Arc<dyn Source>>, health: Arc<Health>) -> Result<Web, WebError> {
+        if !config.telemetry_path.starts_with('/') {
+            return Err(WebError::Path {
+                path: config.telemetry_path,
+            });
+        }
+        let listeners: Vec<TcpListener> = config
+            .listen
+            .iter()
+            .map(|address| listen(address))
+            .collect::<Result<_, _>>()?;
+        if listeners.is_empty() {
+            return Err(WebError::NoAddress);
+        }
+        Ok(Web {
+            listeners,
+            state: Arc::new(State::new(&config, sources, health)),
+            config,
+        })
+    }
+
+    /// The addresses it listens on, with the ports that the kernel chose for port 0.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect()
+    }
+
+    /// Answers until `shutdown` is ready, then closes; answers under way have a second to end. Runs on any tokio runtime.
+    ///
+    /// # Errors
+    /// [`WebError::Serve`] when the runtime cannot take the listeners.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), WebError> {
+        let (stop, stopped) = watch::channel(false);
+        let permits = Arc::new(Semaphore::new(self.config.max_connections));
+        let mut accepting = JoinSet::new();
+        for listener in self.listeners {
+            let listener = tokio::net::TcpListener::from_std(listener).map_err(WebError::Serve)?;
+            let (config, state) = (self.config.clone(), self.state.clone());
+            accepting.spawn(accept(listener, config, state, permits.clone(), stopped.clone()));
+        }
+        shutdown.await;
+        let _ = stop.send(true);
+        while accepting.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+fn listen(address: &str) -> Result<TcpListener, WebError> {
+    let named = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => WebError::InUse {
+            address: address.to_owned(),
+        },
+        _ => WebError::Bind {
+            address: address.to_owned(),
+            source,
+        },
+    };
+    // `:9100` is Go's way to say all addresses; where there is no IPv6, only those of IPv4.
+    let candidates = match address.strip_prefix(':') {
+        Some(port) => vec![format!("[::]:{port}"), format!("0.0.0.0:{port}")],
+        None => vec![address.to_owned()],
+    };
+    let mut resolved = Vec::new();
+    for candidate in &candidates {
+        let found = candidate.to_socket_addrs().map_err(|source| WebError::Address {
+            address: address.to_owned(),
+            source,
+        })?;
+        resolved.extend(found);
+    }
+    let mut failure = None;
+    for socket in resolved {
+        match TcpListener::bind(socket) {
+            Ok(listener) => {
+                listener.set_nonblocking(true).map_err(named)?;
+                return Ok(listener);
+            }
+            // Taken on one of the addresses is taken: the next would be another address than people expect.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(named(error)),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    Err(named(failure.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into())))
+}
+
+async fn accept(
+    listener: tokio::net::TcpListener,
+    config: WebConfig,
+    state: Arc<State>,
+    permits: Arc<Semaphore>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            _ = stopped.changed() => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors, mostly: wait for some to be closed.
+                    tracing::warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+        };
+        let Ok(permit) = permits.clone().try_acquire_owned() else {
+            state.stats.connections_refused.fetch_add(1, Ordering::Relaxed);
+            refuse(stream);
+            continue;
+        };
+        let (state, stopped) = (state.clone(), stopped.clone());
+        let stream = TimedStream::new(stream, config.write_timeout);
+        let header_timeout = config.header_timeout;
+        connections.spawn(async move {
+            state.stats.connections.fetch_add(1, Ordering::Relaxed);
+            connection(stream, header_timeout, &state, stopped).await;
+            state.stats.connections.fetch_sub(1, Ordering::Relaxed);
+            drop(permit);
+        });
+    }
+    let ended = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(GRACE, ended).await;
+}
+
+/// Says why, as far as that is possible without waiting, and closes.
+fn refuse(stream: tokio::net::TcpStream) {
+    // tokio's own `try_write` knows nothing yet of a stream this young.
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write(TOO_MANY_CONNECTIONS);
+    }
+}
+
+async fn connection(
+    stream: TimedStream,
+    header_timeout: Duration,
+    state: &Arc<State>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let service = service_fn(|request| {
+        let state = state.clone();
+        async move { Ok::<_, std::convert::Infallible>(state.handle(&request)) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_buf_size(HEAD_LIMIT)
+        .max_headers(HEADERS_LIMIT)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        // Peers that hang up, are too slow or speak no HTTP: their business.
+        tracing::debug!("connection to the web server ended: {error}");
+    }
+}

@@ -1,0 +1,109 @@
+//! From a request to its answer.
+
+use super::scrape::{AnswerBody, Place, scrape};
+use super::stats::Stats;
+use super::{WebConfig, page};
+use crate::export::prometheus::{accepts_gzip, negotiate};
+use crate::health::Health;
+use crate::metric::Source;
+use bytes::Bytes;
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+
+/// What answers are made from.
+pub(crate) struct State {
+    pub(crate) sources: Vec<Arc<dyn Source>>,
+    pub(crate) stats: Stats,
+    pub(crate) max_requests: usize,
+    health: Arc<Health>,
+    telemetry_path: String,
+}
+
+impl State {
+    pub(crate) fn new(config: &WebConfig, sources: Vec<Arc<dyn Source>>, health: Arc<Health>) -> State {
+        State {
+            sources,
+            stats: Stats::default(),
+            max_requests: config.max_requests,
+            health,
+            telemetry_path: config.telemetry_path.clone(),
+        }
+    }
+
+    /// Answers a request.
+    pub(crate) fn handle<B>(self: &Arc<State>, request: &Request<B>) -> Response<AnswerBody> {
+        let path = request.uri().path();
+        let telemetry = path == self.telemetry_path;
+        if !telemetry && !matches!(path, "/" | "/healthz" | "/readyz") {
+            return answer(StatusCode::NOT_FOUND, PLAIN, "Not found.\n");
+        }
+        let allowed = match *request.method() {
+            Method::GET | Method::HEAD => true,
+            Method::POST => telemetry,
+            _ => false,
+        };
+        if !allowed {
+            let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "Method not allowed.\n");
+            let methods = if telemetry { "GET, HEAD, POST" } else { "GET, HEAD" };
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+            return response;
+        }
+        match path {
+            _ if telemetry => self.metrics(request.method(), request.headers()),
+            "/healthz" => answer(StatusCode::OK, PLAIN, "ok\n"),
+            "/readyz" => match page::readiness(&self.health) {
+                (true, text) => answer(StatusCode::OK, PLAIN, text),
+                (false, text) => answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text),
+            },
+            _ => answer(StatusCode::OK, HTML, page::landing(&self.telemetry_path)),
+        }
+    }
+
+    fn metrics(self: &Arc<State>, method: &Method, headers: &HeaderMap) -> Response<AnswerBody> {
+        let Some(place) = Place::take(self) else {
+            self.stats.refused.fetch_add(1, Ordering::Relaxed);
+            let limit = self.max_requests;
+            let text = format!("Limit of concurrent requests reached ({limit}), try again later.\n");
+            return answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text);
+        };
+        let format = negotiate(joined(headers, ACCEPT).as_deref());
+        let gzip = accepts_gzip(joined(headers, ACCEPT_ENCODING).as_deref());
+        let body = match *method {
+            // The headers alone; nothing is collected.
+            Method::HEAD => AnswerBody::Whole(Bytes::new()),
+            _ => scrape(place, format, gzip),
+        };
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        if gzip {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response
+    }
+}
+
+/// All values of a header, as one list.
+fn joined(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    let values: Vec<&str> = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    (!values.is_empty()).then(|| values.join(","))
+}
+
+fn answer(status: StatusCode, content_type: &'static str, text: impl Into<Bytes>) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::Whole(text.into()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
