@@ -22,7 +22,10 @@ fn main() -> io::Result<()> {
         watch_for(&object);
         fs::write(&embedded, [])?;
     }
-    println!("cargo:rustc-env=ONLOOKER_BPF={}", if present { "present" } else { "absent" });
+    println!(
+        "cargo:rustc-env=ONLOOKER_BPF={}",
+        if present { "present" } else { "absent" }
+    );
     Ok(())
 }
 

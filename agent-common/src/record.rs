@@ -251,7 +251,15 @@ macro_rules! plain {
         unsafe impl Plain for $t {}
     )* };
 }
-plain!(Header, PayloadRecord, FlowOpenRecord, FlowStateRecord, ExecRecord, ForkRecord, ExitRecord);
+plain!(
+    Header,
+    PayloadRecord,
+    FlowOpenRecord,
+    FlowStateRecord,
+    ExecRecord,
+    ForkRecord,
+    ExitRecord
+);
 
 /// Takes a record from the front of bytes; `None` when they are too few. Any alignment.
 pub fn take<T: Plain>(bytes: &[u8]) -> Option<(T, &[u8])> {

@@ -49,7 +49,11 @@ const TCP_ESTABLISHED: u8 = 1;
 /// Results that need no further look: failures that say nothing of the connection (`EAGAIN` above all).
 #[inline(always)]
 pub(crate) fn dull(result: i64) -> bool {
-    result < 0 && !matches!(-result, ECONNRESET | EPIPE | ETIMEDOUT | ECONNABORTED | EHOSTUNREACH | ENETUNREACH)
+    result < 0
+        && !matches!(
+            -result,
+            ECONNRESET | EPIPE | ETIMEDOUT | ECONNABORTED | EHOSTUNREACH | ENETUNREACH
+        )
 }
 
 /// Looks at a call and reports it.
@@ -113,14 +117,7 @@ pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
 
 /// A read that returned nothing, or a call that failed.
 #[inline(always)]
-unsafe fn ended<A: Current>(
-    sk: *const u8,
-    family: u16,
-    call: &Call,
-    state: *mut SocketState,
-    now: u64,
-    actor: Actor,
-) {
+unsafe fn ended<A: Current>(sk: *const u8, family: u16, call: &Call, state: *mut SocketState, now: u64, actor: Actor) {
     // SAFETY: the caller's.
     unsafe {
         if call.result == 0
@@ -130,7 +127,9 @@ unsafe fn ended<A: Current>(
             return; // an empty buffer, not the end of the stream
         }
         let s = &*state;
-        let Some(mut entry) = emit::reserve::<FlowStateRecord>(kind::FLOW_STATE) else { return };
+        let Some(mut entry) = emit::reserve::<FlowStateRecord>(kind::FLOW_STATE) else {
+            return;
+        };
         let (_, _, srtt_us) = sock::streams::<A>(sk, family);
         entry.write(FlowStateRecord {
             head: header(kind::FLOW_STATE, size_of::<FlowStateRecord>(), now),
@@ -159,7 +158,9 @@ unsafe fn announce<A: Current>(
     now: u64,
     actor: Actor,
 ) {
-    let Some(mut entry) = emit::reserve::<FlowOpenRecord>(kind::FLOW_OPEN) else { return };
+    let Some(mut entry) = emit::reserve::<FlowOpenRecord>(kind::FLOW_OPEN) else {
+        return;
+    };
     let record = entry.as_mut_ptr();
     // SAFETY: the entry is writable, `describe` and the lines here write every field.
     unsafe {
@@ -177,14 +178,7 @@ unsafe fn announce<A: Current>(
 /// A short call goes whole. Of a long one: in request position up to four large pieces (a reader may find many requests in
 /// one buffer), in response position its start and its end, later in the same direction less of its start.
 #[inline(always)]
-unsafe fn moved<A: Current>(
-    sk: *const u8,
-    family: u16,
-    call: &Call,
-    state: *mut SocketState,
-    now: u64,
-    actor: Actor,
-) {
+unsafe fn moved<A: Current>(sk: *const u8, family: u16, call: &Call, state: *mut SocketState, now: u64, actor: Actor) {
     // SAFETY: the caller's.
     unsafe {
         let s = &mut *state;
@@ -227,9 +221,24 @@ unsafe fn moved<A: Current>(
                 record.total = CLASS_LARGE as u32;
                 // A piece says where the streams stand at its own end, as a call of its own would.
                 let behind = left as u32;
-                record.seq_tx = if call.direction == dir::TX { seq_tx.wrapping_sub(behind) } else { seq_tx };
-                record.seq_rx = if call.direction == dir::RX { seq_rx.wrapping_sub(behind) } else { seq_rx };
-                let piece = Plan { which: BUFFER, at, count: 0, total: LARGE, prefix: LARGE, tail: 0 };
+                record.seq_tx = if call.direction == dir::TX {
+                    seq_tx.wrapping_sub(behind)
+                } else {
+                    seq_tx
+                };
+                record.seq_rx = if call.direction == dir::RX {
+                    seq_rx.wrapping_sub(behind)
+                } else {
+                    seq_rx
+                };
+                let piece = Plan {
+                    which: BUFFER,
+                    at,
+                    count: 0,
+                    total: LARGE,
+                    prefix: LARGE,
+                    tail: 0,
+                };
                 send::<CLASS_LARGE>(&record, &piece);
                 record.offset += LARGE;
                 at += LARGE;
@@ -243,7 +252,11 @@ unsafe fn moved<A: Current>(
         let (mut prefix, mut tail) = (left, 0);
         if left > LARGE {
             tail = TAIL as u64;
-            prefix = if turned { LARGE - TAIL as u64 } else { CONTINUED_PREFIX as u64 };
+            prefix = if turned {
+                LARGE - TAIL as u64
+            } else {
+                CONTINUED_PREFIX as u64
+            };
         }
         let plan = Plan {
             which: forget(which),
@@ -254,7 +267,11 @@ unsafe fn moved<A: Current>(
             tail: forget(tail),
         };
         // The rule of halves in `fill` asks for twice the room where the bytes lie scattered.
-        let room = if plan.which == VECTOR { plan.prefix * 2 + TAIL as u64 } else { plan.prefix + plan.tail };
+        let room = if plan.which == VECTOR {
+            plan.prefix * 2 + TAIL as u64
+        } else {
+            plan.prefix + plan.tail
+        };
         let room = forget(room);
         if plan.which == NONE {
             emit::send(kind::PAYLOAD, record);
@@ -272,7 +289,9 @@ const LARGE: u64 = CLASS_LARGE as u64;
 
 #[inline(always)]
 unsafe fn send<const N: usize>(record: &PayloadRecord, plan: &Plan) {
-    let Some(mut entry) = emit::reserve::<With<PayloadRecord, N>>(kind::PAYLOAD) else { return };
+    let Some(mut entry) = emit::reserve::<With<PayloadRecord, N>>(kind::PAYLOAD) else {
+        return;
+    };
     let at = entry.as_mut_ptr();
     // SAFETY: the entry is writable and holds N bytes of data.
     unsafe {
@@ -299,7 +318,11 @@ fn track(key: u64, check: u64, direction: u8) -> Option<*mut SocketState> {
         check,
         rx: 0,
         tx: 0,
-        role: if direction == dir::RX { role::SERVER } else { role::CLIENT },
+        role: if direction == dir::RX {
+            role::SERVER
+        } else {
+            role::CLIENT
+        },
         verdict: verdict::REPORT,
         // So that the first call counts as a turn.
         last_dir: 1 - direction,
@@ -324,14 +347,20 @@ fn looks_like_request(call: &Call) -> bool {
         return false;
     }
     if call.which == VECTOR {
-        let Some(first) = user::<[u64; 2]>(at) else { return false };
+        let Some(first) = user::<[u64; 2]>(at) else {
+            return false;
+        };
         at = first[0];
         if first[1] < available {
             available = first[1];
         }
     }
     let available = forget(available);
-    let n = if available < PEEK as u64 { available } else { PEEK as u64 };
+    let n = if available < PEEK as u64 {
+        available
+    } else {
+        PEEK as u64
+    };
     let n = crate::read::opaque(n);
     if n == 0 || n > PEEK as u64 {
         return false;
@@ -354,7 +383,8 @@ fn looks_like_request(call: &Call) -> bool {
         if !is_token(byte) {
             // A byte that is no token character ends the method, or is where the call ends.
             return i > 0
-                && (byte == END || (byte == b' ' && (i + 1 == PEEK || bytes[i + 1] == END || starts_target(bytes[i + 1]))));
+                && (byte == END
+                    || (byte == b' ' && (i + 1 == PEEK || bytes[i + 1] == END || starts_target(bytes[i + 1]))));
         }
         i += 1;
     }
@@ -376,7 +406,20 @@ fn is_token(byte: u8) -> bool {
             if c.is_ascii_alphanumeric()
                 || matches!(
                     c,
-                    b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+                    b'!' | b'#'
+                        | b'$'
+                        | b'%'
+                        | b'&'
+                        | b'\''
+                        | b'*'
+                        | b'+'
+                        | b'-'
+                        | b'.'
+                        | b'^'
+                        | b'_'
+                        | b'`'
+                        | b'|'
+                        | b'~'
                 )
             {
                 mask |= 1 << i;
@@ -404,5 +447,10 @@ fn starts_target(byte: u8) -> bool {
 /// Header of a record that is `len` bytes long without data.
 #[inline(always)]
 pub(crate) fn header(kind: u16, len: usize, ts: u64) -> Header {
-    Header { kind, flags: 0, len: len as u32, ts }
+    Header {
+        kind,
+        flags: 0,
+        len: len as u32,
+        ts,
+    }
 }

@@ -48,7 +48,13 @@ pub(crate) struct Filled {
 #[inline(always)]
 pub(crate) unsafe fn fill<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
     // SAFETY: the caller's.
-    unsafe { if plan.which == BUFFER { buffer::<N>(data, plan) } else { vector::<N>(data, plan) } }
+    unsafe {
+        if plan.which == BUFFER {
+            buffer::<N>(data, plan)
+        } else {
+            vector::<N>(data, plan)
+        }
+    }
 }
 
 #[inline(always)]
@@ -85,7 +91,9 @@ unsafe fn vector<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
         if i >= plan.count || passed >= plan.total {
             break;
         }
-        let Some(element) = user::<[u64; 2]>(plan.at + i * 16) else { break };
+        let Some(element) = user::<[u64; 2]>(plan.at + i * 16) else {
+            break;
+        };
         last_base = element[0];
         last_bytes = forget(least(element[1], plan.total - passed));
         passed = forget(passed + last_bytes);
@@ -108,7 +116,10 @@ unsafe fn vector<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
         }
         i += 1;
     }
-    let mut result = Filled { prefix: forget(filled), tail: 0 };
+    let mut result = Filled {
+        prefix: forget(filled),
+        tail: 0,
+    };
     // The end of the call is the end of the last element that it reached, if we got that far.
     if passed == plan.total && filled < plan.total {
         let from = opaque(forget(filled));

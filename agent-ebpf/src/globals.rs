@@ -9,7 +9,10 @@ static LAYOUT: [u32; layout::COUNT] = [0; layout::COUNT];
 
 /// Settings.
 #[unsafe(no_mangle)]
-static CONFIG: Global<ProbeConfig> = Global::new(ProbeConfig { self_tgid: 0, wake_bytes: 0 });
+static CONFIG: Global<ProbeConfig> = Global::new(ProbeConfig {
+    self_tgid: 0,
+    wake_bytes: 0,
+});
 
 /// Byte offset of a member, an index of `layout`.
 #[inline(always)]

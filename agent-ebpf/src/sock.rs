@@ -67,7 +67,11 @@ pub(crate) unsafe fn streams<A: Access>(sk: *const u8, family: u16) -> (u32, u32
         }
         // The kernel keeps eight times the value.
         let srtt = A::get::<u32>(tcp, layout::TCP_SRTT) >> 3;
-        (A::get(tcp, layout::TCP_WRITE_SEQ), A::get(tcp, layout::TCP_COPIED_SEQ), srtt)
+        (
+            A::get(tcp, layout::TCP_WRITE_SEQ),
+            A::get(tcp, layout::TCP_COPIED_SEQ),
+            srtt,
+        )
     }
 }
 

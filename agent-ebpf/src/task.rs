@@ -35,7 +35,11 @@ pub(crate) fn actor<A: Current>(task: *const u8) -> Actor {
         let leader: *const u8 = A::get(task, layout::TASK_LEADER);
         A::get(leader, layout::TASK_START)
     };
-    Actor { start, tgid: (ids >> 32) as u32, tid: ids as u32 }
+    Actor {
+        start,
+        tgid: (ids >> 32) as u32,
+        tid: ids as u32,
+    }
 }
 
 /// Process and thread of any task.

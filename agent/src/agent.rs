@@ -73,7 +73,12 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
         match (probe.alternative, &probe.reason) {
             (Some(alternative), None) => tracing::info!(probe = probe.probe, alternative, "attached"),
             (Some(alternative), Some(reason)) => {
-                tracing::info!(probe = probe.probe, alternative, reason, "attached by a lesser alternative");
+                tracing::info!(
+                    probe = probe.probe,
+                    alternative,
+                    reason,
+                    "attached by a lesser alternative"
+                );
             }
             (None, reason) => tracing::warn!(
                 probe = probe.probe,
@@ -88,12 +93,20 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
         let reasons: Vec<String> = health.probes().into_iter().filter_map(|probe| probe.reason).collect();
         return Err(LoadError::NotPermitted(reasons.join("; ")).into());
     }
-    tracing::info!(milliseconds = started.elapsed().as_millis() as u64, "all probes were tried");
+    tracing::info!(
+        milliseconds = started.elapsed().as_millis() as u64,
+        "all probes were tried"
+    );
     for map in &kernel.maps {
         let bytes = map.bytes as f64;
         own.register(
-            Reading::gauge("onlooker_map_bytes", "bytes", "Kernel memory of the agent's maps, in bytes.", move || bytes)
-                .label("map", map.name.clone()),
+            Reading::gauge(
+                "onlooker_map_bytes",
+                "bytes",
+                "Kernel memory of the agent's maps, in bytes.",
+                move || bytes,
+            )
+            .label("map", map.name.clone()),
         );
     }
     let ring_bytes = f64::from(config.limits.ring_bytes);
@@ -138,7 +151,15 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
 
     let summary = config
         .shows_summary(std::io::stdout().is_terminal())
-        .then(|| tui::start(snapshots(config, started, own.clone(), aggregate.clone(), counts.clone())))
+        .then(|| {
+            tui::start(snapshots(
+                config,
+                started,
+                own.clone(),
+                aggregate.clone(),
+                counts.clone(),
+            ))
+        })
         .transpose()
         .context("cannot start the live summary")?;
 
@@ -190,11 +211,12 @@ fn loader_options(config: &Config) -> loader::Options {
 /// Numbers of the pipeline that have no family of their own elsewhere.
 fn register(own: &Own, counts: &Arc<PipelineCounts>, aggregate: &SharedAggregate) {
     type Read = fn(&PipelineCounts) -> u64;
-    let gauges: [(&'static str, &'static str, Read); 1] = [(
-        "onlooker_connections",
-        "Connections that are followed now.",
-        |counts| counts.connections.load(Ordering::Relaxed) as u64,
-    )];
+    let gauges: [(&'static str, &'static str, Read); 1] =
+        [
+            ("onlooker_connections", "Connections that are followed now.", |counts| {
+                counts.connections.load(Ordering::Relaxed) as u64
+            }),
+        ];
     let counters: [(&'static str, &'static str, Read); 8] = [
         (
             "onlooker_connections_given_up_total",
@@ -224,7 +246,7 @@ fn register(own: &Own, counts: &Arc<PipelineCounts>, aggregate: &SharedAggregate
         (
             "onlooker_trace_thread_children_total",
             "Client exchanges that became children of what their thread was answering.",
-            |counts| counts.tracer().links.thread_children,
+            |counts| counts.tracer().links.linked,
         ),
         (
             "onlooker_trace_ambiguous_total",
@@ -312,8 +334,14 @@ impl Exporters {
     }
 
     fn named(&self) -> Vec<(&'static str, Arc<dyn SpanSink>)> {
-        let otlp = self.otlp.iter().map(|(sink, _)| ("span_otlp", sink.clone() as Arc<dyn SpanSink>));
-        let stdout = self.stdout.iter().map(|sink| ("span_stdout", sink.clone() as Arc<dyn SpanSink>));
+        let otlp = self
+            .otlp
+            .iter()
+            .map(|(sink, _)| ("span_otlp", sink.clone() as Arc<dyn SpanSink>));
+        let stdout = self
+            .stdout
+            .iter()
+            .map(|sink| ("span_stdout", sink.clone() as Arc<dyn SpanSink>));
         otlp.chain(stdout).collect()
     }
 

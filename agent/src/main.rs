@@ -5,7 +5,9 @@ use onlooker::{agent, kernel, logging};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let build = Build { kernel_side: kernel::loader::object_bytes() };
+    let build = Build {
+        kernel_side: kernel::loader::object_bytes(),
+    };
     let env = |name: &str| std::env::var(name).ok();
     let invocation = match cli::parse(std::env::args_os(), &env, build) {
         Ok(invocation) => invocation,

@@ -68,8 +68,11 @@ pub struct PipelineCounts {
     pub upgraded: AtomicU64,
 }
 
-const EXCHANGE_REASONS: &[&str] =
-    &[LostExchange::ALL[0].as_str(), LostExchange::ALL[1].as_str(), LostExchange::ALL[2].as_str()];
+const EXCHANGE_REASONS: &[&str] = &[
+    LostExchange::ALL[0].as_str(),
+    LostExchange::ALL[1].as_str(),
+    LostExchange::ALL[2].as_str(),
+];
 
 impl PipelineCounts {
     /// Counters at zero.
@@ -93,7 +96,10 @@ impl PipelineCounts {
     }
     /// Counters of the tracer, as of its last tidying.
     pub fn tracer(&self) -> TracerCounts {
-        self.tracer.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.tracer
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .clone()
     }
 }
 
@@ -101,7 +107,13 @@ impl EventCounts for PipelineCounts {
     fn events(&self) -> Vec<EventCount> {
         let load = |counters: &[AtomicU64; kind::COUNT], kind: usize| counters[kind].load(Ordering::Acquire);
         let here: Vec<[u64; 3]> = (0..kind::COUNT)
-            .map(|kind| [load(&self.delivered, kind), load(&self.unknown, kind), load(&self.invalid, kind)])
+            .map(|kind| {
+                [
+                    load(&self.delivered, kind),
+                    load(&self.unknown, kind),
+                    load(&self.invalid, kind),
+                ]
+            })
             .collect();
         // The kernel's counters last: what was delivered has been seen.
         let kernel = self.kernel.read();
@@ -130,13 +142,34 @@ impl EventCounts for PipelineCounts {
 
 /// Runs until `stop` is set; then handles what is in the ring, gives up what is open and returns.
 pub fn run(parts: Parts, stop: &AtomicBool) {
-    let Parts { kernel, processes, tracer, aggregate, sinks, counts, connections } = parts;
-    let Kernel { mut ring, sockets, log, programs, .. } = kernel;
+    let Parts {
+        kernel,
+        processes,
+        tracer,
+        aggregate,
+        sinks,
+        counts,
+        connections,
+    } = parts;
+    let Kernel {
+        mut ring,
+        sockets,
+        log,
+        programs,
+        ..
+    } = kernel;
     let mut log = log;
     let mut pipeline = Pipeline {
         sockets,
         connections: Connections::new(connections),
-        core: Core { processes, tracer, sinks, counts, next_id: 0, ignored: None },
+        core: Core {
+            processes,
+            tracer,
+            sinks,
+            counts,
+            next_id: 0,
+            ignored: None,
+        },
     };
     let mut last_second = 0;
     let mut busy = 0u32;
@@ -234,11 +267,19 @@ impl Pipeline {
     }
 
     fn payload(&mut self, payload: &PayloadSignal<'_>, series: &mut Aggregate) -> bool {
-        let Some(connection) = self.connections.get(payload.conn) else { return false };
+        let Some(connection) = self.connections.get(payload.conn) else {
+            return false;
+        };
         connection.last = payload.at;
         connection.follow(payload.conn, payload.prefix);
-        let Some(conversation) = &mut connection.conversation else { return true };
-        let mut sink = CoreSink { core: &mut self.core, series, open: &connection.open };
+        let Some(conversation) = &mut connection.conversation else {
+            return true;
+        };
+        let mut sink = CoreSink {
+            core: &mut self.core,
+            series,
+            open: &connection.open,
+        };
         conversation.payload(payload, &mut sink);
         if let Some(why) = self.core.ignored.take() {
             self.ignore(payload.conn, why);
@@ -252,7 +293,10 @@ impl Pipeline {
         let event = match event {
             FlowEvent::Open(open) => {
                 self.connections.insert(conn, at, open);
-                self.core.counts.connections.store(self.connections.len(), Ordering::Relaxed);
+                self.core
+                    .counts
+                    .connections
+                    .store(self.connections.len(), Ordering::Relaxed);
                 return true;
             }
             other => other,
@@ -263,14 +307,21 @@ impl Pipeline {
         };
         connection.last = at;
         if let Some(conversation) = &mut connection.conversation {
-            let mut sink = CoreSink { core: &mut self.core, series, open: &connection.open };
+            let mut sink = CoreSink {
+                core: &mut self.core,
+                series,
+                open: &connection.open,
+            };
             conversation.flow(at, &event, &mut sink);
             self.core.ignored = None;
         }
         match event {
             FlowEvent::Closed { .. } => {
                 self.connections.remove(conn);
-                self.core.counts.connections.store(self.connections.len(), Ordering::Relaxed);
+                self.core
+                    .counts
+                    .connections
+                    .store(self.connections.len(), Ordering::Relaxed);
             }
             FlowEvent::Eof { .. } if connection.open.endpoints == Endpoints::Unix => {
                 connection.eof = true;
@@ -278,7 +329,14 @@ impl Pipeline {
                 let peer = self.connections.peer(&open);
                 // Unix sockets have no states: that the peer finished sending shows when this end reads it.
                 if let Some(peer) = peer {
-                    self.flow(FlowSignal { at, conn: peer, event: FlowEvent::LocalFin }, series);
+                    self.flow(
+                        FlowSignal {
+                            at,
+                            conn: peer,
+                            event: FlowEvent::LocalFin,
+                        },
+                        series,
+                    );
                 }
                 self.close_finished(conn, at, series);
             }
@@ -289,7 +347,9 @@ impl Pipeline {
 
     /// A Unix connection whose reader saw the end and that owes no answer is over, on both ends.
     fn close_finished(&mut self, conn: ConnId, at: Nanos, series: &mut Aggregate) {
-        let Some(connection) = self.connections.get(conn) else { return };
+        let Some(connection) = self.connections.get(conn) else {
+            return;
+        };
         if !connection.eof || connection.open_exchanges() > 0 {
             return;
         }
@@ -298,14 +358,21 @@ impl Pipeline {
         for (id, sock) in [(Some(conn), open.sock), (peer, open.peer_sock)] {
             let Some(id) = id else { continue };
             self.sockets.forget(sock, id);
-            let event = FlowEvent::Closed { errno: 0, rx: 0, tx: 0, srtt_us: 0 };
+            let event = FlowEvent::Closed {
+                errno: 0,
+                rx: 0,
+                tx: 0,
+                srtt_us: 0,
+            };
             self.flow(FlowSignal { at, conn: id, event }, series);
         }
     }
 
     /// Nobody reads this connection (any more).
     fn ignore(&mut self, conn: ConnId, why: Ignored) {
-        let Some(connection) = self.connections.get(conn) else { return };
+        let Some(connection) = self.connections.get(conn) else {
+            return;
+        };
         let (sock, fresh) = (connection.open.sock, connection.open.fresh);
         let counter = match why {
             Ignored::Unrecognised => &self.core.counts.unrecognised,
@@ -319,7 +386,10 @@ impl Pipeline {
             self.sockets.ignore(sock, conn);
         }
         self.connections.remove(conn);
-        self.core.counts.connections.store(self.connections.len(), Ordering::Relaxed);
+        self.core
+            .counts
+            .connections
+            .store(self.connections.len(), Ordering::Relaxed);
     }
 
     /// Once a second: forget what is over, expire what is old.
@@ -336,13 +406,21 @@ impl Pipeline {
                     connection.last = now;
                 }
             } else {
-                let event = FlowEvent::Closed { errno: 0, rx: 0, tx: 0, srtt_us: 0 };
+                let event = FlowEvent::Closed {
+                    errno: 0,
+                    rx: 0,
+                    tx: 0,
+                    srtt_us: 0,
+                };
                 self.flow(FlowSignal { at: now, conn, event }, series);
             }
         }
         self.core.processes.expire(now);
         series.expire(now);
-        self.core.counts.connections.store(self.connections.len(), Ordering::Relaxed);
+        self.core
+            .counts
+            .connections
+            .store(self.connections.len(), Ordering::Relaxed);
         if let Ok(mut counts) = self.core.counts.tracer.lock() {
             *counts = self.core.tracer.counts();
         }
@@ -352,7 +430,11 @@ impl Pipeline {
         if let Some(mut connection) = self.connections.remove(conn)
             && let Some(conversation) = &mut connection.conversation
         {
-            conversation.abandon(&mut CoreSink { core: &mut self.core, series, open: &connection.open });
+            conversation.abandon(&mut CoreSink {
+                core: &mut self.core,
+                series,
+                open: &connection.open,
+            });
             self.core.ignored = None;
         }
     }
@@ -449,7 +531,10 @@ fn hand_over(span: crate::trace::span::Span, sinks: &[Arc<dyn SpanSink>]) {
 }
 
 fn wait(ring: &RecordRing, pause: Duration) {
-    let timeout = Timespec { tv_sec: 0, tv_nsec: pause.as_nanos() as _ };
+    let timeout = Timespec {
+        tv_sec: 0,
+        tv_nsec: pause.as_nanos() as _,
+    };
     // Interrupted by a signal: look at the ring a little early.
     let _ = poll(&mut [PollFd::new(ring, PollFlags::IN)], Some(&timeout));
 }

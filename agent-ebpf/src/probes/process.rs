@@ -7,7 +7,7 @@ use crate::{
     capture::header,
     emit::{self, With},
     read::{Access, Direct, Probed, opaque},
-    task::{actor_of, Current},
+    task::{Current, actor_of},
 };
 use aya_ebpf::{
     helpers::{
@@ -90,15 +90,29 @@ unsafe fn on_exit<A: Access>(task: *const u8) {
             return; // other threads live on
         }
         let group: u32 = A::get(signal, layout::SIGNAL_EXIT_CODE);
-        let code = if group != 0 { group } else { A::get(task, layout::TASK_EXIT_CODE) };
+        let code = if group != 0 {
+            group
+        } else {
+            A::get(task, layout::TASK_EXIT_CODE)
+        };
         let head = header(kind::EXIT, size_of::<ExitRecord>(), bpf_ktime_get_ns());
-        emit::send(kind::EXIT, ExitRecord { head, actor: actor_of::<A>(task), code, pad: 0 });
+        emit::send(
+            kind::EXIT,
+            ExitRecord {
+                head,
+                actor: actor_of::<A>(task),
+                code,
+                pad: 0,
+            },
+        );
     }
 }
 
 #[inline(always)]
 unsafe fn on_exec<A: Current>(task: *const u8, program: *const u8) {
-    let Some(mut entry) = emit::reserve::<With<ExecRecord, { FILENAME + ARGS }>>(kind::EXEC) else { return };
+    let Some(mut entry) = emit::reserve::<With<ExecRecord, { FILENAME + ARGS }>>(kind::EXEC) else {
+        return;
+    };
     let at = entry.as_mut_ptr();
     // SAFETY: the entry is writable; every field is written.
     unsafe {
@@ -113,7 +127,10 @@ unsafe fn on_exec<A: Current>(task: *const u8, program: *const u8) {
         let mm: *const u8 = A::get(task, layout::TASK_MM);
         let mut bytes = 0;
         if !mm.is_null() {
-            let (start, end) = (A::get::<u64>(mm, layout::MM_ARG_START), A::get::<u64>(mm, layout::MM_ARG_END));
+            let (start, end) = (
+                A::get::<u64>(mm, layout::MM_ARG_START),
+                A::get::<u64>(mm, layout::MM_ARG_END),
+            );
             let mut n = opaque(end.wrapping_sub(start));
             if n > ARGS as u64 {
                 n = ARGS as u64;

@@ -40,7 +40,9 @@ unsafe fn on_length(ctx: &BtfTracePointContext, direction: u8) {
     let sk: *const u8 = ctx.arg(0);
     // SAFETY: `sk` is the tracepoint's argument, which the verifier knows.
     unsafe {
-        let Some(family) = sock::stream_family::<Direct>(sk) else { return };
+        let Some(family) = sock::stream_family::<Direct>(sk) else {
+            return;
+        };
         let task = Direct::task();
         let registers = bpf_task_pt_regs(task.cast_mut().cast()) as *const u64;
         let number = *registers.add(regs::WORDS[4]);
@@ -75,7 +77,18 @@ unsafe fn on_length(ctx: &BtfTracePointContext, direction: u8) {
                 _ => (),
             }
         }
-        capture::call::<Direct>(sk, family, &Call { direction, result, which, at, count, nr: number as u16 });
+        capture::call::<Direct>(
+            sk,
+            family,
+            &Call {
+                direction,
+                result,
+                which,
+                at,
+                count,
+                nr: number as u16,
+            },
+        );
         if shape == Shape::Messages {
             set_message(sk, if index + 1 < second { index + 1 } else { 0 });
         }

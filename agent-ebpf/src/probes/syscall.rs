@@ -94,7 +94,9 @@ unsafe fn on_exit<A: Current>(number: u64, shape: Shape, sends: bool, args: &[u6
         if sk.is_null() {
             return;
         }
-        let Some(family) = sock::stream_family::<Probed>(sk) else { return };
+        let Some(family) = sock::stream_family::<Probed>(sk) else {
+            return;
+        };
         // One or several messages; all calls meet in one loop, which the verifier sees once.
         let several = shape == Shape::Messages;
         let mut left = if several { result } else { 1 };
@@ -106,7 +108,9 @@ unsafe fn on_exit<A: Current>(number: u64, shape: Shape, sends: bool, args: &[u6
             if several || shape == Shape::Message {
                 if several {
                     // The kernel wrote each message's length behind its header.
-                    let Some(length) = user::<u32>(at + MMSGHDR - 8) else { return };
+                    let Some(length) = user::<u32>(at + MMSGHDR - 8) else {
+                        return;
+                    };
                     result = i64::from(length);
                 }
                 let Some(iov) = message(at) else { return };
@@ -119,7 +123,14 @@ unsafe fn on_exit<A: Current>(number: u64, shape: Shape, sends: bool, args: &[u6
                 _ if vector => VECTOR,
                 _ => BUFFER,
             };
-            let call = Call { direction, result, which, at: buffer, count, nr: number as u16 };
+            let call = Call {
+                direction,
+                result,
+                which,
+                at: buffer,
+                count,
+                nr: number as u16,
+            };
             capture::call::<Mixed<A>>(sk, family, &call);
             at += MMSGHDR;
             left -= 1;

@@ -52,7 +52,11 @@ unsafe fn on_state<A: Access>(sk: *const u8, old: i32, new: i32) {
                 FlowStateRecord {
                     head: header(kind::FLOW_STATE, size_of::<FlowStateRecord>(), bpf_ktime_get_ns()),
                     conn: s.conn,
-                    actor: Actor { start: 0, tgid: 0, tid: 0 },
+                    actor: Actor {
+                        start: 0,
+                        tgid: 0,
+                        tid: 0,
+                    },
                     rx: s.rx,
                     tx: s.tx,
                     err: A::get(sk, layout::SK_ERR),

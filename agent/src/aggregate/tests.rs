@@ -206,10 +206,10 @@ fn errors_by_status_and_by_role() {
         aggregate.end(
             &service("shop"),
             &exchange(id as u64, role, "GET", "/", Some(status)),
-            None,
+            |_| None,
         );
     }
-    let mut cut = exchange(9, Role::Server, "GET", "/", |_| None);
+    let mut cut = exchange(9, Role::Server, "GET", "/", None);
     cut.error = Some(ErrorType::NotCaptured);
     aggregate.end(&service("shop"), &cut, |_| None);
     let all = samples(&aggregate);
@@ -299,7 +299,7 @@ fn a_full_table_gives_up_labels_one_after_the_other() {
     }
     assert_eq!((aggregate.series.len(), aggregate.folded()), (16, Folded::default()));
     // Routes first.
-    assert_eq!(&**aggregate.end(&service("shop"), &get(20, "/new"), None), "/new");
+    assert_eq!(&**aggregate.end(&service("shop"), &get(20, "/new"), |_| None), "/new");
     assert_eq!(
         count(&aggregate, &[("http_route", "_OTHER"), ("http_request_method", "GET")]),
         1.0
@@ -309,7 +309,7 @@ fn a_full_table_gives_up_labels_one_after_the_other() {
         aggregate.end(
             &service("shop"),
             &exchange(30 + id, Role::Server, name, "/new", Some(200)),
-            None,
+            |_| None,
         );
     }
     assert_eq!(
@@ -378,15 +378,15 @@ fn routes_beyond_the_cap_are_other_and_counted_each_time() {
     .enumerate()
     {
         assert_eq!(
-            &**aggregate.end(&service("shop"), &get(id as u64, target), None),
+            &**aggregate.end(&service("shop"), &get(id as u64, target), |_| None),
             *expect
         );
     }
     assert_eq!(aggregate.folded().routes, 2);
     // The cap is per service and role.
-    assert_eq!(&**aggregate.end(&service("bank"), &get(10, "/c"), None), "/c");
+    assert_eq!(&**aggregate.end(&service("bank"), &get(10, "/c"), |_| None), "/c");
     let client = exchange(11, Role::Client, "GET", "/c", Some(200));
-    assert_eq!(&**aggregate.end(&service("shop"), &client, None), "/c");
+    assert_eq!(&**aggregate.end(&service("shop"), &client, |_| None), "/c");
 }
 
 #[test]
@@ -405,7 +405,7 @@ fn a_collapse_reaches_targets_that_were_cached() {
     .enumerate()
     {
         assert_eq!(
-            &**aggregate.end(&service("shop"), &get(id as u64, target), None),
+            &**aggregate.end(&service("shop"), &get(id as u64, target), |_| None),
             *expect
         );
     }
@@ -441,7 +441,9 @@ fn open_exchanges_are_bounded() {
         2.0
     );
     for id in 0..5 {
-        aggregate.end(&service("shop"), &exchange(id, Role::Server, "GET", "/", None), |_| None);
+        aggregate.end(&service("shop"), &exchange(id, Role::Server, "GET", "/", None), |_| {
+            None
+        });
     }
     assert_eq!(sum(&samples(&aggregate), "http_server_active_requests", &[]), 0.0);
     aggregate.expire(u64::MAX);

@@ -48,14 +48,23 @@ pub struct Connections {
 impl Connections {
     /// A table that gives up idle connections when it holds more than three quarters of `limit`.
     pub fn new(limit: usize) -> Connections {
-        Connections { limit, ..Connections::default() }
+        Connections {
+            limit,
+            ..Connections::default()
+        }
     }
     /// A connection was first seen.
     pub fn insert(&mut self, conn: ConnId, at: Nanos, open: FlowOpen) {
         if open.endpoints == Endpoints::Unix {
             self.unix.insert(open.sock, conn);
         }
-        let connection = Connection { open, conversation: None, ignored: false, eof: false, last: at };
+        let connection = Connection {
+            open,
+            conversation: None,
+            ignored: false,
+            eof: false,
+            last: at,
+        };
         self.table.insert(conn, connection);
     }
     /// A connection.
@@ -72,7 +81,11 @@ impl Connections {
     }
     /// The other end of a Unix connection, when it is followed.
     pub fn peer(&self, open: &FlowOpen) -> Option<ConnId> {
-        if open.peer_sock == 0 { None } else { self.unix.get(&open.peer_sock).copied() }
+        if open.peer_sock == 0 {
+            None
+        } else {
+            self.unix.get(&open.peer_sock).copied()
+        }
     }
     /// Connections held.
     pub fn len(&self) -> usize {
@@ -88,7 +101,11 @@ impl Connections {
     }
     /// Those that did nothing since `since`.
     pub fn quiet(&self, since: Nanos) -> Vec<(ConnId, u64)> {
-        self.table.iter().filter(|(_, c)| c.last < since).map(|(id, c)| (*id, c.open.sock)).collect()
+        self.table
+            .iter()
+            .filter(|(_, c)| c.last < since)
+            .map(|(id, c)| (*id, c.open.sock))
+            .collect()
     }
     /// When the table is fuller than it should be: the connections to give up, longest idle first. None with an open
     /// exchange, none that did something since `since`.

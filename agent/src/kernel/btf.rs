@@ -28,7 +28,9 @@ pub struct Member {
 #[derive(Debug, thiserror::Error)]
 pub enum BtfError {
     /// It cannot be read.
-    #[error("cannot read the kernel's type information {path}: {source}; onlooker needs a kernel built with CONFIG_DEBUG_INFO_BTF=y (5.8 or later, as all current distributions ship)")]
+    #[error(
+        "cannot read the kernel's type information {path}: {source}; onlooker needs a kernel built with CONFIG_DEBUG_INFO_BTF=y (5.8 or later, as all current distributions ship)"
+    )]
     Read {
         /// Its path.
         path: String,
@@ -78,8 +80,10 @@ impl Btf {
     /// # Errors
     /// [`BtfError::Read`] when it cannot be read, [`BtfError::Invalid`] when it is not BTF.
     pub fn read(path: &Path) -> Result<Btf, BtfError> {
-        let data =
-            std::fs::read(path).map_err(|source| BtfError::Read { path: path.display().to_string(), source })?;
+        let data = std::fs::read(path).map_err(|source| BtfError::Read {
+            path: path.display().to_string(),
+            source,
+        })?;
         Btf::parse(data)
     }
 
@@ -166,7 +170,11 @@ impl Btf {
             at = of;
             last = (of, width);
         }
-        Some(Member { offset: bits / 8, size: self.size(last.0, 0), bit_field: last.1 != 0 })
+        Some(Member {
+            offset: bits / 8,
+            size: self.size(last.0, 0),
+            bit_field: last.1 != 0,
+        })
     }
 
     /// (bit offset, type, width of a bit field or 0) of a member, also inside unnamed members.
@@ -180,7 +188,11 @@ impl Btf {
         for i in 0..(info & 0xffff) as usize {
             let member = at + 12 + i * 12;
             let (text, of, offset) = (self.word(member), self.word(member + 4), self.word(member + 8));
-            let (bits, width) = if packed { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
+            let (bits, width) = if packed {
+                (offset & 0xff_ffff, offset >> 24)
+            } else {
+                (offset, 0)
+            };
             if text != 0 {
                 if self.text(text) == name {
                     return Some((bits, of, width));
@@ -210,9 +222,9 @@ impl Btf {
         let at = self.at(id);
         match self.kind(id) {
             kind::PTR => 8,
-            kind::ARRAY if depth < DEPTH => {
-                self.size(self.word(at + 12), depth + 1).saturating_mul(self.word(at + 20))
-            }
+            kind::ARRAY if depth < DEPTH => self
+                .size(self.word(at + 12), depth + 1)
+                .saturating_mul(self.word(at + 20)),
             kind::INT | kind::STRUCT | kind::UNION | kind::ENUM | kind::ENUM64 | kind::FLOAT => self.word(at + 8),
             _ => 0,
         }
@@ -225,13 +237,20 @@ impl Btf {
         self.word(self.at(id) + 4)
     }
     fn kind(&self, id: u32) -> u32 {
-        if id == 0 || id as usize >= self.types.len() { 0 } else { self.info(id) >> 24 & 0x1f }
+        if id == 0 || id as usize >= self.types.len() {
+            0
+        } else {
+            self.info(id) >> 24 & 0x1f
+        }
     }
     fn name(&self, id: u32) -> &[u8] {
         self.text(self.word(self.at(id)))
     }
     fn text(&self, offset: u32) -> &[u8] {
-        let rest = self.data.get(self.strings.saturating_add(offset as usize)..).unwrap_or_default();
+        let rest = self
+            .data
+            .get(self.strings.saturating_add(offset as usize)..)
+            .unwrap_or_default();
         rest.split(|byte| *byte == 0).next().unwrap_or_default()
     }
     fn word(&self, at: usize) -> u32 {
@@ -257,7 +276,14 @@ mod tests {
             at
         };
         let (int, long, inner, outer) = (text("int"), text("long"), text("inner"), text("outer"));
-        let (a, b, c, x, p, trace) = (text("a"), text("b"), text("c"), text("x"), text("p"), text("btf_trace_sys_exit"));
+        let (a, b, c, x, p, trace) = (
+            text("a"),
+            text("b"),
+            text("c"),
+            text("x"),
+            text("p"),
+            text("btf_trace_sys_exit"),
+        );
         let mut types: Vec<u32> = vec![];
         let info = |kind: u32, count: u32| kind << 24 | count;
         types.extend([int, info(kind::INT, 0), 4, 0]); // 1
@@ -269,7 +295,14 @@ mod tests {
         types.extend([trace, info(kind::TYPEDEF, 0), 5]); // 7
         let mut data = vec![];
         let type_bytes = types.len() as u32 * 4;
-        for value in [u32::from(MAGIC) | 1 << 16, 24, 0, type_bytes, type_bytes, strings.len() as u32] {
+        for value in [
+            u32::from(MAGIC) | 1 << 16,
+            24,
+            0,
+            type_bytes,
+            type_bytes,
+            strings.len() as u32,
+        ] {
             data.extend(value.to_le_bytes());
         }
         data.extend(types.iter().flat_map(|value| value.to_le_bytes()));
@@ -283,7 +316,11 @@ mod tests {
         let ids = btf.structs(["inner", "outer", "nobody"]);
         assert_eq!(ids.len(), 2);
         let check = |of: &str, path: &str, expect: Option<(u32, u32)>| {
-            assert_eq!(btf.member(ids[of], path).map(|m| (m.offset, m.size)), expect, "{of}.{path}");
+            assert_eq!(
+                btf.member(ids[of], path).map(|m| (m.offset, m.size)),
+                expect,
+                "{of}.{path}"
+            );
         };
         check("inner", "a", Some((0, 4)));
         check("inner", "b", Some((8, 8)));

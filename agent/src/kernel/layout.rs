@@ -16,19 +16,25 @@ impl Layout {
     /// Resolves every member.
     pub fn resolve(btf: &Btf) -> Layout {
         let ids = btf.structs(FIELDS.iter().map(|field| field.of));
-        let mut layout = Layout { offsets: [ABSENT; COUNT], faults: vec![] };
+        let mut layout = Layout {
+            offsets: [ABSENT; COUNT],
+            faults: vec![],
+        };
         for (index, field) in FIELDS.iter().enumerate() {
-            let found = ids.get(field.of).ok_or("the kernel has no such struct".to_owned()).and_then(|id| {
-                let member = field
-                    .paths
-                    .iter()
-                    .find_map(|path| btf.member(*id, path))
-                    .ok_or("the kernel has no such member".to_owned())?;
-                if member.bit_field || member.size != field.size {
-                    return Err(format!("it has {} bytes, {} are expected", member.size, field.size));
-                }
-                Ok(member.offset)
-            });
+            let found = ids
+                .get(field.of)
+                .ok_or("the kernel has no such struct".to_owned())
+                .and_then(|id| {
+                    let member = field
+                        .paths
+                        .iter()
+                        .find_map(|path| btf.member(*id, path))
+                        .ok_or("the kernel has no such member".to_owned())?;
+                    if member.bit_field || member.size != field.size {
+                        return Err(format!("it has {} bytes, {} are expected", member.size, field.size));
+                    }
+                    Ok(member.offset)
+                });
             match found {
                 Ok(offset) => layout.offsets[index] = offset,
                 Err(fault) => layout.faults.push((index, format!("{}: {fault}", NAMES[index]))),
@@ -39,8 +45,12 @@ impl Layout {
 
     /// Why a probe that needs these members cannot work here; `None` when all are there.
     pub fn missing(&self, needs: &[usize]) -> Option<String> {
-        let faults: Vec<&str> =
-            self.faults.iter().filter(|(index, _)| needs.contains(index)).map(|(_, fault)| fault.as_str()).collect();
+        let faults: Vec<&str> = self
+            .faults
+            .iter()
+            .filter(|(index, _)| needs.contains(index))
+            .map(|(_, fault)| fault.as_str())
+            .collect();
         (!faults.is_empty()).then(|| faults.join("; "))
     }
 }
@@ -62,12 +72,18 @@ mod tests {
         assert_eq!(layout.faults, []);
         // Facts of the C ABI that no kernel changes.
         assert_eq!(layout.offsets[onlooker_common::layout::FDT_MAX], 0);
-        assert_eq!(layout.offsets[onlooker_common::layout::SK_NUM], layout.offsets[onlooker_common::layout::SK_DPORT] + 2);
+        assert_eq!(
+            layout.offsets[onlooker_common::layout::SK_NUM],
+            layout.offsets[onlooker_common::layout::SK_DPORT] + 2
+        );
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let layout = Layout { offsets: [0; COUNT], faults: vec![(2, "task_struct.pid: gone".into())] };
+        let layout = Layout {
+            offsets: [0; COUNT],
+            faults: vec![(2, "task_struct.pid: gone".into())],
+        };
         assert_eq!(layout.missing(&[1, 2]), Some("task_struct.pid: gone".into()));
         assert_eq!(layout.missing(&[1, 3]), None);
     }

@@ -43,7 +43,9 @@ pub enum LoadError {
     #[error(transparent)]
     Btf(#[from] BtfError),
     /// Not allowed.
-    #[error("the kernel does not let this process load eBPF programs ({0}); run it as root, or with CAP_BPF, CAP_PERFMON and CAP_DAC_READ_SEARCH, and check `sysctl kernel.unprivileged_bpf_disabled` and the kernel's lockdown mode")]
+    #[error(
+        "the kernel does not let this process load eBPF programs ({0}); run it as root, or with CAP_BPF, CAP_PERFMON and CAP_DAC_READ_SEARCH, and check `sysctl kernel.unprivileged_bpf_disabled` and the kernel's lockdown mode"
+    )]
     NotPermitted(String),
     /// Something else.
     #[error("cannot set up the kernel side: {0}")]
@@ -97,7 +99,10 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
     names.sort_unstable();
     let types = aya::Btf::parse_file(&path, Default::default()).map_err(|error| LoadError::Setup(error.to_string()))?;
 
-    let settings = ProbeConfig { self_tgid: std::process::id(), wake_bytes: options.ring_bytes >> limits::RING_WAKE_SHIFT };
+    let settings = ProbeConfig {
+        self_tgid: std::process::id(),
+        wake_bytes: options.ring_bytes >> limits::RING_WAKE_SHIFT,
+    };
     let level = if options.trace { aya_log::Level::Trace as u8 } else { 0 };
     let mut programs = EbpfLoader::new()
         .btf(None)
@@ -131,7 +136,10 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
     let wrong = |error: MapError| LoadError::Setup(error.to_string());
     let mut maps: Vec<MapSize> = programs.maps().map(|(name, map)| size_of_map(name, map)).collect();
     maps.sort_by(|a, b| a.name.cmp(&b.name));
-    let log = options.trace.then(|| aya_log::EbpfLogger::init(&mut programs).ok()).flatten();
+    let log = options
+        .trace
+        .then(|| aya_log::EbpfLogger::init(&mut programs).ok())
+        .flatten();
     let ring = RingBuf::try_from(programs.take_map("RING").ok_or_else(|| missing("RING"))?).map_err(wrong)?;
     let sockets = HashMap::try_from(programs.take_map("SOCKETS").ok_or_else(|| missing("SOCKETS"))?).map_err(wrong)?;
     let counters =
@@ -161,12 +169,22 @@ fn attach(probe: &Probe, programs: &mut Ebpf, layout: &Layout, types: &aya::Btf,
                 };
             }
             Err(reason) => {
-                tracing::debug!(probe = probe.name, alternative = alternative.name, reason, "does not attach");
+                tracing::debug!(
+                    probe = probe.name,
+                    alternative = alternative.name,
+                    reason,
+                    "does not attach"
+                );
                 reasons.push(format!("{}: {reason}", alternative.name));
             }
         }
     }
-    ProbeState { probe: probe.name, alternative: None, loses: probe.loses, reason: Some(reasons.join("; ")) }
+    ProbeState {
+        probe: probe.name,
+        alternative: None,
+        loses: probe.loses,
+        reason: Some(reasons.join("; ")),
+    }
 }
 
 /// All programs of an alternative, or none.
@@ -234,7 +252,10 @@ fn describe(error: &ProgramError) -> String {
     if let ProgramError::LoadError { io_error, verifier_log } = error {
         let log = verifier_log.to_string();
         tracing::debug!(log, "verifier");
-        let last = log.lines().rev().find(|line| !line.trim().is_empty() && !line.starts_with("processed"));
+        let last = log
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty() && !line.starts_with("processed"));
         return match last {
             Some(last) => format!("refused by the kernel: {io_error}: {}", last.trim()),
             None => format!("refused by the kernel: {io_error}"),
@@ -262,7 +283,11 @@ fn setup_error(error: &(dyn std::error::Error + 'static)) -> LoadError {
             text = format!("{text}: {error}");
         }
     }
-    if denied { LoadError::NotPermitted(text) } else { LoadError::Setup(text) }
+    if denied {
+        LoadError::NotPermitted(text)
+    } else {
+        LoadError::Setup(text)
+    }
 }
 
 /// The kernel accounts a map's memory in the `memlock` line of its file descriptor's information.
@@ -274,9 +299,15 @@ fn size_of_map(name: &str, map: &aya::maps::Map) -> MapSize {
     };
     let bytes = data
         .and_then(|data| std::fs::read_to_string(format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd())).ok())
-        .and_then(|text| text.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok()))
+        .and_then(|text| {
+            text.lines()
+                .find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
+        })
         .unwrap_or(0);
-    MapSize { name: name.to_owned(), bytes }
+    MapSize {
+        name: name.to_owned(),
+        bytes,
+    }
 }
 
 /// The ring buffer, from its reader's side.

@@ -68,7 +68,9 @@ impl DecodeError {
 
 fn payload(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
     let (r, data) = take::<record::PayloadRecord>(bytes).ok_or(DecodeError::Short(kind::PAYLOAD))?;
-    let (prefix, rest) = data.split_at_checked(r.prefix.into()).ok_or(DecodeError::Short(kind::PAYLOAD))?;
+    let (prefix, rest) = data
+        .split_at_checked(r.prefix.into())
+        .ok_or(DecodeError::Short(kind::PAYLOAD))?;
     let tail = rest.get(..r.tail.into()).ok_or(DecodeError::Short(kind::PAYLOAD))?;
     if r.total == 0 || (prefix.len() + tail.len()) as u64 > u64::from(r.total) {
         return Err(DecodeError::Value(kind::PAYLOAD));
@@ -94,7 +96,10 @@ fn flow_open(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
         Endpoints::Unix
     } else {
         let v4 = r.family == AF_INET;
-        Endpoints::Inet { local: (address(&r.laddr, v4), r.lport), remote: (address(&r.raddr, v4), r.rport) }
+        Endpoints::Inet {
+            local: (address(&r.laddr, v4), r.lport),
+            remote: (address(&r.raddr, v4), r.rport),
+        }
     };
     Ok(Signal::Flow(FlowSignal {
         at: r.head.ts,
@@ -121,7 +126,12 @@ fn flow_state(bytes: &[u8]) -> Result<Option<Signal<'_>>, DecodeError> {
             errno: r.err,
         },
         flow::STATE => match (r.old, r.new) {
-            (_, TCP_CLOSE) => FlowEvent::Closed { errno: r.err, rx: r.rx, tx: r.tx, srtt_us: r.srtt_us },
+            (_, TCP_CLOSE) => FlowEvent::Closed {
+                errno: r.err,
+                rx: r.rx,
+                tx: r.tx,
+                srtt_us: r.srtt_us,
+            },
             (_, TCP_FIN_WAIT1 | TCP_LAST_ACK) => FlowEvent::LocalFin,
             (_, TCP_CLOSE_WAIT | TCP_CLOSING) => FlowEvent::PeerFin,
             (TCP_FIN_WAIT1, TCP_FIN_WAIT2) => return Ok(None),
@@ -129,12 +139,18 @@ fn flow_state(bytes: &[u8]) -> Result<Option<Signal<'_>>, DecodeError> {
         },
         _ => return Err(DecodeError::Value(kind::FLOW_STATE)),
     };
-    Ok(Some(Signal::Flow(FlowSignal { at: r.head.ts, conn: ConnId(r.conn), event })))
+    Ok(Some(Signal::Flow(FlowSignal {
+        at: r.head.ts,
+        conn: ConnId(r.conn),
+        event,
+    })))
 }
 
 fn exec(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
     let (r, data) = take::<record::ExecRecord>(bytes).ok_or(DecodeError::Short(kind::EXEC))?;
-    let (filename, rest) = data.split_at_checked(r.filename.into()).ok_or(DecodeError::Short(kind::EXEC))?;
+    let (filename, rest) = data
+        .split_at_checked(r.filename.into())
+        .ok_or(DecodeError::Short(kind::EXEC))?;
     let args = rest.get(..r.args.into()).ok_or(DecodeError::Short(kind::EXEC))?;
     // `comm` is copied with the record's fixed part; borrow it from the bytes themselves.
     let comm = &bytes[std::mem::offset_of!(record::ExecRecord, comm)..][..onlooker_common::limits::COMM];
@@ -142,20 +158,37 @@ fn exec(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
     Ok(process(
         r.head.ts,
         &r.actor,
-        ProcessEvent::Exec { ppid: r.ppid, uid: r.uid, cgroup: r.cgroup, comm, filename, args },
+        ProcessEvent::Exec {
+            ppid: r.ppid,
+            uid: r.uid,
+            cgroup: r.cgroup,
+            comm,
+            filename,
+            args,
+        },
     ))
 }
 
 fn process<'a>(at: Nanos, who: &record::Actor, event: ProcessEvent<'a>) -> Signal<'a> {
-    Signal::Process(ProcessSignal { at, process: key(who), event })
+    Signal::Process(ProcessSignal {
+        at,
+        process: key(who),
+        event,
+    })
 }
 
 fn key(who: &record::Actor) -> ProcessKey {
-    ProcessKey { pid: who.tgid, start: who.start }
+    ProcessKey {
+        pid: who.tgid,
+        start: who.start,
+    }
 }
 
 fn actor(who: &record::Actor) -> Actor {
-    Actor { process: key(who), tid: who.tid }
+    Actor {
+        process: key(who),
+        tid: who.tid,
+    }
 }
 
 fn direction(value: u8, kind: u16) -> Result<Direction, DecodeError> {
@@ -189,14 +222,23 @@ mod tests {
     use onlooker_common::record::*;
 
     fn head(kind: u16, len: usize) -> Header {
-        Header { kind, flags: 0, len: len as u32, ts: 7 }
+        Header {
+            kind,
+            flags: 0,
+            len: len as u32,
+            ts: 7,
+        }
     }
 
     fn payload_bytes(prefix: &[u8], tail: &[u8], total: u32) -> Vec<u8> {
         let record = PayloadRecord {
             head: head(kind::PAYLOAD, size_of::<PayloadRecord>() + prefix.len() + tail.len()),
             conn: 5,
-            actor: record::Actor { start: 3, tgid: 2, tid: 1 },
+            actor: record::Actor {
+                start: 3,
+                tgid: 2,
+                tid: 1,
+            },
             offset: 9,
             total,
             prefix: prefix.len() as u16,
@@ -214,15 +256,32 @@ mod tests {
     #[test]
     fn payload_carries_both_ends_of_a_call() {
         let bytes = payload_bytes(b"GET / HT", b"\r\n", 100);
-        let Ok((kind::PAYLOAD, Some(Signal::Payload(p)))) = decode(&bytes) else { panic!("{:?}", decode(&bytes)) };
-        assert_eq!((p.prefix, p.tail, p.total, p.offset, p.seq), (&b"GET / HT"[..], &b"\r\n"[..], 100, 9, (11, 12)));
-        assert_eq!((p.conn, p.direction, p.role, p.at), (ConnId(5), Direction::Tx, Role::Client, 7));
-        assert_eq!(p.actor, super::Actor { process: ProcessKey { pid: 2, start: 3 }, tid: 1 });
+        let Ok((kind::PAYLOAD, Some(Signal::Payload(p)))) = decode(&bytes) else {
+            panic!("{:?}", decode(&bytes))
+        };
+        assert_eq!(
+            (p.prefix, p.tail, p.total, p.offset, p.seq),
+            (&b"GET / HT"[..], &b"\r\n"[..], 100, 9, (11, 12))
+        );
+        assert_eq!(
+            (p.conn, p.direction, p.role, p.at),
+            (ConnId(5), Direction::Tx, Role::Client, 7)
+        );
+        assert_eq!(
+            p.actor,
+            super::Actor {
+                process: ProcessKey { pid: 2, start: 3 },
+                tid: 1
+            }
+        );
     }
 
     #[test]
     fn more_bytes_captured_than_moved_is_an_error() {
-        assert_eq!(decode(&payload_bytes(b"abc", b"d", 3)).unwrap_err(), DecodeError::Value(kind::PAYLOAD));
+        assert_eq!(
+            decode(&payload_bytes(b"abc", b"d", 3)).unwrap_err(),
+            DecodeError::Value(kind::PAYLOAD)
+        );
     }
 
     #[test]
@@ -240,14 +299,23 @@ mod tests {
         record.laddr[11] = 0xff;
         record.laddr[12..].copy_from_slice(&[127, 0, 0, 1]);
         record.raddr[15] = 1;
-        let Ok((_, Some(Signal::Flow(FlowSignal { event: FlowEvent::Open(open), .. })))) = decode(bytes_of(&record))
+        let Ok((
+            _,
+            Some(Signal::Flow(FlowSignal {
+                event: FlowEvent::Open(open),
+                ..
+            })),
+        )) = decode(bytes_of(&record))
         else {
             panic!()
         };
         assert!(open.fresh);
         assert_eq!(
             open.endpoints,
-            Endpoints::Inet { local: ("127.0.0.1".parse().unwrap(), 80), remote: ("::1".parse().unwrap(), 4000) }
+            Endpoints::Inet {
+                local: ("127.0.0.1".parse().unwrap(), 80),
+                remote: ("::1".parse().unwrap(), 4000)
+            }
         );
     }
 
@@ -274,7 +342,16 @@ mod tests {
         check(1, 8, Some(FlowEvent::PeerFin));
         check(4, 5, None);
         check(2, 1, None);
-        check(1, 7, Some(FlowEvent::Closed { errno: 104, rx: 1, tx: 2, srtt_us: 0 }));
+        check(
+            1,
+            7,
+            Some(FlowEvent::Closed {
+                errno: 104,
+                rx: 1,
+                tx: 2,
+                srtt_us: 0,
+            }),
+        );
     }
 
     #[test]
@@ -289,9 +366,24 @@ mod tests {
         };
         record.comm[..4].copy_from_slice(b"echo");
         let bytes = [bytes_of(&record), b"/bin/ec", b"echo\0hi\0\0"].concat();
-        let Ok((_, Some(Signal::Process(signal)))) = decode(&bytes) else { panic!() };
-        let ProcessEvent::Exec { ppid: 4, uid: 1000, comm, filename, args, .. } = signal.event else { panic!() };
-        assert_eq!((comm, filename, args), (&b"echo"[..], &b"/bin/ec"[..], &b"echo\0hi\0\0"[..]));
+        let Ok((_, Some(Signal::Process(signal)))) = decode(&bytes) else {
+            panic!()
+        };
+        let ProcessEvent::Exec {
+            ppid: 4,
+            uid: 1000,
+            comm,
+            filename,
+            args,
+            ..
+        } = signal.event
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (comm, filename, args),
+            (&b"echo"[..], &b"/bin/ec"[..], &b"echo\0hi\0\0"[..])
+        );
     }
 
     #[test]
@@ -307,6 +399,9 @@ mod tests {
                 let _ = decode(&bad);
             }
         }
-        assert_eq!(decode(&[9, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap_err(), DecodeError::Kind(9));
+        assert_eq!(
+            decode(&[9, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap_err(),
+            DecodeError::Kind(9)
+        );
     }
 }

@@ -12,18 +12,36 @@ pub(super) static PROBE: Probe = Probe {
         Alternative {
             name: "tp_btf/sched_process_fork+exec+exit",
             programs: &[
-                Program { name: "process_fork_btf", hook: Hook::BtfTracepoint("sched_process_fork") },
-                Program { name: "process_exec_btf", hook: Hook::BtfTracepoint("sched_process_exec") },
-                Program { name: "process_exit_btf", hook: Hook::BtfTracepoint("sched_process_exit") },
+                Program {
+                    name: "process_fork_btf",
+                    hook: Hook::BtfTracepoint("sched_process_fork"),
+                },
+                Program {
+                    name: "process_exec_btf",
+                    hook: Hook::BtfTracepoint("sched_process_exec"),
+                },
+                Program {
+                    name: "process_exit_btf",
+                    hook: Hook::BtfTracepoint("sched_process_exit"),
+                },
             ],
             needs: NEEDS,
         },
         Alternative {
             name: "raw_tp/sched_process_fork+exec+exit",
             programs: &[
-                Program { name: "process_fork_raw", hook: Hook::RawTracepoint("sched_process_fork") },
-                Program { name: "process_exec_raw", hook: Hook::RawTracepoint("sched_process_exec") },
-                Program { name: "process_exit_raw", hook: Hook::RawTracepoint("sched_process_exit") },
+                Program {
+                    name: "process_fork_raw",
+                    hook: Hook::RawTracepoint("sched_process_fork"),
+                },
+                Program {
+                    name: "process_exec_raw",
+                    hook: Hook::RawTracepoint("sched_process_exec"),
+                },
+                Program {
+                    name: "process_exit_raw",
+                    hook: Hook::RawTracepoint("sched_process_exit"),
+                },
             ],
             needs: NEEDS,
         },

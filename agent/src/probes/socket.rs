@@ -11,8 +11,14 @@ pub(super) static PROBE: Probe = Probe {
     alternatives: &[Alternative {
         name: "tp_btf/sock_send_length+sock_recv_length",
         programs: &[
-            Program { name: "sock_send_length", hook: Hook::BtfTracepoint("sock_send_length") },
-            Program { name: "sock_recv_length", hook: Hook::BtfTracepoint("sock_recv_length") },
+            Program {
+                name: "sock_send_length",
+                hook: Hook::BtfTracepoint("sock_send_length"),
+            },
+            Program {
+                name: "sock_recv_length",
+                hook: Hook::BtfTracepoint("sock_recv_length"),
+            },
         ],
         needs: NEEDS,
     }],

@@ -11,12 +11,18 @@ pub(super) static PROBE: Probe = Probe {
     alternatives: &[
         Alternative {
             name: "tp_btf/sys_exit",
-            programs: &[Program { name: "sys_exit_btf", hook: Hook::BtfTracepoint("sys_exit") }],
+            programs: &[Program {
+                name: "sys_exit_btf",
+                hook: Hook::BtfTracepoint("sys_exit"),
+            }],
             needs: NEEDS,
         },
         Alternative {
             name: "raw_tp/sys_exit",
-            programs: &[Program { name: "sys_exit_raw", hook: Hook::RawTracepoint("sys_exit") }],
+            programs: &[Program {
+                name: "sys_exit_raw",
+                hook: Hook::RawTracepoint("sys_exit"),
+            }],
             needs: NEEDS,
         },
     ],

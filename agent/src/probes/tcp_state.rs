@@ -11,12 +11,18 @@ pub(super) static PROBE: Probe = Probe {
     alternatives: &[
         Alternative {
             name: "tp_btf/inet_sock_set_state",
-            programs: &[Program { name: "tcp_state_btf", hook: Hook::BtfTracepoint("inet_sock_set_state") }],
+            programs: &[Program {
+                name: "tcp_state_btf",
+                hook: Hook::BtfTracepoint("inet_sock_set_state"),
+            }],
             needs: NEEDS,
         },
         Alternative {
             name: "raw_tp/inet_sock_set_state",
-            programs: &[Program { name: "tcp_state_raw", hook: Hook::RawTracepoint("inet_sock_set_state") }],
+            programs: &[Program {
+                name: "tcp_state_raw",
+                hook: Hook::RawTracepoint("inet_sock_set_state"),
+            }],
             needs: NEEDS,
         },
     ],
