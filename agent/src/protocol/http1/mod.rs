@@ -1,4 +1,24 @@
-//! HTTP/1.x (RFC 9110, RFC 9112).
+//! HTTP/1.x (RFC 9110, RFC 9112): payload and flow signals of one connection in, exchanges out.
+//!
+//! [`conversation`] holds the connection's state, [`request`] and [`response`] follow the two streams, [`ending`] knows
+//! what the end of a connection means to what is still open.
+
+mod body;
+mod call;
+mod context_shim;
+mod conversation;
+mod ending;
+mod fields;
+mod head;
+mod open;
+mod request;
+mod response;
+mod schema;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use schema::HTTP;
 
 use super::{Conversation, Match, Protocol};
 use crate::signal::{ConnId, Role};
@@ -7,14 +27,19 @@ use crate::signal::{ConnId, Role};
 #[derive(Debug)]
 pub struct Http1;
 
+/// Requests of one connection that may wait for their answers; further ones are counted as lost.
+pub const PIPELINE: usize = 1024;
+/// Bytes of an incomplete head that are kept per stream. A longer head counts with what is known of it by then.
+pub const HEAD: usize = 16 << 10;
+
 impl Protocol for Http1 {
     fn name(&self) -> &'static str {
         "http"
     }
-    fn recognise(&self, _first: &[u8]) -> Match {
-        Match::No
+    fn recognise(&self, first: &[u8]) -> Match {
+        request::recognise(first)
     }
-    fn follow(&self, _conn: ConnId, _role: Role) -> Box<dyn Conversation> {
-        unreachable!("not yet written")
+    fn follow(&self, conn: ConnId, role: Role) -> Box<dyn Conversation> {
+        Box::new(conversation::Http1Conversation::new(conn, role))
     }
 }
