@@ -1,6 +1,5 @@
 //! The few header fields that matter here, picked in one pass.
 
-use super::context_shim;
 use crate::trace::context::TraceContext;
 
 /// What the fields of a head say. Values are as sent.
@@ -59,7 +58,7 @@ impl<'a> Fields<'a> {
     /// The trace context that they carry.
     pub(super) fn context(&self) -> Option<TraceContext> {
         let states = self.tracestate.get(..self.tracestates).unwrap_or_default();
-        context_shim::parse(self.traceparent?, states.iter().copied())
+        TraceContext::parse(self.traceparent?, states.iter().copied())
     }
 
     fn note(&mut self, name: &[u8], value: &'a [u8]) {

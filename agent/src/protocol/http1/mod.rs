@@ -5,7 +5,6 @@
 
 mod body;
 mod call;
-mod context_shim;
 mod conversation;
 mod ending;
 mod fields;

@@ -11,11 +11,14 @@ pub static HTTP: Schema = Schema {
     operation: "http.request.method",
     operation_original: "http.request.method_original",
     target: "url.path",
+    target_full: "url.full",
     route: "http.route",
     status: "http.response.status_code",
     version: "network.protocol.version",
     scheme: ("url.scheme", "http"),
     agent: "user_agent.original",
+    request_body: "http.request.body.size",
+    response_body: "http.response.body.size",
     status_error,
     server: RoleSchema {
         duration: Family::new(
