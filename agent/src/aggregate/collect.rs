@@ -10,7 +10,7 @@ use crate::protocol::exchange::{RoleSchema, Schema};
 use crate::signal::Role;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Series copied under one lock: about 70 us.
+/// Series copied while the lock is held once.
 const SLICE: usize = 256;
 
 static SERIES: Family = Family::new(
@@ -265,13 +265,12 @@ fn gauges(
             .collect()
     });
     for gauge in &gauges {
-        if let Some((schema, names)) = schemas.get(usize::from(gauge.key.schema)) {
-            if schema.role(role).active.name == family.name {
-                let mut labels = LabelSet::new(&gauge.service);
-                labels.push(&names.operation, &gauge.operation);
-                labels.push(&names.scheme, names.scheme_value);
-                out.number(labels.as_slice(), gauge.value as f64);
-            }
+        let schema = schemas.get(usize::from(gauge.key.schema));
+        if let Some((_, names)) = schema.filter(|(schema, _)| schema.role(role).active.name == family.name) {
+            let mut labels = LabelSet::new(&gauge.service);
+            labels.push(&names.operation, &gauge.operation);
+            labels.push(&names.scheme, names.scheme_value);
+            out.number(labels.as_slice(), gauge.value as f64);
         }
     }
 }

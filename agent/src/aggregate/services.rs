@@ -79,11 +79,11 @@ impl Services {
     pub(crate) fn intern(&mut self, service: &Service, now: u64) -> u32 {
         if let Some(same_name) = self.by_name.get(&service.name) {
             for &index in same_name {
-                if let Some(Some(entry)) = self.slots.get_mut(index as usize) {
-                    if entry.name.namespace == service.namespace {
-                        entry.seen = entry.seen.max(now);
-                        return index;
-                    }
+                if let Some(Some(entry)) = self.slots.get_mut(index as usize)
+                    && entry.name.namespace == service.namespace
+                {
+                    entry.seen = entry.seen.max(now);
+                    return index;
                 }
             }
         }

@@ -41,10 +41,8 @@ pub fn negotiate(accept: Option<&str>) -> Format {
             if matches!(version, None | Some("1.0.0") | Some("0.0.1")) {
                 open_metrics = open_metrics.max(quality);
             }
-        } else if media.eq_ignore_ascii_case("text/plain") {
-            if matches!(version, None | Some("0.0.4")) {
-                text = text.max(quality);
-            }
+        } else if media.eq_ignore_ascii_case("text/plain") && matches!(version, None | Some("0.0.4")) {
+            text = text.max(quality);
         }
     }
     if open_metrics > 0 && open_metrics >= text {
