@@ -20,7 +20,7 @@ pub(crate) fn usable() -> Result<()> {
 }
 
 /// Installs those of `packages` that are not installed. The package lists are fetched once a run, before the first
-/// installation. Services that packages bring are not started.
+/// installation. Packages that conflict with installed ones are refused, not exchanged.
 pub(crate) fn install(packages: &[impl AsRef<str>]) -> Result<()> {
     let missing: Vec<&str> = packages
         .iter()
@@ -42,6 +42,7 @@ pub(crate) fn install(packages: &[impl AsRef<str>]) -> Result<()> {
         "install",
         "-y",
         "-qq",
+        "--no-remove",
         "--no-install-recommends",
         "-o",
         "Dpkg::Use-Pty=0",
@@ -65,9 +66,15 @@ fn apt(args: &[&str]) -> Result<()> {
         Run::new("sudo").arg("env")
     };
     // A run level of 1 keeps invoke-rc.d from starting the daemons of new packages.
-    run.args(["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get"])
-        .args(args)
-        .run()
+    run.args([
+        "DEBIAN_FRONTEND=noninteractive",
+        "RUNLEVEL=1",
+        "apt-get",
+        "-o",
+        "DPkg::Lock::Timeout=120",
+    ])
+    .args(args)
+    .run()
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@ pub(crate) fn run(may_install: bool) -> Result<Ran> {
         ));
     };
     let deny = || Run::cargo_tool(&deny);
-    deny().args(["check", "licenses", "bans", "sources"]).run()?;
+    deny()
+        .args(["check", "--hide-inclusion-graph", "licenses", "bans", "sources"])
+        .run()?;
     // The database of advisories is a repository elsewhere: a network that does not reach it is no defect of ours.
     match deny().args(["fetch", "db"]).read() {
         Ok(_) => deny().args(["check", "--disable-fetch", "advisories"]).run()?,
