@@ -31,7 +31,7 @@ fn a_full_table_gives_up_labels_one_after_the_other() {
         aggregate.end(
             &service("shop"),
             &exchange(30 + id, Role::Server, name, "/new", Some(200)),
-            None,
+            |_| None,
         );
     }
     assert_eq!(
@@ -163,7 +163,9 @@ fn open_exchanges_are_bounded() {
         2.0
     );
     for id in 0..5 {
-        aggregate.end(&service("shop"), &exchange(id, Role::Server, "GET", "/", None), |_| None);
+        aggregate.end(&service("shop"), &exchange(id, Role::Server, "GET", "/", None), |_| {
+            None
+        });
     }
     assert_eq!(sum(&samples(&aggregate), "http_server_active_requests", &[]), 0.0);
     aggregate.expire(u64::MAX);

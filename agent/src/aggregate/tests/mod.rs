@@ -20,11 +20,14 @@ static SCHEMA: Schema = Schema {
     operation: "http.request.method",
     operation_original: "http.request.method_original",
     target: "url.path",
+    target_full: "",
     route: "http.route",
     status: "http.response.status_code",
     version: "network.protocol.version",
     scheme: ("url.scheme", "http"),
     agent: "user_agent.original",
+    request_body: "",
+    response_body: "",
     status_error: |role, status| match (role, status) {
         (_, 500..) => Some("500"),
         (Role::Client, 400..) => Some("400"),
@@ -208,7 +211,7 @@ fn errors_by_status_and_by_role() {
         aggregate.end(
             &service("shop"),
             &exchange(id as u64, role, "GET", "/", Some(status)),
-            None,
+            |_| None,
         );
     }
     let mut cut = exchange(9, Role::Server, "GET", "/", None);
