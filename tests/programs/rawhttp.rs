@@ -116,6 +116,16 @@ fn respond(connection: &mut Connection, line: &mut Line, method: &str, status: u
     send(connection, line, &bytes)
 }
 
+/// Sends bytes back as they come, even where they look like HTTP, until the peer ends the stream.
+fn tunnel(connection: &mut Connection) -> Next {
+    while let Ok(bytes) = connection.some() {
+        if bytes.is_empty() || connection.send(&bytes).is_err() {
+            break;
+        }
+    }
+    Next::End
+}
+
 fn read_body(connection: &mut Connection, head: &Head, line: &mut Line) -> Result<Vec<u8>> {
     let body = if head.chunked() {
         connection.chunked()?
@@ -152,17 +162,12 @@ fn answer(connection: &mut Connection, head: &Head, line: &mut Line) -> Result<N
             line.status = Some(101);
             let text = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
             send(connection, line, text.as_bytes())?;
-            // From here on bytes mean nothing: they are sent back as they are, even where they look like HTTP.
-            let until = line.last_byte;
-            loop {
-                let Ok(bytes) = connection.some() else { break };
-                if bytes.is_empty() {
-                    break;
-                }
-                connection.send(&bytes)?;
-            }
-            line.last_byte = until;
-            return Ok(Next::End);
+            return Ok(tunnel(connection));
+        }
+        _ if method == "CONNECT" => {
+            line.status = Some(200);
+            send(connection, line, b"HTTP/1.1 200 Connected\r\n\r\n")?;
+            return Ok(tunnel(connection));
         }
         // Ends without an answer.
         "silent" => {
@@ -262,7 +267,7 @@ fn answer(connection: &mut Connection, head: &Head, line: &mut Line) -> Result<N
             return Ok(Next::End);
         }
         _ => {
-            let status = if parts.first() == Some(&"ok") || target == "*" || method == "CONNECT" {
+            let status = if parts.first() == Some(&"ok") || target == "*" || target.starts_with("http://") {
                 200
             } else {
                 404
