@@ -71,10 +71,11 @@ impl Stream {
     }
     /// `shutdown(2)`.
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
-        Ok(match self {
+        match self {
             Stream::Tcp(stream) => stream.shutdown(how)?,
             Stream::Unix(stream) => stream.shutdown(how)?,
-        })
+        }
+        Ok(())
     }
     /// Closes with a reset instead of an orderly end (`SO_LINGER` 0).
     pub fn reset(self) -> Result<()> {
@@ -263,7 +264,10 @@ impl Connection {
         let head = loop {
             let head = self.head()?;
             first_byte.get_or_insert(self.read_at);
-            let status: u16 = head.word(1).parse().with_context(|| format!("status of {:?}", head.line))?;
+            let status: u16 = head
+                .word(1)
+                .parse()
+                .with_context(|| format!("status of {:?}", head.line))?;
             if (100..200).contains(&status) && status != 101 {
                 interim.push(status);
                 continue;

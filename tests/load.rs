@@ -49,7 +49,12 @@ pub fn mixture(target: &Target) -> Result<usize> {
         let what = || String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
         connection.send(&bytes).with_context(what)?;
         let answer = connection.response(method).with_context(what)?;
-        ensure!(answer.status == status, "{}: {} instead of {status}", what(), answer.status);
+        ensure!(
+            answer.status == status,
+            "{}: {} instead of {status}",
+            what(),
+            answer.status
+        );
         sent += 1;
         let closes = answer
             .head
@@ -72,9 +77,21 @@ pub fn mixture(target: &Target) -> Result<usize> {
     }
     let body = vec![b'p'; 70_000];
     for length in [1, 1000, 70_000] {
-        exchange(&mut connection, request("POST", "/echo", &[], &body[..length]), "POST", 200)?;
+        exchange(
+            &mut connection,
+            request("POST", "/echo", &[], &body[..length]),
+            "POST",
+            200,
+        )?;
     }
-    for path in ["/ok?token=secret", "/bytes/1", "/bytes/100000", "/bytes/3000000", "/chunked", "/stream/3/2"] {
+    for path in [
+        "/ok?token=secret",
+        "/bytes/1",
+        "/bytes/100000",
+        "/bytes/3000000",
+        "/chunked",
+        "/stream/3/2",
+    ] {
         exchange(&mut connection, request("GET", path, &[], b""), "GET", 200)?;
     }
     let upload = b"POST /echo HTTP/1.1\r\nHost: test.local\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";

@@ -91,7 +91,9 @@ fn serve(connection: &mut Connection, keep: &Mutex<Received>, refusals: &Mutex<V
     received.gzip += usize::from(gzip);
     received.headers.push(head.field("x-test").unwrap_or("").into());
     if head.field("content-type") != Some("application/x-protobuf") {
-        received.errors.push(format!("content type {:?}", head.field("content-type")));
+        received
+            .errors
+            .push(format!("content type {:?}", head.field("content-type")));
     }
     if let Err(error) = take(&mut received, head.word(1), gzip, &body) {
         received.errors.push(format!("{}: {error:#}", head.line));
@@ -112,7 +114,10 @@ fn take(received: &mut Received, path: &str, gzip: bool, body: &[u8]) -> Result<
     match path {
         "/v1/traces" => {
             for resource in ExportTraceServiceRequest::decode(bytes.as_slice())?.resource_spans {
-                let attributes = resource.resource.map(|resource| resource.attributes).unwrap_or_default();
+                let attributes = resource
+                    .resource
+                    .map(|resource| resource.attributes)
+                    .unwrap_or_default();
                 let service = attribute(&attributes, "service.name").unwrap_or_default();
                 let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
                 received.spans.extend(spans.map(|span| (service.clone(), span)));

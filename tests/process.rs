@@ -93,11 +93,15 @@ impl Program {
 
     /// Waits until something listens on the address.
     pub fn wait_listening(&mut self, addr: SocketAddr) -> Result<()> {
-        wait::until(&format!("{} listening on {addr}", self.name.clone()), wait::SOON, || {
-            self.check_alive()?;
-            TcpStream::connect(addr)?;
-            Ok(())
-        })
+        wait::until(
+            &format!("{} listening on {addr}", self.name.clone()),
+            wait::SOON,
+            || {
+                self.check_alive()?;
+                TcpStream::connect(addr)?;
+                Ok(())
+            },
+        )
     }
 
     /// Resident memory, bytes (`VmRSS` of `/proc/PID/status`).

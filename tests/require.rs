@@ -125,9 +125,7 @@ fn bpf_allowed() -> bool {
     const BPF_MAP_CREATE: libc::c_long = 0;
     const BPF_MAP_TYPE_ARRAY: u32 = 2;
     // map_type, key_size, value_size, max_entries, and zeros for the rest of union bpf_attr.
-    let attr: [u32; 18] = [
-        BPF_MAP_TYPE_ARRAY, 4, 4, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    ];
+    let attr: [u32; 18] = [BPF_MAP_TYPE_ARRAY, 4, 4, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     // SAFETY: the attribute block is valid for the length given, and unknown trailing members are zero.
     let fd = unsafe {
         libc::syscall(

@@ -74,7 +74,13 @@ impl Server {
             }
             Kind::Gunicorn => {
                 command
-                    .args(["-m", "gunicorn", "--worker-class=gthread", "--threads=16", "--workers=1"])
+                    .args([
+                        "-m",
+                        "gunicorn",
+                        "--worker-class=gthread",
+                        "--threads=16",
+                        "--workers=1",
+                    ])
                     .args(["--keep-alive=60", "--log-level=error"])
                     .arg(format!("--bind=127.0.0.1:{port}"))
                     .arg("--chdir")

@@ -169,7 +169,12 @@ mod tests {
     /// Queries and authorities are no part of a path.
     #[test]
     fn paths() {
-        for (target, path) in [("/a?b=c", "/a"), ("http://h:1/x/y?z", "/x/y"), ("http://h", "/"), ("*", "*")] {
+        for (target, path) in [
+            ("/a?b=c", "/a"),
+            ("http://h:1/x/y?z", "/x/y"),
+            ("http://h", "/"),
+            ("*", "*"),
+        ] {
             assert_eq!(path_of(target), path);
         }
     }

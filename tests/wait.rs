@@ -24,7 +24,11 @@ pub fn until<T>(what: &str, deadline: Duration, mut ask: impl FnMut() -> Result<
 
 /// [`until`] for plain conditions.
 pub fn until_true(what: &str, deadline: Duration, mut ask: impl FnMut() -> bool) -> Result<()> {
-    until(what, deadline, || {
-        if ask() { Ok(()) } else { Err(anyhow!("still false")) }
-    })
+    until(
+        what,
+        deadline,
+        || {
+            if ask() { Ok(()) } else { Err(anyhow!("still false")) }
+        },
+    )
 }

@@ -158,12 +158,16 @@ impl Side {
         match self.family {
             Family::Sendfile => {
                 // SAFETY: plain buffer and length of a live slice.
-                whole(head, |bytes| unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) })?;
+                whole(head, |bytes| unsafe {
+                    libc::write(fd, bytes.as_ptr().cast(), bytes.len())
+                })?;
                 sendfile_out(fd, body)
             }
             Family::Splice => {
                 // SAFETY: as above.
-                whole(head, |bytes| unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) })?;
+                whole(head, |bytes| unsafe {
+                    libc::write(fd, bytes.as_ptr().cast(), bytes.len())
+                })?;
                 splice_out(fd, body)
             }
             family => {
@@ -245,7 +249,10 @@ fn receive(family: Family, fd: RawFd, buffer: &mut [u8]) -> Result<usize> {
                     -1
                 } else {
                     // The second begins only when the first is full, so the bytes lie without a gap.
-                    messages[..count as usize].iter().map(|m| m.msg_len as libc::ssize_t).sum()
+                    messages[..count as usize]
+                        .iter()
+                        .map(|m| m.msg_len as libc::ssize_t)
+                        .sum()
                 }
             }
         }
@@ -279,7 +286,10 @@ fn send(family: Family, fd: RawFd, bytes: &[u8]) -> libc::ssize_t {
                 if count < 0 {
                     -1
                 } else {
-                    messages[..count as usize].iter().map(|m| m.msg_len as libc::ssize_t).sum()
+                    messages[..count as usize]
+                        .iter()
+                        .map(|m| m.msg_len as libc::ssize_t)
+                        .sum()
                 }
             }
         }

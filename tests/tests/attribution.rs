@@ -70,7 +70,10 @@ fn copy_script(from: &str, dir: &Path, name: &str) -> std::path::PathBuf {
 fn python_script() {
     need!(Need::Agent, Need::Program("python3"));
     let dir = TempDir::new().unwrap();
-    named(python(&copy_script("python/stdlib.py", dir.path(), "shop.py")).unwrap(), "shop");
+    named(
+        python(&copy_script("python/stdlib.py", dir.path(), "shop.py")).unwrap(),
+        "shop",
+    );
 }
 
 /// `python3 -u -X dev shop.py` is `shop` too.

@@ -86,7 +86,10 @@ fn raw() {
     let mut steps = Step::exchange("GET", "/sleep/20", "");
     steps.extend(Step::exchange("POST", "/echo", "body"));
     let answers = ask("truth-client", &server.target, &steps).unwrap();
-    assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 200]);
+    assert_eq!(
+        answers.iter().map(|answer| answer.status).collect::<Vec<_>>(),
+        [200, 200]
+    );
     assert_eq!(answers[1].body_bytes, 4);
     let log = server.log.wait(2).unwrap();
     assert_eq!(log[1].request_body, Some(4));

@@ -112,7 +112,12 @@ fn http10() {
 /// A body that is announced with `Expect: 100-continue` is one exchange with the final status.
 #[test]
 fn expect_continue() {
-    need!(Need::Agent, Need::Program("python3"), Need::Program("node"), Need::GoProgram);
+    need!(
+        Need::Agent,
+        Need::Program("python3"),
+        Need::Program("node"),
+        Need::GoProgram
+    );
     shared();
     for kind in [Kind::PythonStdlib, Kind::Node, Kind::Go] {
         let server = Server::start(kind, "continue").unwrap();
@@ -132,7 +137,12 @@ fn expect_continue() {
 /// An answer that comes before the body was read has its status, whatever becomes of the body.
 #[test]
 fn early_answers() {
-    need!(Need::Agent, Need::Program("python3"), Need::Program("node"), Need::GoProgram);
+    need!(
+        Need::Agent,
+        Need::Program("python3"),
+        Need::Program("node"),
+        Need::GoProgram
+    );
     shared();
     for kind in [Kind::PythonStdlib, Kind::Node, Kind::Go] {
         let server = Server::start(kind, "early").unwrap();
@@ -149,11 +159,23 @@ fn early_answers() {
 /// Many connections at once, each with requests of its own: nothing is mixed up.
 #[test]
 fn many_connections() {
-    need!(Need::Agent, Need::Program("python3"), Need::Program("node"), Need::GoProgram);
+    need!(
+        Need::Agent,
+        Need::Program("python3"),
+        Need::Program("node"),
+        Need::GoProgram
+    );
     shared();
     for kind in [Kind::PythonStdlib, Kind::Node, Kind::Go] {
         let server = Server::start(kind, "many").unwrap();
-        let paths = ["/ok", "/status/404", "/status/500", "/bytes/20000", "/status/204", "/chunked"];
+        let paths = [
+            "/ok",
+            "/status/404",
+            "/status/500",
+            "/bytes/20000",
+            "/status/204",
+            "/chunked",
+        ];
         load::get_many(&server.target, 32, 3000, &paths).unwrap();
         let log = server.log.wait(3000).unwrap();
         assert_eq!(log.len(), 3000);
@@ -168,7 +190,12 @@ fn errors_and_secrets() {
     shared();
     let server = Server::start(Kind::Node, "errors").unwrap();
     for path in ["/status/500?password=hunter2", "/status/404?password=hunter2"] {
-        get(&server.target, path, &[("Authorization", "hunter2"), ("Cookie", "hunter2")]).unwrap();
+        get(
+            &server.target,
+            path,
+            &[("Authorization", "hunter2"), ("Cookie", "hunter2")],
+        )
+        .unwrap();
     }
     let log = server.log.wait(2).unwrap();
     expect(&server.service, Role::Server, &log);

@@ -100,7 +100,12 @@ fn both_ends_are_joined() {
         let mut traces: Vec<&str> = clients.iter().map(|span| span.trace_id.as_str()).collect();
         traces.sort_unstable();
         traces.dedup();
-        assert_eq!(traces.len(), 50, "{}: every exchange is a trace of its own", agent.hooks);
+        assert_eq!(
+            traces.len(),
+            50,
+            "{}: every exchange is a trace of its own",
+            agent.hooks
+        );
     }
 }
 
@@ -164,7 +169,12 @@ fn chain(kind: Kind) {
         let mut parents: Vec<&str> = called.iter().map(|span| span.parent_id.as_str()).collect();
         parents.sort_unstable();
         parents.dedup();
-        assert_eq!(parents.len(), 40, "{}: every call has a request of its own", agent.hooks);
+        assert_eq!(
+            parents.len(),
+            40,
+            "{}: every call has a request of its own",
+            agent.hooks
+        );
     }
 }
 
@@ -287,7 +297,10 @@ fn otlp_with_refusals() {
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap()
             .as_nanos() as u64;
-        assert!(now.abs_diff(span.start_time_unix_nano) < 600_000_000_000, "wall-clock time");
+        assert!(
+            now.abs_diff(span.start_time_unix_nano) < 600_000_000_000,
+            "wall-clock time"
+        );
         assert!(attribute(&span.attributes, "http.response.status_code").is_some());
     }
     let failed = spans
@@ -317,10 +330,7 @@ fn otlp_without_receiver() {
     let _alone = alone();
     let port = onlooker_tests::process::free_port();
     let options = Options {
-        env: vec![(
-            "OTEL_EXPORTER_OTLP_ENDPOINT".into(),
-            format!("http://127.0.0.1:{port}"),
-        )],
+        env: vec![("OTEL_EXPORTER_OTLP_ENDPOINT".into(), format!("http://127.0.0.1:{port}"))],
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();

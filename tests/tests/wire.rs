@@ -283,7 +283,15 @@ fn connect() {
 fn methods_and_targets() {
     need!(Need::Agent);
     let mut steps = Vec::new();
-    for method in ["TRACE", "PROPFIND", "MKCOL", "REPORT", "M-SEARCH", "PURGE", "X!#$%&'*+.^_`|~9"] {
+    for method in [
+        "TRACE",
+        "PROPFIND",
+        "MKCOL",
+        "REPORT",
+        "M-SEARCH",
+        "PURGE",
+        "X!#$%&'*+.^_`|~9",
+    ] {
         steps.extend(Step::exchange(method, &format!("/ok/{}", method.len()), ""));
     }
     steps.extend(Step::exchange("OPTIONS", "*", ""));
@@ -395,7 +403,10 @@ fn half_close() {
 #[test]
 fn close_delimited() {
     need!(Need::Agent);
-    let outcome = run(&[Step::Send(plain("GET", "/close/70000")), Step::Response("GET".into())], 1);
+    let outcome = run(
+        &[Step::Send(plain("GET", "/close/70000")), Step::Response("GET".into())],
+        1,
+    );
     assert_eq!(outcome.answers[0].body_bytes, 70_000);
     outcome.expect_both();
     expect_body_sizes(&outcome.server.service, Role::Server, &outcome.log);
@@ -417,7 +428,11 @@ fn slow_stream() {
         assert_eq!(scrape.sum(&format!("{name}_count"), &labels), 1.0, "{}", agent.hooks);
         let reported = scrape.sum(&format!("{name}_sum"), &labels);
         let truth = outcome.log[0].first_byte_seconds.unwrap();
-        assert!((reported - truth).abs() < 0.01, "{}: {reported} s, truth {truth} s", agent.hooks);
+        assert!(
+            (reported - truth).abs() < 0.01,
+            "{}: {reported} s, truth {truth} s",
+            agent.hooks
+        );
     }
 }
 
@@ -477,7 +492,9 @@ fn unix_python_curl() {
     need!(Need::Agent, Need::Program("python3"), Need::Program("curl"));
     shared();
     let server = Server::python_unix("unixpython").unwrap();
-    let Target::Unix(path) = &server.target else { unreachable!("it was started on a Unix socket") };
+    let Target::Unix(path) = &server.target else {
+        unreachable!("it was started on a Unix socket")
+    };
     let client = unique("curl");
     for status in [200, 404, 503] {
         let mut command = Command::new(which("curl").unwrap());
