@@ -288,3 +288,26 @@ fn by_kind(scrape: &Scrape, name: &str) -> std::collections::BTreeMap<String, f6
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line of spans is read, with or without what is optional; anything else is not a span.
+    #[test]
+    fn reads_spans() {
+        let line = r#"{"trace_id":"t","span_id":"s","parent_id":null,"service":"shop","name":"GET /a","kind":"SERVER",
+            "start":1,"duration_ms":2.5,"attributes":{"http.request.method":"_OTHER","http.request.method_original":"PURGE",
+            "http.response.status_code":200,"url.path":"/a"}}"#;
+        let span = Span::parse(line).unwrap();
+        let key = Key {
+            method: "PURGE".into(),
+            path: "/a".into(),
+            status: Some(200),
+        };
+        assert_eq!(span.key(), key);
+        assert_eq!((span.seconds, span.parent_id.as_str()), (0.0025, ""));
+        assert!(Span::parse("onlooker is ready").is_none());
+        assert!(Span::parse("{}").is_none());
+    }
+}

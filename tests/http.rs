@@ -195,6 +195,12 @@ pub struct Response {
 }
 
 impl Response {
+    /// Whether the server closes the connection after this answer.
+    pub fn closes(&self) -> bool {
+        let field = self.head.field("connection").unwrap_or("");
+        field.eq_ignore_ascii_case("close")
+            || (self.head.line.starts_with("HTTP/1.0") && !field.eq_ignore_ascii_case("keep-alive"))
+    }
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()

@@ -23,7 +23,7 @@ pub fn get_many(target: &Target, connections: usize, total: u64, paths: &[&str])
                         connection.send(&request("GET", path, &[], b""))?;
                         let answer = connection.response("GET").with_context(|| format!("request {n}"))?;
                         done.fetch_add(1, Ordering::Relaxed);
-                        if answer.head.field("connection") == Some("close") {
+                        if answer.closes() {
                             connection = Connection::open(target)?;
                         }
                     }
@@ -56,11 +56,7 @@ pub fn mixture(target: &Target) -> Result<usize> {
             answer.status
         );
         sent += 1;
-        let closes = answer
-            .head
-            .field("connection")
-            .is_some_and(|value| value.eq_ignore_ascii_case("close"));
-        if closes || answer.head.line.starts_with("HTTP/1.0") {
+        if answer.closes() {
             *connection = Connection::open(target)?;
         }
         Ok(())

@@ -39,6 +39,9 @@ fn sizes(kind: Kind) {
         let path = format!("/bytes/{size}");
         let answer = connection.exchange("GET", &path, b"").unwrap();
         assert_eq!(answer.body.len(), size);
+        if answer.closes() {
+            connection = Connection::open(&server.target).unwrap();
+        }
     }
     let log = server.log.wait(10).unwrap();
     expect(&server.service, Role::Server, &log);
