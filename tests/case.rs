@@ -1,6 +1,7 @@
 //! One case: a service, what truly happened to it, and whether every agent says the same.
 
 use crate::agent::{Agent, Span, shared};
+use crate::require::say;
 use crate::truth::{Counts, Request, canonical_method, count, difference, median};
 use crate::wait;
 use anyhow::{Result, ensure};
@@ -131,12 +132,12 @@ pub fn expect_durations(service: &str, role: Role, truth: &[Request], limit_seco
             .collect();
         assert!(!errors.is_empty(), "the program measured nothing");
         let median = median(errors);
-        println!(
+        say(&format!(
             "{service}, --capture.hooks={}: median error of {} durations {:.1} us",
             agent.hooks,
             truth.len(),
             median * 1e6
-        );
+        ));
         assert!(
             median < limit_seconds,
             "--capture.hooks={}: median error {median} s",

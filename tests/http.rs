@@ -213,6 +213,7 @@ pub struct Connection {
     /// The socket.
     pub stream: Stream,
     ahead: Vec<u8>,
+    scratch: Vec<u8>,
     read_at: Instant,
     head_at: Instant,
 }
@@ -229,6 +230,7 @@ impl Connection {
         Connection {
             stream,
             ahead: Vec::new(),
+            scratch: vec![0; 16_384],
             read_at: now,
             head_at: now,
         }
@@ -305,7 +307,7 @@ impl Connection {
 
     /// Reads a head.
     pub fn head(&mut self) -> Result<Head> {
-        if self.ahead.is_empty() && self.more(65_536)? == 0 {
+        if self.ahead.is_empty() && self.more()? == 0 {
             bail!("end of stream before a head");
         }
         self.head_at = self.read_at;
@@ -314,7 +316,7 @@ impl Connection {
                 self.ahead.drain(..head.bytes);
                 return Ok(head);
             }
-            if self.more(65_536)? == 0 {
+            if self.more()? == 0 {
                 bail!("end of stream after {} bytes of a head", self.ahead.len());
             }
         }
@@ -324,7 +326,7 @@ impl Connection {
     pub fn exactly(&mut self, length: usize) -> Result<Vec<u8>> {
         while self.ahead.len() < length {
             let missing = length - self.ahead.len();
-            if self.more(missing.clamp(65_536, 1 << 20))? == 0 {
+            if self.more()? == 0 {
                 bail!("end of stream, {missing} bytes are missing");
             }
         }
@@ -349,14 +351,14 @@ impl Connection {
 
     /// Reads until the peer ends the stream.
     pub fn to_end(&mut self) -> Result<Vec<u8>> {
-        while self.more(65_536)? > 0 {}
+        while self.more()? > 0 {}
         Ok(std::mem::take(&mut self.ahead))
     }
 
     /// Reads whatever comes next; nothing at the end of the stream.
     pub fn some(&mut self) -> Result<Vec<u8>> {
         if self.ahead.is_empty() {
-            self.more(65_536)?;
+            self.more()?;
         }
         Ok(std::mem::take(&mut self.ahead))
     }
@@ -368,20 +370,17 @@ impl Connection {
                 self.ahead.drain(..end + 2);
                 return Ok(line);
             }
-            if self.more(65_536)? == 0 {
+            if self.more()? == 0 {
                 bail!("end of stream within a line");
             }
         }
     }
 
-    fn more(&mut self, most: usize) -> Result<usize> {
-        let before = self.ahead.len();
-        self.ahead.resize(before + most, 0);
-        let result = self.stream.read(&mut self.ahead[before..]);
+    fn more(&mut self) -> Result<usize> {
+        let result = self.stream.read(&mut self.scratch);
         self.read_at = Instant::now();
-        let got = *result.as_ref().unwrap_or(&0);
-        self.ahead.truncate(before + got);
-        result?;
+        let got = result?;
+        self.ahead.extend_from_slice(&self.scratch[..got]);
         Ok(got)
     }
 }

@@ -1,5 +1,6 @@
 //! What a test needs of the machine. A missing need skips the test with its reason, and fails it under `CI=true`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -30,9 +31,16 @@ pub fn have(needs: &[Need]) -> bool {
         std::env::var("CI").as_deref() != Ok("true"),
         "under CI=true nothing is skipped: {reason}"
     );
-    println!("skipped: {reason}");
-    eprintln!("skipped: {reason}");
+    say(&format!("skipped: {reason}"));
     false
+}
+
+/// Says something that is worth reading of a test that passes too: its figures, or why it was skipped. (What `println!` says
+/// is shown for failures alone.)
+pub fn say(text: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("test");
+    let _ = writeln!(std::io::stderr(), "{test}: {text}");
 }
 
 /// Returns from the test when a need is not met.

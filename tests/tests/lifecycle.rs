@@ -6,7 +6,7 @@ use onlooker_tests::case::{Role, expect_metrics, expect_of};
 use onlooker_tests::http::{Connection, Target, get};
 use onlooker_tests::metrics::Scrape;
 use onlooker_tests::need;
-use onlooker_tests::require::{Need, agent_program};
+use onlooker_tests::require::{Need, agent_program, say};
 use onlooker_tests::servers::{Nginx, NginxOptions, Server};
 use onlooker_tests::{process, wait};
 use std::io::Read;
@@ -29,7 +29,7 @@ fn ready_within_a_second() {
     let _alone = alone();
     for hooks in ["auto", "socket", "syscall"] {
         let agent = agent(hooks);
-        println!("--capture.hooks={hooks}: ready after {:?}", agent.ready_after);
+        say(&format!("--capture.hooks={hooks}: ready after {:?}", agent.ready_after));
         assert!(
             agent.ready_after < Duration::from_secs(1),
             "{hooks}: {:?}",
@@ -39,7 +39,7 @@ fn ready_within_a_second() {
         let probes: Vec<_> = scrape.select("onlooker_probe_attached", &[]).collect();
         assert!(!probes.is_empty(), "{hooks}");
         for probe in probes {
-            println!("{hooks}: {probe:?}");
+            say(&format!("{hooks}: {probe:?}"));
             assert_ne!(probe.label("probe"), "", "{hooks}");
         }
         let attached = scrape

@@ -7,7 +7,7 @@ use onlooker_tests::http::{Connection, get};
 use onlooker_tests::load::get_many;
 use onlooker_tests::need;
 use onlooker_tests::process::output;
-use onlooker_tests::require::{Need, which};
+use onlooker_tests::require::{Need, say, which};
 use onlooker_tests::servers::{Kind, Nginx, NginxOptions, Server};
 use onlooker_tests::wait;
 use std::process::Command;
@@ -74,7 +74,9 @@ fn nginx_100k_exact() {
         agent.check().unwrap();
         let resident = agent.program.resident_bytes().unwrap();
         let maps = map_bytes(&own.maps).unwrap();
-        println!("{hooks}: resident {at_start} at start, {resident} after the load; maps {maps} bytes");
+        say(&format!(
+            "{hooks}: resident {at_start} at start, {resident} after the load; maps {maps} bytes"
+        ));
         assert!(
             at_start < RESIDENT_LIMIT && resident < RESIDENT_LIMIT,
             "{hooks}: {at_start}, {resident}"
@@ -97,7 +99,7 @@ fn nginx_wrk() {
             .arg(format!("{}/ok", nginx.server.url()));
         let said = output(command).unwrap();
         let log = quiet_log(&nginx.server);
-        println!("{hooks}: {} requests logged; wrk says: {said}", log.len());
+        say(&format!("{hooks}: {} requests logged; wrk says: {said}", log.len()));
         assert!(log.len() > 10_000, "{said}");
         agent.settle().unwrap();
         expect_metrics(&agent, &nginx.server.service, Role::Server, &log).unwrap();
@@ -171,7 +173,7 @@ fn full_ring_is_counted() {
         agent.settle().unwrap();
         let scrape = agent.scrape().unwrap();
         let lost = scrape.sum("onlooker_events_lost_total", &[("reason", "ring_full")]);
-        println!("{hooks}: {lost} events lost");
+        say(&format!("{hooks}: {lost} events lost"));
         assert!(lost > 0.0, "{hooks}");
         let labels = [("service_name", nginx.server.service.as_str())];
         let counted = scrape.sum("http_server_request_duration_seconds_count", &labels);
@@ -212,7 +214,9 @@ fn ten_thousand(hooks: &'static str, limit: Option<&str>) {
     let scrape = agent.scrape().unwrap();
     let refused = scrape.sum("onlooker_events_lost_total", &[("reason", "table_full")]);
     let resident = agent.program.resident_bytes().unwrap();
-    println!("{hooks}, {limit:?}: {refused} refused, {resident} bytes resident");
+    say(&format!(
+        "{hooks}, {limit:?}: {refused} refused, {resident} bytes resident"
+    ));
     match limit {
         Some("--limits.connections=32768") => {
             assert_eq!(agent.lost().unwrap(), 0.0, "{hooks}");
