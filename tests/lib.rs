@@ -11,6 +11,7 @@ pub mod http;
 pub mod load;
 pub mod metrics;
 pub mod otlp;
+pub mod outcome;
 pub mod process;
 pub mod require;
 pub mod servers;

@@ -1,77 +1,16 @@
 //! HTTP/1.x as it can be on the wire, between a raw server and a raw client that are services of their own. Both ends' spans
 //! and metrics must be what both ends' own notes say.
 
-use onlooker_tests::agent::{Span, shared};
+use onlooker_tests::agent::shared;
 use onlooker_tests::case::{Role, expect, expect_body_sizes, expect_durations, expect_metrics};
 use onlooker_tests::http::{Target, request};
 use onlooker_tests::need;
+use onlooker_tests::outcome::{get, plain, run, run_at, text};
 use onlooker_tests::process::{output, unique};
 use onlooker_tests::require::{Need, which};
-use onlooker_tests::servers::{Server, ask};
-use onlooker_tests::steps::{Answer, Step};
-use onlooker_tests::truth::Request;
+use onlooker_tests::servers::Server;
+use onlooker_tests::steps::Step;
 use std::process::Command;
-
-struct Outcome {
-    server: Server,
-    client: String,
-    answers: Vec<Answer>,
-    log: Vec<Request>,
-}
-
-/// Runs the steps against a raw server and waits for its log.
-fn run(steps: &[Step], logged: usize) -> Outcome {
-    run_at(Server::raw("wire", "127.0.0.1").unwrap(), steps, logged)
-}
-
-fn run_at(server: Server, steps: &[Step], logged: usize) -> Outcome {
-    shared();
-    let client = unique("client");
-    let answers = ask(&client, &server.target, steps).unwrap();
-    let log = server.log.wait(logged).unwrap();
-    assert_eq!(log.len(), logged);
-    Outcome {
-        server,
-        client,
-        answers,
-        log,
-    }
-}
-
-impl Outcome {
-    /// Both ends are reported as the server's log says.
-    fn expect_both(&self) {
-        expect(&self.server.service, Role::Server, &self.log);
-        expect(&self.client, Role::Client, &self.log);
-    }
-    fn statuses(&self) -> Vec<u16> {
-        self.answers.iter().map(|answer| answer.status).collect()
-    }
-    /// Looks at the spans of both ends, one agent after the other.
-    fn each_span(&self, mut look: impl FnMut(&str, &Span)) {
-        for agent in shared() {
-            for (service, kind) in [(&self.server.service, "SERVER"), (&self.client, "CLIENT")] {
-                let spans = agent.spans(service, kind);
-                assert!(!spans.is_empty(), "{} {kind}", agent.hooks);
-                for span in &spans {
-                    look(&format!("--capture.hooks={} {kind} {}", agent.hooks, span.path()), span);
-                }
-            }
-        }
-    }
-}
-
-fn get(path: &str) -> Vec<Step> {
-    Step::exchange("GET", path, "")
-}
-
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn plain(method: &str, target: &str) -> String {
-    text(request(method, target, &[], b""))
-}
 
 /// Requests over one kept connection are exchanges of their own, and the idle time between them is part of none.
 #[test]
@@ -302,103 +241,6 @@ fn methods_and_targets() {
     outcome.expect_both();
 }
 
-/// An answer before the body was sent whole has its status, once.
-#[test]
-fn early_response() {
-    need!(Need::Agent);
-    let head = "POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n";
-    let steps = [
-        Step::Send(head.into()),
-        Step::Response("POST".into()),
-        Step::Send("x".repeat(20_000)),
-        Step::Close,
-    ];
-    let outcome = run(&steps, 1);
-    assert_eq!(outcome.statuses(), [413]);
-    outcome.expect_both();
-}
-
-/// A client that gives up: no status on either end, and both say why.
-#[test]
-fn client_abort() {
-    need!(Need::Agent);
-    for end in [Step::Close, Step::Reset] {
-        let steps = [Step::Send(plain("GET", "/hang")), Step::Pause(50), end];
-        let outcome = run(&steps, 1);
-        assert_eq!(outcome.log[0].status, None);
-        outcome.expect_both();
-        outcome.each_span(|what, span| {
-            assert_eq!(span.status(), None, "{what}");
-            assert_ne!(span.text("error.type"), "", "{what}");
-        });
-    }
-}
-
-/// A server that closes without an answer: no status is invented.
-#[test]
-fn no_answer() {
-    need!(Need::Agent);
-    let steps = [Step::Send(plain("GET", "/silent")), Step::ReadToEnd];
-    let outcome = run(&steps, 1);
-    outcome.expect_both();
-    outcome.each_span(|what, span| assert_ne!(span.text("error.type"), "", "{what}"));
-}
-
-/// A server that dies in the middle of a body: the status that was sent, and an error on both ends.
-#[test]
-fn server_crash() {
-    need!(Need::Agent);
-    shared();
-    let mut server = Server::raw("crash", "127.0.0.1").unwrap();
-    let client = unique("client");
-    let steps = [Step::Send(plain("GET", "/crash")), Step::ReadToEnd];
-    ask(&client, &server.target, &steps).unwrap();
-    server.program.wait(onlooker_tests::wait::SOON).unwrap();
-    let truth = [Request::new("GET", "/crash", Some(200))];
-    expect(&server.service, Role::Server, &truth);
-    expect(&client, Role::Client, &truth);
-    for agent in shared() {
-        for (service, kind) in [(&server.service, "SERVER"), (&client, "CLIENT")] {
-            let span = &agent.spans(service, kind)[0];
-            assert_ne!(span.text("error.type"), "", "{} {kind}", agent.hooks);
-        }
-    }
-}
-
-/// A body that ends before its announced length: the status that was sent, and an error on both ends.
-#[test]
-fn short_body() {
-    need!(Need::Agent);
-    let outcome = run(&[Step::Send(plain("GET", "/short")), Step::ReadToEnd], 1);
-    outcome.expect_both();
-    outcome.each_span(|what, span| assert_ne!(span.text("error.type"), "", "{what}"));
-}
-
-/// An answer that is not HTTP: no status, an error.
-#[test]
-fn garbage_answer() {
-    need!(Need::Agent);
-    let outcome = run(&[Step::Send(plain("GET", "/garbage")), Step::ReadToEnd], 1);
-    assert_eq!(outcome.log[0].status, None);
-    outcome.expect_both();
-    outcome.each_span(|what, span| assert_ne!(span.text("error.type"), "", "{what}"));
-}
-
-/// A client that finishes sending and then reads has a whole answer and no error.
-#[test]
-fn half_close() {
-    need!(Need::Agent);
-    let steps = [
-        Step::Send(plain("GET", "/late/50")),
-        Step::FinishSending,
-        Step::Response("GET".into()),
-    ];
-    let outcome = run(&steps, 1);
-    assert_eq!(outcome.statuses(), [200]);
-    outcome.expect_both();
-    outcome.each_span(|what, span| assert_eq!(span.text("error.type"), "", "{what}"));
-}
-
 /// A body that ends with the connection is whole, and its size is known.
 #[test]
 fn close_delimited() {
@@ -508,4 +350,65 @@ fn unix_python_curl() {
     let log = server.log.wait(3).unwrap();
     expect(&server.service, Role::Server, &log);
     expect(&client, Role::Client, &log);
+}
+
+/// The histograms of body sizes hold exactly what was sent, on both ends, and reach 64 MiB.
+#[test]
+fn body_size_metrics() {
+    need!(Need::Agent);
+    let lengths = [1usize, 100, 5000];
+    let steps: Vec<Step> = lengths
+        .iter()
+        .flat_map(|length| Step::exchange("POST", "/echo", &"b".repeat(*length)))
+        .collect();
+    let outcome = run(&steps, 3);
+    outcome.expect_both();
+    for agent in shared() {
+        let scrape = agent.scrape().unwrap();
+        for (service, role) in [(&outcome.server.service, Role::Server), (&outcome.client, Role::Client)] {
+            for what in ["request", "response"] {
+                let name = format!("{}_{what}_body_size_bytes", role.prefix());
+                let labels = [("service_name", service.as_str())];
+                let sum = scrape.sum(&format!("{name}_sum"), &labels);
+                let count = scrape.sum(&format!("{name}_count"), &labels);
+                assert_eq!((sum, count), (5101.0, 3.0), "{} {name}", agent.hooks);
+                let largest = scrape
+                    .select(&format!("{name}_bucket"), &labels)
+                    .filter_map(|sample| sample.label("le").parse().ok())
+                    .filter(|bound: &f64| bound.is_finite())
+                    .fold(0.0, f64::max);
+                assert_eq!(largest, 67_108_864.0, "{} {name}", agent.hooks);
+            }
+        }
+    }
+}
+
+/// A request that is not yet answered is open, and no longer when its connection is gone.
+#[test]
+fn active_requests() {
+    need!(Need::Agent);
+    shared();
+    let server = Server::raw("active", "127.0.0.1").unwrap();
+    let open = |want: f64| {
+        for agent in shared() {
+            onlooker_tests::wait::until("open requests", onlooker_tests::wait::SOON, || {
+                let labels = [("service_name", server.service.as_str())];
+                let open = agent.scrape()?.sum("http_server_active_requests", &labels);
+                anyhow::ensure!(open == want, "{}: {open} instead of {want}", agent.hooks);
+                Ok(())
+            })
+            .unwrap();
+        }
+    };
+    let mut connections = Vec::new();
+    for _ in 0..3 {
+        let mut connection = onlooker_tests::http::Connection::open(&server.target).unwrap();
+        connection.send(&request("GET", "/hang", &[], b"")).unwrap();
+        connections.push(connection);
+    }
+    open(3.0);
+    connections.pop();
+    open(2.0);
+    drop(connections);
+    open(0.0);
 }
