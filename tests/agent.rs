@@ -255,6 +255,7 @@ pub fn shared() -> &'static [Agent] {
         let only = std::env::var("ONLOOKER_TEST_HOOKS").ok();
         HOOKS
             .into_iter()
+            .filter(|_| std::env::var_os("DRY").is_none())
             .filter(|hooks| only.as_deref().is_none_or(|only| only == *hooks))
             .map(|hooks| {
                 let options = Options {

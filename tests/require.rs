@@ -92,7 +92,13 @@ pub fn which(name: &str) -> Option<PathBuf> {
 
 fn missing(need: Need) -> Option<String> {
     match need {
-        Need::Agent => agent_missing(),
+        Need::Agent => {
+            if std::env::var_os("DRY").is_some() {
+                None
+            } else {
+                agent_missing()
+            }
+        }
         Need::Program(name) => which(name).is_none().then(|| format!("{name} is not installed")),
         Need::PythonPackages => crate::servers::python_environment()
             .err()

@@ -94,9 +94,10 @@ fn silence_is_silence() {
     need!(Need::Agent);
     let nobody = unique("nobody");
     let server = Server::raw("somebody", "127.0.0.1").unwrap();
+    shared();
     get(&server.target, "/ok", &[]).unwrap();
+    expect(&server.service, Role::Server, &server.log.wait(1).unwrap());
     for agent in shared() {
-        agent.settle().unwrap();
         assert!(agent.spans(&nobody, "SERVER").is_empty());
         let scrape = agent.scrape().unwrap();
         let labels = [("service_name", nobody.as_str())];
