@@ -1,1 +1,20 @@
-//! Integration harness.
+//! Harness of the integration tests: real programs on the real kernel, and the agent beside them.
+//!
+//! Ground truth never comes from the agent: it is the access log that a program wrote, or what the driver sent, received
+//! and timed. Every program that a test starts has a service name of its own, so that tests may run side by side although
+//! the agent sees the whole host.
+
+pub mod agent;
+pub mod bpf;
+pub mod case;
+pub mod http;
+pub mod load;
+pub mod metrics;
+pub mod otlp;
+pub mod outcome;
+pub mod process;
+pub mod require;
+pub mod servers;
+pub mod steps;
+pub mod truth;
+pub mod wait;

@@ -1,0 +1,314 @@
+//! The agent under test: start, scrape, spans, stop.
+
+use crate::http::{self, Response, Target};
+use crate::metrics::Scrape;
+use crate::process::{Program, free_port};
+use crate::require::agent_program;
+use crate::truth::{Counts, Key, count};
+use crate::wait;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Both ways to capture. Every case is run with both.
+pub const HOOKS: [&str; 2] = ["socket", "syscall"];
+
+/// One line of `--export=stdout`.
+#[derive(Clone, Debug)]
+pub struct Span {
+    /// Hexadecimal.
+    pub trace_id: String,
+    /// Hexadecimal.
+    pub span_id: String,
+    /// Hexadecimal, empty for a root.
+    pub parent_id: String,
+    /// `service.name`.
+    pub service: String,
+    /// Name of the span.
+    pub name: String,
+    /// `SERVER` or `CLIENT`.
+    pub kind: String,
+    /// Seconds.
+    pub seconds: f64,
+    /// Attributes.
+    pub attributes: serde_json::Map<String, Value>,
+}
+
+impl Span {
+    fn parse(line: &str) -> Option<Span> {
+        let value: Value = serde_json::from_str(line).ok()?;
+        let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("").to_string();
+        Some(Span {
+            trace_id: value.get("trace_id")?.as_str()?.to_string(),
+            span_id: text("span_id"),
+            parent_id: text("parent_id"),
+            service: text("service"),
+            name: text("name"),
+            kind: text("kind"),
+            seconds: value.get("duration_ms")?.as_f64()? / 1e3,
+            attributes: value.get("attributes")?.as_object()?.clone(),
+        })
+    }
+    /// A text attribute, empty when absent.
+    pub fn text(&self, name: &str) -> &str {
+        self.attributes.get(name).and_then(Value::as_str).unwrap_or("")
+    }
+    /// A whole-number attribute, whether written as a number or as text (OTLP/JSON).
+    pub fn int(&self, name: &str) -> Option<u64> {
+        let value = self.attributes.get(name)?;
+        value.as_u64().or_else(|| value.as_str()?.parse().ok())
+    }
+    /// `http.response.status_code`.
+    pub fn status(&self) -> Option<u16> {
+        self.int("http.response.status_code").map(|status| status as u16)
+    }
+    /// Method as sent.
+    pub fn method(&self) -> &str {
+        match self.text("http.request.method_original") {
+            "" => self.text("http.request.method"),
+            original => original,
+        }
+    }
+    /// `url.path`; client spans carry `url.full` by convention.
+    pub fn path(&self) -> String {
+        match self.text("url.path") {
+            "" => crate::truth::path_of(self.text("url.full")),
+            path => path.into(),
+        }
+    }
+    /// What it is compared by.
+    pub fn key(&self) -> Key {
+        Key {
+            method: self.method().into(),
+            path: self.path(),
+            status: self.status(),
+        }
+    }
+}
+
+/// How to start an agent.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `--capture.hooks`; `auto` when `None`.
+    pub hooks: Option<&'static str>,
+    /// `--export=stdout`.
+    pub spans: bool,
+    /// Further arguments.
+    pub args: Vec<String>,
+    /// Further environment.
+    pub env: Vec<(String, String)>,
+}
+
+/// A running agent. Dropping it kills it.
+#[derive(Debug)]
+pub struct Agent {
+    /// The process.
+    pub program: Program,
+    /// Where it serves `/metrics`.
+    pub web: Target,
+    /// `--capture.hooks` it was started with.
+    pub hooks: &'static str,
+    /// From start to ready.
+    pub ready_after: Duration,
+    spans: Arc<Mutex<Vec<Span>>>,
+}
+
+impl Agent {
+    /// Starts an agent and waits until it is ready.
+    pub fn start(options: &Options) -> Result<Agent> {
+        let port = free_port();
+        let hooks = options.hooks.unwrap_or("auto");
+        let mut command = Command::new(agent_program().context("the agent is not built")?);
+        command
+            .arg("run")
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg(format!("--capture.hooks={hooks}"))
+            .arg("--summary=never")
+            .args(&options.args)
+            .env("OTEL_SERVICE_NAME", "onlooker-under-test")
+            .envs(options.env.iter().map(|(name, value)| (name, value)));
+        if options.spans {
+            command.arg("--export=stdout").stdout(Stdio::piped());
+        } else {
+            command.stdout(Stdio::null());
+        }
+        let started = Instant::now();
+        let mut program = Program::start("onlooker", command)?;
+        let spans = Arc::new(Mutex::new(Vec::new()));
+        if let Some(stdout) = program.stdout() {
+            let spans = spans.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                    match Span::parse(&line) {
+                        Some(span) => lock(&spans).push(span),
+                        None => eprintln!("not a span: {line}"),
+                    }
+                }
+            });
+        }
+        let web = Target::Tcp(SocketAddr::from(([127, 0, 0, 1], port)));
+        wait::until("readiness of the agent", Duration::from_secs(30), || {
+            program.check_alive()?;
+            let ready = http::get(&web, "/readyz", &[])?;
+            ensure!(ready.status == 200, "/readyz {}: {}", ready.status, ready.text());
+            Ok(())
+        })?;
+        Ok(Agent {
+            program,
+            web,
+            hooks,
+            ready_after: started.elapsed(),
+            spans,
+        })
+    }
+
+    /// `GET` of a path of the agent.
+    pub fn get(&self, path: &str, fields: &[(&str, &str)]) -> Result<Response> {
+        http::get(&self.web, path, fields)
+    }
+
+    /// `/metrics`.
+    pub fn scrape(&self) -> Result<Scrape> {
+        let response = self.get("/metrics", &[])?;
+        ensure!(response.status == 200, "/metrics: {}", response.status);
+        Scrape::parse(&response.text())
+    }
+
+    /// Spans of a service and kind (`SERVER`, `CLIENT`) so far.
+    pub fn spans(&self, service: &str, kind: &str) -> Vec<Span> {
+        lock(&self.spans)
+            .iter()
+            .filter(|span| span.service == service && span.kind == kind)
+            .cloned()
+            .collect()
+    }
+
+    /// Spans that satisfy a condition.
+    pub fn spans_where(&self, mut condition: impl FnMut(&Span) -> bool) -> Vec<Span> {
+        lock(&self.spans)
+            .iter()
+            .filter(|span| condition(span))
+            .cloned()
+            .collect()
+    }
+
+    /// Counts of a service's spans by method, path and status.
+    pub fn span_counts(&self, service: &str, kind: &str) -> Counts<Key> {
+        count(self.spans(service, kind).iter().map(Span::key))
+    }
+
+    /// Waits until everything that the kernel side had seen when this was called is delivered or counted as lost.
+    pub fn settle(&self) -> Result<()> {
+        let seen_before = by_kind(&self.scrape()?, "onlooker_events_seen_total");
+        ensure!(!seen_before.is_empty(), "no onlooker_events_seen_total");
+        wait::until("settled agent", wait::SOON, || {
+            let scrape = self.scrape()?;
+            let delivered = by_kind(&scrape, "onlooker_events_delivered_total");
+            let lost = by_kind(&scrape, "onlooker_events_lost_total");
+            for (kind, seen) in &seen_before {
+                let done = delivered.get(kind).unwrap_or(&0.0) + lost.get(kind).unwrap_or(&0.0);
+                ensure!(done >= *seen, "{kind}: {seen} seen, {done} done");
+            }
+            Ok(())
+        })
+    }
+
+    /// Events lost so far, of all kinds and reasons.
+    pub fn lost(&self) -> Result<f64> {
+        let scrape = self.scrape()?;
+        ensure!(
+            scrape.has("onlooker_events_lost_total", &[]),
+            "no onlooker_events_lost_total"
+        );
+        Ok(scrape.sum("onlooker_events_lost_total", &[]))
+    }
+
+    /// Stops it with SIGTERM; its end must come soon.
+    pub fn terminate(mut self) -> Result<ExitStatus> {
+        self.program.signal(libc::SIGTERM);
+        self.program.wait(wait::SOON)
+    }
+
+    /// Fails when it has ended or has panicked.
+    pub fn check(&mut self) -> Result<()> {
+        self.program.check_alive()?;
+        let said = self.program.stderr();
+        if said.contains("panicked at") {
+            bail!("the agent panicked: {said}");
+        }
+        Ok(())
+    }
+}
+
+/// The agents that all cases of a test binary share, one per capture way (`ONLOOKER_TEST_HOOKS` names one alone).
+/// Both watch the same traffic.
+///
+/// # Panics
+/// When one cannot be started.
+pub fn shared() -> &'static [Agent] {
+    static AGENTS: OnceLock<Vec<Agent>> = OnceLock::new();
+    AGENTS.get_or_init(|| {
+        let only = std::env::var("ONLOOKER_TEST_HOOKS").ok();
+        HOOKS
+            .into_iter()
+            .filter(|_| std::env::var_os("DRY").is_none())
+            .filter(|hooks| only.as_deref().is_none_or(|only| only == *hooks))
+            .map(|hooks| {
+                let options = Options {
+                    hooks: Some(hooks),
+                    spans: true,
+                    ..Options::default()
+                };
+                match Agent::start(&options) {
+                    Ok(agent) => agent,
+                    Err(error) => panic!("agent with --capture.hooks={hooks}: {error:#}"),
+                }
+            })
+            .collect()
+    })
+}
+
+/// Lets one test at a time run, in binaries whose cases would disturb each other.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    lock(&ALONE)
+}
+
+fn by_kind(scrape: &Scrape, name: &str) -> std::collections::BTreeMap<String, f64> {
+    let mut sums = std::collections::BTreeMap::new();
+    for sample in scrape.select(name, &[]) {
+        *sums.entry(sample.label("kind").to_string()).or_insert(0.0) += sample.value;
+    }
+    sums
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line of spans is read, with or without what is optional; anything else is not a span.
+    #[test]
+    fn reads_spans() {
+        let line = r#"{"trace_id":"t","span_id":"s","parent_id":null,"service":"shop","name":"GET /a","kind":"SERVER",
+            "start":1,"duration_ms":2.5,"attributes":{"http.request.method":"_OTHER","http.request.method_original":"PURGE",
+            "http.response.status_code":200,"url.path":"/a"}}"#;
+        let span = Span::parse(line).unwrap();
+        let key = Key {
+            method: "PURGE".into(),
+            path: "/a".into(),
+            status: Some(200),
+        };
+        assert_eq!(span.key(), key);
+        assert_eq!((span.seconds, span.parent_id.as_str()), (0.0025, ""));
+        assert!(Span::parse("onlooker is ready").is_none());
+        assert!(Span::parse("{}").is_none());
+    }
+}

@@ -1,0 +1,214 @@
+//! Programs that a test starts: killed by pid when the guard is dropped, and when the test process dies.
+
+use crate::wait;
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::time::Duration;
+
+/// A running program. Dropping it kills and reaps it (and, for those that fork, its process group).
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    name: String,
+    group: bool,
+}
+
+impl Program {
+    /// Starts a program. Standard output is `null` unless the command says otherwise; standard error is kept for messages.
+    pub fn start(name: &str, mut command: Command) -> Result<Program> {
+        command.stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        let mut child = spawn(command).with_context(|| format!("start of {name}"))?;
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        if let Some(stderr) = child.stderr.take() {
+            let lines = lines.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    let mut lines = lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                    if lines.len() < 10_000 {
+                        lines.push(line);
+                    }
+                }
+            });
+        }
+        Ok(Program {
+            child,
+            lines,
+            name: name.into(),
+            group: true,
+        })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Takes the pipe of standard output, when the command had one.
+    pub fn stdout(&mut self) -> Option<std::process::ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn stderr(&self) -> String {
+        self.lines
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .join("\n")
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: libc::c_int) {
+        // SAFETY: kill has no memory preconditions; the child is not reaped yet, so the pid is still its own.
+        unsafe { libc::kill(self.pid() as libc::pid_t, signal) };
+    }
+
+    /// Its end, when it has ended.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self, deadline: Duration) -> Result<ExitStatus> {
+        let name = self.name.clone();
+        wait::until(&format!("end of {name}"), deadline, || match self.child.try_wait()? {
+            Some(status) => Ok(status),
+            None => bail!("still running"),
+        })
+    }
+
+    /// Fails when it has ended, with what it said.
+    pub fn check_alive(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("{} ended ({status}): {}", self.name, self.stderr());
+        }
+        Ok(())
+    }
+
+    /// Waits until something listens on the address.
+    pub fn wait_listening(&mut self, addr: SocketAddr) -> Result<()> {
+        wait::until(
+            &format!("{} listening on {addr}", self.name.clone()),
+            wait::SOON,
+            || {
+                self.check_alive()?;
+                TcpStream::connect(addr)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// Resident memory, bytes (`VmRSS` of `/proc/PID/status`).
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("VmRSS")?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib * 1024)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            // SAFETY: kill has no memory preconditions. The child is alive or unreaped, so the pid, and the process group
+            // that it leads, are still its own.
+            unsafe {
+                if self.group {
+                    libc::kill(-(self.pid() as libc::pid_t), libc::SIGKILL);
+                }
+                libc::kill(self.pid() as libc::pid_t, libc::SIGKILL);
+            }
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Runs a program to its end and gives standard output; a failure carries standard error.
+pub fn output(mut command: Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{command:?}"))?;
+    if !output.status.success() {
+        bail!(
+            "{command:?} ended with {} (signal {:?}): {}{}",
+            output.status,
+            output.status.signal(),
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A TCP port of loopback that was free a moment ago.
+pub fn free_port() -> u16 {
+    // Ports below the ephemeral range: no outgoing connection of another test can take them in between.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let base = std::process::id() % 10_000;
+    loop {
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 12_000 + ((base * 2 + n) % 20_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A name that no other program of this run has.
+pub fn unique(prefix: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!(
+        "{prefix}-{:x}-{:x}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
+}
+
+/// Copies a program under another name, so that its service (named by the executable) is its own.
+pub fn copy_as(program: &Path, dir: &Path, name: &str) -> Result<std::path::PathBuf> {
+    let copy = dir.join(name);
+    std::fs::copy(program, &copy).with_context(|| format!("copy of {}", program.display()))?;
+    Ok(copy)
+}
+
+type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
+
+/// Spawns from one thread that lives as long as the test process: the kernel delivers a child's parent-death signal when
+/// the *thread* that made it ends, and test threads end early.
+fn spawn(mut command: Command) -> Result<Child> {
+    static SPAWNER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
+    // SAFETY: prctl is async-signal-safe and changes only the new process.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+    let spawner = SPAWNER.get_or_init(|| {
+        let (send, receive) = mpsc::channel::<Order>();
+        std::thread::spawn(move || {
+            for (mut command, answer) in receive {
+                let _ = answer.send(command.spawn());
+            }
+        });
+        Mutex::new(send)
+    });
+    let (send, receive) = mpsc::channel();
+    spawner
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+        .send((command, send))
+        .ok()
+        .context("the spawning thread is gone")?;
+    Ok(receive.recv()??)
+}

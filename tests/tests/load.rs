@@ -1,0 +1,246 @@
+//! Loads: exact counts, no losses, bounded memory.
+
+use onlooker_tests::agent::{Agent, HOOKS, Options, alone};
+use onlooker_tests::bpf::{Loaded, map_bytes};
+use onlooker_tests::case::{Role, expect_metrics};
+use onlooker_tests::http::{Connection, get};
+use onlooker_tests::load::get_many;
+use onlooker_tests::need;
+use onlooker_tests::process::output;
+use onlooker_tests::require::{Need, say, which};
+use onlooker_tests::servers::{Kind, Nginx, NginxOptions, Server};
+use onlooker_tests::wait;
+use std::process::Command;
+
+const RESIDENT_LIMIT: u64 = 40 << 20;
+const MAPS_LIMIT: u64 = 16 << 20;
+
+fn agent(hooks: &'static str, args: &[&str]) -> Agent {
+    let options = Options {
+        hooks: Some(hooks),
+        args: args.iter().map(|arg| (*arg).into()).collect(),
+        ..Options::default()
+    };
+    Agent::start(&options).unwrap()
+}
+
+/// Returns as soon as the log has not grown for a while: how many lines wrk made is known to nobody else.
+fn quiet_log(server: &Server) -> Vec<onlooker_tests::truth::Request> {
+    let mut before = 0;
+    wait::until("a log that grows no more", wait::SOON, || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let log = server.log.read()?;
+        let grown = log.len() != std::mem::replace(&mut before, log.len());
+        anyhow::ensure!(!grown, "{} lines", log.len());
+        Ok(log)
+    })
+    .unwrap()
+}
+
+/// Options of nginx for a load: some requests fail.
+fn loaded_nginx(case: &str) -> Nginx {
+    let options = NginxOptions {
+        server: "location /ok { return 200 \"ok\\n\"; } location /gone { return 404; } location /bad { return 503; }"
+            .into(),
+        ..NginxOptions::default()
+    };
+    Nginx::start(case, &options).unwrap()
+}
+
+/// Exactly 100,000 requests over 64 keep-alive connections to nginx: counts by status equal the access log, nothing is lost,
+/// and memory stays within its limits.
+#[test]
+fn nginx_100k_exact() {
+    need!(Need::Agent, Need::Program("nginx"), Need::Program("bpftool"));
+    let _alone = alone();
+    for hooks in HOOKS {
+        let before = Loaded::now().unwrap();
+        let mut agent = agent(hooks, &[]);
+        let own = Loaded::now().unwrap().without(&before);
+        let at_start = agent.program.resident_bytes().unwrap();
+        let nginx = loaded_nginx("load");
+        get_many(
+            &nginx.server.target,
+            64,
+            100_000,
+            &["/ok", "/ok", "/gone", "/ok", "/bad"],
+        )
+        .unwrap();
+        let log = nginx.server.log.wait(100_000).unwrap();
+        assert_eq!(log.len(), 100_000);
+        agent.settle().unwrap();
+        expect_metrics(&agent, &nginx.server.service, Role::Server, &log).unwrap();
+        assert_eq!(agent.lost().unwrap(), 0.0, "{hooks}");
+        agent.check().unwrap();
+        let resident = agent.program.resident_bytes().unwrap();
+        let maps = map_bytes(&own.maps).unwrap();
+        say(&format!(
+            "{hooks}: resident {at_start} at start, {resident} after the load; maps {maps} bytes"
+        ));
+        assert!(
+            at_start < RESIDENT_LIMIT && resident < RESIDENT_LIMIT,
+            "{hooks}: {at_start}, {resident}"
+        );
+        assert!(maps > 0 && maps < MAPS_LIMIT, "{hooks}: {maps}");
+    }
+}
+
+/// wrk with 64 connections at full speed: counts by status equal the access log, nothing is lost.
+#[test]
+fn nginx_wrk() {
+    need!(Need::Agent, Need::Program("nginx"), Need::Program("wrk"));
+    let _alone = alone();
+    for hooks in HOOKS {
+        let mut agent = agent(hooks, &[]);
+        let nginx = loaded_nginx("wrk");
+        let mut command = Command::new(which("wrk").unwrap());
+        command
+            .args(["-t2", "-c64", "-d4s"])
+            .arg(format!("{}/ok", nginx.server.url()));
+        let said = output(command).unwrap();
+        let log = quiet_log(&nginx.server);
+        say(&format!("{hooks}: {} requests logged; wrk says: {said}", log.len()));
+        assert!(log.len() > 10_000, "{said}");
+        agent.settle().unwrap();
+        expect_metrics(&agent, &nginx.server.service, Role::Server, &log).unwrap();
+        assert_eq!(agent.lost().unwrap(), 0.0, "{hooks}");
+        let resident = agent.program.resident_bytes().unwrap();
+        assert!(resident < RESIDENT_LIMIT, "{hooks}: {resident}");
+        agent.check().unwrap();
+    }
+}
+
+/// The other servers at their own pace: counts by status equal the access log, nothing is lost.
+fn at_own_pace(kind: Kind, total: u64) {
+    let _alone = alone();
+    for hooks in HOOKS {
+        let agent = agent(hooks, &[]);
+        let server = Server::start(kind, "pace").unwrap();
+        get_many(&server.target, 64, total, &["/ok", "/status/404", "/ok", "/status/500"]).unwrap();
+        let log = server.log.wait(total as usize).unwrap();
+        assert_eq!(log.len(), total as usize);
+        agent.settle().unwrap();
+        expect_metrics(&agent, &server.service, Role::Server, &log).unwrap();
+        assert_eq!(agent.lost().unwrap(), 0.0, "{hooks}");
+    }
+}
+
+/// Python's standard library.
+#[test]
+fn python() {
+    need!(Need::Agent, Need::Program("python3"));
+    at_own_pace(Kind::PythonStdlib, 5_000);
+}
+
+/// Flask under gunicorn.
+#[test]
+fn gunicorn() {
+    need!(Need::Agent, Need::PythonPackages);
+    at_own_pace(Kind::Gunicorn, 3_000);
+}
+
+/// aiohttp.
+#[test]
+fn aiohttp() {
+    need!(Need::Agent, Need::PythonPackages);
+    at_own_pace(Kind::Aiohttp, 5_000);
+}
+
+/// Node.
+#[test]
+fn node() {
+    need!(Need::Agent, Need::Program("node"));
+    at_own_pace(Kind::Node, 20_000);
+}
+
+/// Go.
+#[test]
+fn go() {
+    need!(Need::Agent, Need::GoProgram);
+    at_own_pace(Kind::Go, 50_000);
+}
+
+/// A ring far too small for the load loses events, counts every one of them, and invents no request.
+#[test]
+fn full_ring_is_counted() {
+    need!(Need::Agent, Need::Program("nginx"));
+    let _alone = alone();
+    for hooks in HOOKS {
+        let mut agent = agent(hooks, &["--limits.ring-bytes=16384"]);
+        let nginx = loaded_nginx("ring");
+        get_many(&nginx.server.target, 64, 30_000, &["/ok"]).unwrap();
+        let log = nginx.server.log.wait(30_000).unwrap();
+        agent.settle().unwrap();
+        let scrape = agent.scrape().unwrap();
+        let lost = scrape.sum("onlooker_events_lost_total", &[("reason", "ring_full")]);
+        say(&format!("{hooks}: {lost} events lost"));
+        assert!(lost > 0.0, "{hooks}");
+        let labels = [("service_name", nginx.server.service.as_str())];
+        let counted = scrape.sum("http_server_request_duration_seconds_count", &labels);
+        assert!(counted <= log.len() as f64, "{hooks}: {counted} of {}", log.len());
+        agent.check().unwrap();
+    }
+}
+
+/// 10,000 connections at once: memory stays within its limits, and what a full table refuses is counted; with room for all,
+/// all are seen.
+#[test]
+fn ten_thousand_connections() {
+    need!(Need::Agent, Need::Program("nginx"));
+    let _alone = alone();
+    for hooks in HOOKS {
+        for limit in [
+            None,
+            Some("--limits.connections=1000"),
+            Some("--limits.connections=32768"),
+        ] {
+            ten_thousand(hooks, limit);
+        }
+    }
+}
+
+fn ten_thousand(hooks: &'static str, limit: Option<&str>) {
+    let mut agent = agent(hooks, limit.as_slice());
+    let nginx = loaded_nginx("many");
+    let mut connections = Vec::new();
+    for _ in 0..10_000 {
+        let mut connection = Connection::open(&nginx.server.target).unwrap();
+        assert_eq!(connection.exchange("GET", "/ok", b"").unwrap().status, 200);
+        connections.push(connection);
+    }
+    let log = nginx.server.log.wait(10_000).unwrap();
+    agent.settle().unwrap();
+    agent.check().unwrap();
+    let scrape = agent.scrape().unwrap();
+    let refused = scrape.sum("onlooker_events_lost_total", &[("reason", "table_full")]);
+    let resident = agent.program.resident_bytes().unwrap();
+    say(&format!(
+        "{hooks}, {limit:?}: {refused} refused, {resident} bytes resident"
+    ));
+    match limit {
+        Some("--limits.connections=32768") => {
+            assert_eq!(agent.lost().unwrap(), 0.0, "{hooks}");
+            expect_metrics(&agent, &nginx.server.service, Role::Server, &log).unwrap();
+        }
+        // Both ends of every connection are on this host: more than a default table holds.
+        _ => {
+            assert!(refused > 0.0, "{hooks}");
+            assert!(resident < RESIDENT_LIMIT, "{hooks}: {resident}");
+        }
+    }
+    // With the connections gone there is room again, and the next one is seen.
+    drop(connections);
+    let labels = [
+        ("service_name", nginx.server.service.as_str()),
+        ("http_response_status_code", "503"),
+    ];
+    wait::until("room in the table", wait::SOON, || {
+        get(&nginx.server.target, "/bad", &[])?;
+        let count = agent
+            .scrape()?
+            .sum("http_server_request_duration_seconds_count", &labels);
+        anyhow::ensure!(count > 0.0, "not seen");
+        Ok(())
+    })
+    .unwrap();
+}
