@@ -414,11 +414,9 @@ fn begins_request(bytes: &[u8]) -> bool {
         Match::Yes => true,
         Match::No => false,
         Match::Maybe => {
-            let cut = head::cut_request_line(bytes);
-            bytes.len() >= LINE
-                && cut.is_some_and(|(method, target)| {
-                    super::target::operation(method).1.is_none() && matches!(target[0], b'/' | b'h' | b'*')
-                })
+            let space = bytes.iter().position(|&byte| byte == b' ').unwrap_or(bytes.len());
+            let known = super::target::operation(&bytes[..space]).1.is_none();
+            bytes.len() >= LINE && known && matches!(bytes.get(space + 1), Some(b'/' | b'h' | b'*'))
         }
     }
 }
