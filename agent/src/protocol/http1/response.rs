@@ -251,7 +251,7 @@ impl Http1Conversation {
                 (Some(here), Some((_, asked))) => here == asked,
                 _ => open.answer_offset == call.offset,
             };
-            let Some(found) = self.queue.iter().rposition(asked_here) else {
+            let Some(found) = self.queue.iter().position(asked_here) else {
                 return false;
             };
             for open in self.queue.drain(..found) {
