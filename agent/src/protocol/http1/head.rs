@@ -127,12 +127,19 @@ pub(super) fn partial_request(bytes: &[u8]) -> Option<RequestHead<'_>> {
     })
 }
 
-/// Method and target of a request line that was cut within the target, if that much is there.
+/// Method and target of a request line that was cut behind the method; a target whose path may go on is empty.
 pub(super) fn cut_request_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let space = bytes.iter().position(|&byte| byte == b' ')?;
     let (method, target) = (&bytes[..space], &bytes[space + 1..]);
-    let target = target.split(|byte| byte.is_ascii_whitespace()).next()?;
-    (is_token(method) && !target.is_empty()).then_some((method, target))
+    let end = target
+        .iter()
+        .position(|byte| matches!(byte, b' ' | b'\r' | b'\n' | b'?' | b'#'));
+    let target = match end {
+        Some(end) => &target[..end],
+        None if target.len() > super::target::PATH => target,
+        None => &target[..0],
+    };
+    is_token(method).then_some((method, target))
 }
 
 /// Reads what there is of a response's head that is not whole; `None` without a whole status line.

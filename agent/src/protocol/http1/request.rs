@@ -168,11 +168,12 @@ impl Http1Conversation {
             RequestState::Head(_) => {
                 self.early_answer(out);
                 self.uploaded(n, 0);
-                self.request.gap |= call.is_none();
+                self.request.gap = true;
             }
             RequestState::Body(body) => {
                 let step = body.missing(n);
-                self.request.gap |= call.is_none() && body.is_unknown();
+                // Where a body's end was not seen, requests may have gone with it.
+                self.request.gap |= body.is_unknown();
                 self.uploaded(step.used, step.payload);
                 if step.done {
                     self.request_whole(out);
@@ -183,7 +184,7 @@ impl Http1Conversation {
             }
             RequestState::Resync => {
                 self.uploaded(n, 0);
-                self.request.gap |= call.is_none();
+                self.request.gap = true;
             }
         }
     }
@@ -349,9 +350,9 @@ impl Http1Conversation {
     /// Learns from the moment of a new request whether requests are pipelined, and whether answers went unseen.
     fn note_order(&mut self, open: &Open) {
         let now = open.mark.seq.map(|(_, response)| response);
-        let seen = *self.response.seq.get_or_insert(now.unwrap_or(0));
+        let seen = std::mem::replace(&mut self.response.seq, now);
         if let Some(front) = self.queue.front_mut() {
-            match now.is_some_and(|now| ahead(now, seen)) {
+            match now.zip(seen).is_some_and(|(now, seen)| ahead(now, seen)) {
                 true => front.gap = true,
                 false => self.pipelined = true,
             }
@@ -414,11 +415,9 @@ fn begins_request(bytes: &[u8]) -> bool {
         Match::Yes => true,
         Match::No => false,
         Match::Maybe => {
-            let cut = head::cut_request_line(bytes);
-            bytes.len() >= LINE
-                && cut.is_some_and(|(method, target)| {
-                    super::target::operation(method).1.is_none() && matches!(target[0], b'/' | b'h' | b'*')
-                })
+            let space = bytes.iter().position(|&byte| byte == b' ').unwrap_or(bytes.len());
+            let known = super::target::operation(&bytes[..space]).1.is_none();
+            bytes.len() >= LINE && known && matches!(bytes.get(space + 1), Some(b'/' | b'h' | b'*'))
         }
     }
 }

@@ -168,9 +168,8 @@ impl Http1Conversation {
                 }
             }
             ResponseState::Head(_) => {
-                self.answer_cut();
+                self.cut_head(call, out);
                 self.downloaded(call, n, 0);
-                self.ambiguous(out);
             }
             ResponseState::Body(body) => {
                 let step = body.missing(n);
@@ -252,7 +251,7 @@ impl Http1Conversation {
                 (Some(here), Some((_, asked))) => here == asked,
                 _ => open.answer_offset == call.offset,
             };
-            let Some(found) = self.queue.iter().rposition(asked_here) else {
+            let Some(found) = self.queue.iter().position(asked_here) else {
                 return false;
             };
             for open in self.queue.drain(..found) {
@@ -273,11 +272,16 @@ impl Http1Conversation {
                 self.answer(call, call.at, &head, len, out);
                 len
             }
-            Parsed::Partial if bytes.len() < HEAD => {
-                let bytes = bytes.to_vec();
-                let used = bytes.len();
-                self.response.state = ResponseState::Head(Box::new(Partial { bytes, at: call.at }));
-                used
+            Parsed::Partial => {
+                let partial = Partial {
+                    bytes: bytes.to_vec(),
+                    at: call.at,
+                };
+                self.response.state = ResponseState::Head(Box::new(partial));
+                if bytes.len() >= HEAD {
+                    self.cut_head(call, out);
+                }
+                bytes.len()
             }
             _ => {
                 self.not_a_response(call.at);
@@ -299,8 +303,7 @@ impl Http1Conversation {
             return taken;
         }
         let Some(end) = end else {
-            self.answer_cut();
-            self.ambiguous(out);
+            self.cut_head(call, out);
             return taken;
         };
         if let ResponseState::Head(partial) = std::mem::take(&mut self.response.state) {
@@ -346,6 +349,13 @@ impl Http1Conversation {
                 self.ambiguous(out);
             }
         }
+    }
+
+    /// A head longer than the limit or the capture.
+    fn cut_head(&mut self, call: &Call<'_>, out: &mut dyn Sink) {
+        self.answer_cut();
+        self.downloaded(call, 0, 0);
+        self.ambiguous(out);
     }
 
     /// A head of which only the beginning will be known: what it says of the status, and a body that ends somewhere.

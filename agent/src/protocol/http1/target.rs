@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 /// Longest path kept, bytes.
-const PATH: usize = 1024;
+pub(super) const PATH: usize = 1024;
 /// Longest host name kept, bytes (a DNS name has at most 253).
 const HOST: usize = 255;
 /// Longest method kept, bytes.

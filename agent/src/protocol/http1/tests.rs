@@ -12,7 +12,7 @@ mod gaps;
 mod heads;
 
 /// One line of a transcript; the first number is the time.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Step {
     /// Received, captured whole.
     Rx(u64, Vec<u8>),
@@ -32,6 +32,31 @@ enum Step {
 use Direction::{Rx as RX, Tx as TX};
 use Role::{Client, Server};
 use Step::*;
+
+impl std::fmt::Debug for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let start = |bytes: &[u8]| bytes[..bytes.len().min(40)].escape_ascii().to_string();
+        match self {
+            Rx(at, bytes) => write!(f, "rx {at} {}", start(bytes)),
+            Tx(at, bytes) => write!(f, "tx {at} {}", start(bytes)),
+            Cut(at, direction, prefix, missing, tail) => {
+                write!(
+                    f,
+                    "{direction:?} {at} {}..{missing}..{}",
+                    start(prefix.as_bytes()),
+                    start(tail.as_bytes())
+                )
+            }
+            Unseen(direction, n) => write!(f, "unseen {direction:?} {n}"),
+            Eof(at) => write!(f, "eof {at}"),
+            PeerFin(at) => write!(f, "peer fin {at}"),
+            LocalFin(at) => write!(f, "local fin {at}"),
+            Fails(at, direction, errno) => write!(f, "{direction:?} fails {at} {errno}"),
+            Closed(at, errno) => write!(f, "closed {at} {errno}"),
+            Abandon => write!(f, "abandon"),
+        }
+    }
+}
 
 fn rx(at: u64, bytes: impl AsRef<[u8]>) -> Step {
     Rx(at, bytes.as_ref().to_vec())

@@ -169,7 +169,7 @@ fn unfinished_heads_are_no_exchanges() {
     check(&[rx(1, "GET /a HT"), Eof(2), LocalFin(3), Closed(4, 0)], &[]);
     server(
         &[rx(1, "GET /a HT"), Eof(2), tx(3, "HTTP/1.0 400 B\r\n\r\n"), LocalFin(4)],
-        &["_OTHER  400 1-3-3 9/? 18/0"],
+        &["GET /a 400 1-3-3 9/? 18/0"],
     );
 }
 

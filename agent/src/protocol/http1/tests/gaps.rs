@@ -36,7 +36,7 @@ fn lost_response() {
     );
     // It never shows, but the next request tells: no fault of the peer.
     check(
-        &[rx(1, GET), Unseen(TX, 43), rx(3, GET), LocalFin(4), Closed(5, 0)],
+        &[rx(1, GET), Unseen(TX, 43), rx(3, GET), Closed(5, 0)],
         &["lost gap", "GET /a ? 3-?-5 28/0 0/? connection_closed"],
     );
 }

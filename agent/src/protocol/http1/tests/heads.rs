@@ -303,6 +303,8 @@ fn answer_to_an_incomplete_head() {
         &[rx(1, "GE"), tx(9, timeout), LocalFin(10)],
         &["_OTHER  408 1-9-9 2/? 37/0"],
     );
+    // A path that may go on is no path.
+    check(&[rx(1, "GET /users/1"), tx(9, timeout)], &["GET  408 1-9-9 12/? 37/0"]);
     // Nothing was asked: a server's timeout of an idle connection is no exchange.
     check(
         &[rx(1, GET), tx(2, OK), tx(60, timeout), Closed(61, 0)],
