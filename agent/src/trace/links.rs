@@ -47,6 +47,17 @@ pub struct LinkCounts {
     pub cut: u64,
 }
 
+/// What [`Links::end`] says.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Its place, and the `tracestate` that goes with it.
+    Known(Ids, Option<Arc<str>>),
+    /// Not known yet.
+    Suspended,
+    /// It is not in the table.
+    Unknown,
+}
+
 #[derive(Debug)]
 struct Open {
     role: Role,
@@ -129,9 +140,21 @@ impl Links {
             Role::Client if open.ids.is_none() => open.up = self.handled_by(begin.actor),
             Role::Client => {}
         }
-        let joins = if open.ids.is_none() { begin.join } else { None };
+        let key = if open.ids.is_none() { begin.join } else { None };
+        if let Some(key) = key {
+            let pair = self.pairs.entry(key);
+            if pair.is_empty() {
+                *pair.slot(begin.role) = Some(begin.id);
+                open.join = Some(key);
+            }
+        }
+        let registered = open.join.is_some();
         self.open.insert(begin.id, open);
-        self.register(begin.id, begin.role, joins?)
+        if registered {
+            None
+        } else {
+            self.register(begin.id, begin.role, key?)
+        }
     }
 
     /// The server exchange that a thread is surely handling.
@@ -151,7 +174,7 @@ impl Links {
         }
     }
 
-    /// Puts an exchange beside its partner. Where the partner is a server exchange that ended or was resolved before this
+    /// Puts an exchange beside its partner, or the one before it with this key. Where the partner is a server exchange that ended or was resolved before this
     /// client exchange came, settles what can be.
     fn register(&mut self, id: ExchangeId, role: Role, key: JoinKey) -> Option<ExchangeId> {
         let pair = self.pairs.entry(key);
@@ -199,36 +222,40 @@ impl Links {
         }
     }
 
-    /// A server exchange is about to end and its request's client exchange was not seen yet.
-    pub(super) fn undecided(&self, id: ExchangeId) -> bool {
-        self.open.get(&id).is_some_and(|open| {
-            let alone = |key| self.pairs.get(key).is_some_and(|pair| pair.client.is_none());
-            open.role == Role::Server && open.join.is_some_and(alone)
-        })
-    }
-
-    /// An undecided server exchange ended; it stays until [`Links::end`].
-    pub(super) fn suspend(&mut self, id: ExchangeId) {
-        if let Some(open) = self.open.get_mut(&id) {
-            open.suspended = true;
-            self.threads.remove(open.actor, id);
-        }
-    }
-
-    /// An exchange ended: its place in its trace. `None` when it is not in the table.
-    pub(super) fn end(&mut self, id: ExchangeId, now: Nanos) -> Option<(Ids, Option<Arc<str>>)> {
+    /// An exchange ended. `may_wait`: if its request's client exchange was not seen yet, that may still come; the exchange then
+    /// stays until it is ended again.
+    pub(super) fn end(&mut self, id: ExchangeId, now: Nanos, may_wait: bool) -> End {
         self.tidy(now);
-        let Some(ids) = self.resolve(id) else {
+        let Some(open) = self.open.get_mut(&id) else {
             self.unseen = self.unseen.saturating_sub(1);
-            return None;
+            return End::Unknown;
         };
-        let open = self.open.get_mut(&id)?;
-        open.ended = true;
-        let (role, actor, suspended) = (open.role, open.actor, open.suspended);
-        let (state, up, join) = (open.state.clone(), open.up.take(), open.join);
-        if role == Role::Server && !suspended {
-            self.threads.remove(actor, id);
+        if open.role == Role::Server {
+            if !open.suspended {
+                self.threads.remove(open.actor, id);
+            }
+            if let Some(key) = open.join
+                && self.pairs.get(key).is_none_or(|pair| pair.client.is_none())
+            {
+                if may_wait {
+                    open.suspended = true;
+                    return End::Suspended;
+                }
+                self.pairs.remove(key);
+                open.join = None;
+            }
         }
+        // Most exchanges: nobody above, nobody below.
+        if open.join.is_none() && open.up.is_none() && open.children == 0 {
+            let (ids, state) = (open.ids, open.state.take());
+            self.open.remove(&id);
+            return End::Known(ids.unwrap_or_else(|| self.child(None)), state);
+        }
+        open.ended = true;
+        let (role, up, join) = (open.role, open.up, open.join);
+        let Some((ids, state)) = self.resolve(id) else {
+            return End::Unknown;
+        };
         if let Some(up) = up {
             self.release(up);
         }
@@ -249,7 +276,7 @@ impl Links {
             }
         }
         self.drop_if_done(id);
-        Some((ids, state))
+        End::Known(ids, state)
     }
 
     /// An exchange's end will not be known: nobody becomes its child any more.
@@ -285,7 +312,7 @@ impl Links {
     }
 
     /// Decides an exchange's place and, before it, that of all its ancestors.
-    fn resolve(&mut self, id: ExchangeId) -> Option<Ids> {
+    fn resolve(&mut self, id: ExchangeId) -> Option<(Ids, Option<Arc<str>>)> {
         let mut path = std::mem::take(&mut self.path);
         path.clear();
         let mut at = id;
@@ -323,7 +350,7 @@ impl Links {
             above = Some((ids, state));
         }
         self.path = path;
-        above.map(|(ids, _)| ids)
+        above
     }
 
     fn child(&mut self, parent: Option<&Ids>) -> Ids {

@@ -18,6 +18,9 @@ pub(super) struct Pair {
 }
 
 impl Pair {
+    pub(super) fn is_empty(&self) -> bool {
+        self.server.is_none() && self.client.is_none()
+    }
     pub(super) fn slot(&mut self, role: Role) -> &mut Option<ExchangeId> {
         match role {
             Role::Server => &mut self.server,

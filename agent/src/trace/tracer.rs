@@ -7,13 +7,13 @@
 use super::build::build;
 use super::clock::Clock;
 use super::context::TraceContext;
-use super::links::{Ids, LinkCounts, Links};
+use super::links::{End, Ids, LinkCounts, Links};
 use super::peer::{Peer, same_host};
 use super::sampler::Sampler;
 use super::span::Span;
 use crate::attribute::service::Service;
 use crate::protocol::exchange::{Begin, Exchange, ExchangeId};
-use crate::signal::{Nanos, Role};
+use crate::signal::Nanos;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -150,19 +150,18 @@ impl Tracer {
         }
         self.clock.refresh(exchange.ended);
         // The kernel can let a server read, work and answer before the client's own call, which wrote the request, returns.
-        if exchange.role == Role::Server && self.links.undecided(exchange.id) && peer.is_some_and(same_host) {
-            let span = build(exchange, service, route, peer, &self.clock);
-            self.defer(exchange, span);
-            return Traced::NOTHING;
-        }
-        let (ids, state) = match self.links.end(exchange.id, exchange.ended) {
-            Some(known) => known,
-            None => {
+        let may_wait = peer.is_some_and(same_host);
+        let (ids, state) = match self.links.end(exchange.id, exchange.ended, may_wait) {
+            End::Known(ids, state) => (ids, state),
+            End::Suspended => {
+                let span = build(exchange, service, route, peer, &self.clock);
+                self.defer(exchange, span);
+                return Traced::NOTHING;
+            }
+            End::Unknown => {
                 let context = exchange.context.as_ref();
-                (
-                    self.links.stranger(context),
-                    context.and_then(|c| c.state.as_deref().map(Arc::from)),
-                )
+                let state = context.and_then(|c| c.state.as_deref().map(Arc::from));
+                (self.links.stranger(context), state)
             }
         };
         if !ids.sampled {
@@ -211,7 +210,6 @@ impl Tracer {
 
     fn defer(&mut self, exchange: &Exchange, span: Span) {
         self.counts.deferred += 1;
-        self.links.suspend(exchange.id);
         self.deferred.insert(exchange.id, span);
         self.order.push_back((exchange.ended, exchange.id));
         while self.order.len() > self.config.defer_limit
@@ -227,7 +225,7 @@ impl Tracer {
         let Some(mut span) = self.deferred.remove(&id) else {
             return;
         };
-        let Some((ids, state)) = self.links.end(id, now) else {
+        let End::Known(ids, state) = self.links.end(id, now, false) else {
             return;
         };
         if !ids.sampled {

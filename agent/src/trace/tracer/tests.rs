@@ -3,7 +3,7 @@ use super::super::span::Resource;
 use super::*;
 use crate::metric::{Family, Kind};
 use crate::protocol::exchange::{JoinKey, RoleSchema, Schema};
-use crate::signal::{Actor, ConnId, ProcessKey};
+use crate::signal::{Actor, ConnId, ProcessKey, Role};
 
 mod limits;
 mod spans;

@@ -94,3 +94,61 @@ fn waiting_clients_are_limited_in_number_and_time() {
     bench.expire(22 * SECOND);
     assert_eq!((bench.tracer.counts().open, bench.links().join_evicted), (0, 1));
 }
+
+/// Exchanges on few threads and keys, begun, ended and lost in any order: whatever happens, every table is empty in the end, no
+/// span is its own ancestor, and a child is in its parent's trace.
+#[test]
+fn any_order_leaves_nothing_behind() {
+    use rand::rngs::SmallRng;
+    use rand::{Rng, SeedableRng};
+    for seed in 0..3_000 {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let mut bench = Bench::new(TracerConfig {
+            open_limit: random.random_range(4..12),
+            linger_limit: random.random_range(1..4),
+            defer_limit: random.random_range(1..4),
+            ..TracerConfig::default()
+        });
+        let mut exchanges: Vec<Exchange> = (1..=10)
+            .map(|id| {
+                let role = if random.random() { Role::Server } else { Role::Client };
+                let mut one = exchange(id, role, random.random_range(1..4));
+                let key = random.random_range(0..4);
+                one.join = random.random_bool(0.8).then_some(JoinKey(key, key));
+                one.context = random.random_bool(0.1).then(|| header(1));
+                one
+            })
+            .collect();
+        let mut open: Vec<Exchange> = Vec::new();
+        let mut spans: Vec<Span> = Vec::new();
+        let mut lost = 0;
+        while !exchanges.is_empty() || !open.is_empty() {
+            if !exchanges.is_empty() && (open.is_empty() || random.random()) {
+                let next = exchanges.swap_remove(random.random_range(0..exchanges.len()));
+                bench.begin(&next);
+                open.push(next);
+            } else {
+                let next = open.swap_remove(random.random_range(0..open.len()));
+                if random.random_bool(0.1) {
+                    bench.tracer.lost(next.id);
+                    lost += 1;
+                } else {
+                    let peer = if random.random() { LOCAL } else { remote() };
+                    spans.extend(bench.end(&next, &peer).span);
+                }
+            }
+        }
+        spans.extend(bench.expire(Nanos::MAX));
+        bench.assert_empty();
+        assert_eq!(spans.len() + lost, 10, "seed {seed}: one span each");
+        let parent = |span: &Span| spans.iter().find(|other| Some(other.span_id) == span.parent);
+        for span in &spans {
+            let (mut at, mut steps) = (span, 0);
+            while let Some(above) = parent(at) {
+                assert_eq!(above.trace_id, span.trace_id, "seed {seed}");
+                (at, steps) = (above, steps + 1);
+                assert!(steps < 10, "seed {seed}: its own ancestor");
+            }
+        }
+    }
+}
