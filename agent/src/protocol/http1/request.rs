@@ -126,6 +126,7 @@ impl Http1Conversation {
                     0
                 }
                 RequestState::Resync => {
+                    self.note_stray();
                     self.uploaded(bytes.len() as u64, 0);
                     bytes.len()
                 }
@@ -186,6 +187,7 @@ impl Http1Conversation {
                 }
             }
             RequestState::Resync => {
+                self.note_stray();
                 self.uploaded(n, 0);
                 self.note_gap();
             }
@@ -349,6 +351,13 @@ impl Http1Conversation {
             None => self.queue.push_back(open),
         }
         refused.is_none()
+    }
+
+    /// Bytes that belong to no open request, the place not being known: they may be a request.
+    fn note_stray(&mut self) {
+        if self.queue.back().is_none_or(|open| open.request_done) {
+            self.request.gap = Some(self.response.settled);
+        }
     }
 
     fn note_gap(&mut self) {
