@@ -126,7 +126,7 @@ impl Http1Conversation {
                     0
                 }
                 RequestState::Resync => {
-                    self.note_stray();
+                    self.note_stray(Some(call));
                     self.uploaded(bytes.len() as u64, 0);
                     bytes.len()
                 }
@@ -187,7 +187,7 @@ impl Http1Conversation {
                 }
             }
             RequestState::Resync => {
-                self.note_stray();
+                self.note_stray(call);
                 self.uploaded(n, 0);
                 self.note_gap();
             }
@@ -354,9 +354,13 @@ impl Http1Conversation {
     }
 
     /// Bytes that belong to no open request, the place not being known: they may be a request.
-    fn note_stray(&mut self) {
+    fn note_stray(&mut self, call: Option<&Call<'_>>) {
         if self.queue.back().is_none_or(|open| open.request_done) {
-            self.request.gap = Some(self.response.settled);
+            let now = |call: &Call<'_>| Place {
+                next: self.response.next,
+                seq: call.seq.map(|(_, response)| response),
+            };
+            self.request.gap = Some(call.map_or(self.response.settled, now));
         }
     }
 
@@ -380,6 +384,14 @@ impl Http1Conversation {
         };
         if self.pipelined {
             self.refuse = self.refuse.or(Some(LostExchange::Gap));
+        }
+        if !self.queue.is_empty() {
+            // What was answered since may be what is still open, not what went unseen.
+            self.request.gap = Some(Place {
+                next: self.response.next,
+                seq: now,
+            });
+            return true;
         }
         let answered = self.response.next > gap.next || now.zip(gap.seq).is_some_and(|(now, then)| ahead(now, then));
         if !answered {

@@ -252,11 +252,11 @@ impl Http1Conversation {
         }
         if self.response.sync == Sync::Strict {
             let here = call.seq.map(|(_, response)| response.wrapping_sub(call.total as u32));
-            let asked_here = |open: &Box<Open>| {
+            let asked_here = |open: &Open| {
                 let asked = open.mark.seq.map(|(_, response)| response);
                 here.is_some() && asked == here || open.answer_offset == call.offset
             };
-            let Some(found) = self.queue.iter().position(asked_here) else {
+            let Some(found) = self.queue.iter().position(|open| asked_here(open)) else {
                 return false;
             };
             for open in self.queue.drain(..found) {
