@@ -1,6 +1,6 @@
 //! HTTP/1.x (RFC 9110, RFC 9112): payload and flow signals of one connection in, exchanges out.
 //!
-//! [`conversation`] holds the connection's state, [`request`] and [`response`] follow the two streams, [`ending`] knows
+//! `conversation` holds the connection's state, `request` and `response` follow the two streams, `ending` knows
 //! what the end of a connection means to what is still open.
 
 mod body;

@@ -38,6 +38,8 @@ pub(super) struct First {
     pub(super) actor: Actor,
     /// Where it stands.
     pub(super) mark: Mark,
+    /// Bytes of the response stream seen by then.
+    pub(super) answer_offset: u64,
 }
 
 impl Open {
@@ -96,7 +98,7 @@ impl Open {
         Box::new(Open {
             exchange,
             mark: first.mark,
-            answer_offset: 0,
+            answer_offset: first.answer_offset,
             head: method == b"HEAD",
             connect: method == b"CONNECT",
             request_done: false,

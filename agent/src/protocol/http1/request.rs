@@ -8,7 +8,7 @@ use super::conversation::{Http1Conversation, Life};
 use super::fields::{Length, Transfer};
 use super::head::{self, Parsed, RequestHead};
 use super::open::{First, Open};
-use super::response::{ResponseState, Sync};
+use super::response::{Place, ResponseState, Sync};
 use crate::protocol::{Ignored, LostExchange, Match, Sink};
 
 /// What is known of the request stream.
@@ -19,8 +19,8 @@ pub(super) struct RequestStream {
     /// Sequence number behind them.
     pub(super) seq: Option<u32>,
     pub(super) state: RequestState,
-    /// Whole requests may have gone unseen since the last one.
-    gap: bool,
+    /// Whole requests may have gone unseen since the last one: where the last answer before them had ended.
+    gap: Option<Place>,
     /// Calls of a new connection in which no request was found.
     unrecognised: u8,
 }
@@ -126,6 +126,7 @@ impl Http1Conversation {
                     0
                 }
                 RequestState::Resync => {
+                    self.note_stray(Some(call));
                     self.uploaded(bytes.len() as u64, 0);
                     bytes.len()
                 }
@@ -159,7 +160,7 @@ impl Http1Conversation {
             RequestState::Idle => {
                 self.next_request(out);
                 self.request.state = RequestState::Resync;
-                self.request.gap = true;
+                self.note_gap();
                 if call.is_some_and(|call| !call.prefix.is_empty()) && self.life == Life::Live {
                     // Requests in the middle of a call: how many answers belong to them cannot be known.
                     self.refuse = self.refuse.or(Some(LostExchange::Gap));
@@ -168,13 +169,16 @@ impl Http1Conversation {
             RequestState::Head(_) => {
                 self.early_answer(out);
                 self.uploaded(n, 0);
-                self.request.gap = true;
+                self.note_gap();
             }
             RequestState::Body(body) => {
                 let step = body.missing(n);
                 // Where a body's end was not seen, requests may have gone with it.
-                self.request.gap |= body.is_unknown();
+                let unknown = body.is_unknown();
                 self.uploaded(step.used, step.payload);
+                if unknown {
+                    self.note_gap();
+                }
                 if step.done {
                     self.request_whole(out);
                     if step.used < n {
@@ -183,8 +187,9 @@ impl Http1Conversation {
                 }
             }
             RequestState::Resync => {
+                self.note_stray(call);
                 self.uploaded(n, 0);
-                self.request.gap = true;
+                self.note_gap();
             }
         }
     }
@@ -196,6 +201,7 @@ impl Http1Conversation {
             at: call.at,
             actor: call.actor,
             mark: call.mark(index),
+            answer_offset: self.response.next,
         };
         if self.life == Life::New
             && let Some(end) = proxy(bytes)
@@ -319,7 +325,6 @@ impl Http1Conversation {
         self.life = Life::Live;
         let mut open = Open::begin((self.conn, self.role), first, head, out);
         open.exchange.request_size = size as u64;
-        open.answer_offset = self.response.next;
         self.request.state = match head.map(framing) {
             Some(Framing::None) => {
                 open.request_done = true;
@@ -336,19 +341,36 @@ impl Http1Conversation {
             }
             Some(Framing::Unknown) | None => RequestState::Resync,
         };
-        self.note_order(&open);
+        let doubtful = self.note_order(&open);
         if self.queue.len() >= PIPELINE {
             self.refuse = self.refuse.or(Some(LostExchange::Pipeline));
         }
-        match self.refuse {
+        let refused = self.refuse.or(doubtful.then_some(LostExchange::Gap));
+        match refused {
             Some(reason) => out.lost(open.exchange.id, reason),
             None => self.queue.push_back(open),
         }
-        self.refuse.is_none()
+        refused.is_none()
     }
 
-    /// Learns from the moment of a new request whether requests are pipelined, and whether answers went unseen.
-    fn note_order(&mut self, open: &Open) {
+    /// Bytes that belong to no open request, the place not being known: they may be a request.
+    fn note_stray(&mut self, call: Option<&Call<'_>>) {
+        if self.queue.back().is_none_or(|open| open.request_done) {
+            let now = |call: &Call<'_>| Place {
+                next: self.response.next,
+                seq: call.seq.map(|(_, response)| response),
+            };
+            self.request.gap = Some(call.map_or(self.response.settled, now));
+        }
+    }
+
+    fn note_gap(&mut self) {
+        self.request.gap.get_or_insert(self.response.settled);
+    }
+
+    /// Learns from the moment of a new request whether requests are pipelined, and whether answers went unseen. True when
+    /// the next answer may be that of a request that went unseen before this one.
+    fn note_order(&mut self, open: &Open) -> bool {
         let now = open.mark.seq.map(|(_, response)| response);
         let seen = std::mem::replace(&mut self.response.seq, now);
         if let Some(front) = self.queue.front_mut() {
@@ -357,9 +379,25 @@ impl Http1Conversation {
                 false => self.pipelined = true,
             }
         }
-        if std::mem::take(&mut self.request.gap) && self.pipelined {
+        let Some(gap) = self.request.gap.take() else {
+            return false;
+        };
+        if self.pipelined {
             self.refuse = self.refuse.or(Some(LostExchange::Gap));
         }
+        if !self.queue.is_empty() {
+            // What was answered since may be what is still open, not what went unseen.
+            self.request.gap = Some(Place {
+                next: self.response.next,
+                seq: now,
+            });
+            return true;
+        }
+        let answered = self.response.next > gap.next || now.zip(gap.seq).is_some_and(|(now, then)| ahead(now, then));
+        if !answered {
+            self.request.gap = Some(gap);
+        }
+        !answered
     }
 
     fn request_whole(&mut self, out: &mut dyn Sink) {
@@ -412,14 +450,24 @@ fn blank(bytes: &[u8]) -> usize {
 /// Whether a call that begins so begins a request. A long target may be cut by the capture.
 fn begins_request(bytes: &[u8]) -> bool {
     match head::request_line(bytes) {
-        Match::Yes => true,
+        // The end of a body may run into a request line: methods in use are capitals.
+        Match::Yes => {
+            bytes
+                .iter()
+                .position(|byte| !byte.is_ascii_uppercase() && *byte != b'-')
+                == space(bytes)
+        }
         Match::No => false,
         Match::Maybe => {
-            let space = bytes.iter().position(|&byte| byte == b' ').unwrap_or(bytes.len());
+            let space = space(bytes).unwrap_or(bytes.len());
             let known = super::target::operation(&bytes[..space]).1.is_none();
             bytes.len() >= LINE && known && matches!(bytes.get(space + 1), Some(b'/' | b'h' | b'*'))
         }
     }
+}
+
+fn space(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|&byte| byte == b' ')
 }
 
 fn recognise_as(life: Life, bytes: &[u8]) -> Match {

@@ -20,6 +20,17 @@ pub(super) struct ResponseStream {
     pub(super) seq: Option<u32>,
     pub(super) state: ResponseState,
     pub(super) sync: Sync,
+    /// Where the last known answer ended.
+    pub(super) settled: Place,
+}
+
+/// A place in the response stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    /// Bytes before it.
+    pub(super) next: u64,
+    /// Its sequence number.
+    pub(super) seq: Option<u32>,
 }
 
 /// Place in the response stream.
@@ -69,18 +80,12 @@ impl ResponseStream {
         self.next = self.next.max(call.offset.saturating_add(call.total));
         self.seq = call.seq.map(|(_, response)| response).or(self.seq);
         self.state = ResponseState::Idle;
-        self.lose_sync(Sync::Loose);
+        self.sync = Sync::Strict;
     }
 
     /// Whether a response begins with this call.
     pub(super) fn starts_here(&self, call: &Call<'_>) -> bool {
         matches!(self.state, ResponseState::Idle) && head::may_be_response(call.prefix)
-    }
-
-    fn lose_sync(&mut self, to: Sync) {
-        if self.sync != Sync::Strict {
-            self.sync = to;
-        }
     }
 }
 
@@ -116,7 +121,7 @@ impl Http1Conversation {
         while !bytes.is_empty() && self.life != Life::Dead {
             if self.queue.front().is_none_or(|front| front.response_done) {
                 // Nothing was asked: the rest is nobody's.
-                self.response.lose_sync(Sync::Loose);
+                self.response.sync = Sync::Strict;
                 return;
             }
             let used = match &mut self.response.state {
@@ -192,7 +197,7 @@ impl Http1Conversation {
             return;
         };
         if front.response_done {
-            self.response.lose_sync(Sync::Loose);
+            self.response.sync = Sync::Strict;
             return;
         }
         match &mut self.response.state {
@@ -247,11 +252,11 @@ impl Http1Conversation {
         }
         if self.response.sync == Sync::Strict {
             let here = call.seq.map(|(_, response)| response.wrapping_sub(call.total as u32));
-            let asked_here = |open: &Box<Open>| match (here, open.mark.seq) {
-                (Some(here), Some((_, asked))) => here == asked,
-                _ => open.answer_offset == call.offset,
+            let asked_here = |open: &Open| {
+                let asked = open.mark.seq.map(|(_, response)| response);
+                here.is_some() && asked == here || open.answer_offset == call.offset
             };
-            let Some(found) = self.queue.iter().position(asked_here) else {
+            let Some(found) = self.queue.iter().position(|open| asked_here(open)) else {
                 return false;
             };
             for open in self.queue.drain(..found) {
@@ -401,6 +406,10 @@ impl Http1Conversation {
 
     fn response_whole(&mut self, out: &mut dyn Sink) {
         self.response.state = ResponseState::Idle;
+        self.response.settled = Place {
+            next: self.response.next,
+            seq: self.response.seq,
+        };
         if let Some(front) = self.queue.front_mut() {
             front.response_done = true;
         }

@@ -68,6 +68,24 @@ fn lost_request() {
 }
 
 #[test]
+fn doubtful_answers_after_a_lost_request() {
+    // The request before it went unseen and no answer was moved since: the next answer may be that one's.
+    check(
+        &[
+            rx(1, GET),
+            tx(2, OK),
+            Unseen(RX, 28),
+            rx(3, GET),
+            tx(4, NOT_FOUND),
+            tx(5, OK),
+            rx(6, GET),
+            tx(7, OK),
+        ],
+        &["GET /a 200 1-2-2 28/0 43/5", "lost gap", "GET /a 200 6-7-7 28/0 43/5"],
+    );
+}
+
+#[test]
 fn losses_among_pipelined_requests_leave_no_guess() {
     let requests = [GET, GET, GET].concat();
     let lines = ["lost gap", "lost gap", "lost gap", "lost gap"];
