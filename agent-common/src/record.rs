@@ -143,6 +143,8 @@ pub mod flow {
     pub const EOF: u8 = 1;
     /// A read or write failed with `err`.
     pub const ERROR: u8 = 2;
+    /// The socket is destroyed: nothing follows. `err` is the connection's error.
+    pub const GONE: u8 = 3;
 }
 
 /// A tracked connection changed.

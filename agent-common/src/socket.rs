@@ -29,7 +29,9 @@ pub struct SocketState {
     /// 1 once its `FlowOpenRecord` is in the ring.
     pub announced: u8,
     /// Position in a running `sendmmsg`/`recvmmsg`.
-    pub mmsg: u32,
+    pub mmsg: u16,
+    /// `sk_err` when TCP reached its last state: reading or writing clears it before the socket is gone.
+    pub err: u16,
 }
 
 const _: () = assert!(core::mem::size_of::<SocketState>() == 40 && core::mem::align_of::<SocketState>() == 8);

@@ -328,6 +328,7 @@ fn track(key: u64, check: u64, direction: u8) -> Option<*mut SocketState> {
         last_dir: 1 - direction,
         announced: 0,
         mmsg: 0,
+        err: 0,
     };
     if SOCKETS.insert(&key, &state, u64::from(BPF_NOEXIST)).is_err() {
         emit::refuse(kind::PAYLOAD, reason::TABLE_FULL);

@@ -110,6 +110,6 @@ fn message_index(sk: *const u8) -> u64 {
 fn set_message(sk: *const u8, index: u64) {
     if let Some(state) = SOCKETS.get_ptr_mut(&(sk as u64)) {
         // SAFETY: map value, valid until the program ends.
-        unsafe { (*state).mmsg = index as u32 }
+        unsafe { (*state).mmsg = index as u16 }
     }
 }

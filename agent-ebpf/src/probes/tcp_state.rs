@@ -1,5 +1,6 @@
-//! State changes of tracked TCP connections at `inet_sock_set_state`:
-//! `TP_PROTO(const struct sock *sk, const int oldstate, const int newstate)`.
+//! State changes of tracked TCP connections, and their end:
+//! `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`,
+//! `tcp_destroy_sock(struct sock *sk)`. The end is not the state `TCP_CLOSE`: what arrived before a reset may still be read.
 
 use crate::{
     capture::header,
@@ -25,7 +26,7 @@ const TCP_CLOSE: i32 = 7;
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn tcp_state_btf(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_state::<Direct>(ctx.arg(0), ctx.arg(1), ctx.arg(2)) };
+    unsafe { on_change::<Direct>(ctx.arg(0), flow::STATE, ctx.arg(1), ctx.arg(2)) };
     0
 }
 
@@ -33,16 +34,36 @@ pub fn tcp_state_btf(ctx: BtfTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub fn tcp_state_raw(ctx: RawTracePointContext) -> i32 {
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_state::<Probed>(ctx.arg::<u64>(0) as *const u8, ctx.arg(1), ctx.arg(2)) };
+    unsafe { on_change::<Probed>(ctx.arg::<u64>(0) as *const u8, flow::STATE, ctx.arg(1), ctx.arg(2)) };
+    0
+}
+
+/// By direct loads.
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+pub fn tcp_destroy_btf(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the argument is that of the tracepoint.
+    unsafe { on_change::<Direct>(ctx.arg(0), flow::GONE, TCP_CLOSE, TCP_CLOSE) };
+    0
+}
+
+/// By probe reads.
+#[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
+pub fn tcp_destroy_raw(ctx: RawTracePointContext) -> i32 {
+    // SAFETY: the argument is that of the tracepoint.
+    unsafe { on_change::<Probed>(ctx.arg::<u64>(0) as *const u8, flow::GONE, TCP_CLOSE, TCP_CLOSE) };
     0
 }
 
 #[inline(always)]
-unsafe fn on_state<A: Access>(sk: *const u8, old: i32, new: i32) {
+unsafe fn on_change<A: Access>(sk: *const u8, event: u8, old: i32, new: i32) {
     let key = sk as u64;
     // SAFETY: map value, valid until the program ends; `sk` as `A` wants it.
     unsafe {
-        let Some(state) = SOCKETS.get_ptr(&key) else { return };
+        let Some(state) = SOCKETS.get_ptr_mut(&key) else { return };
+        if event == flow::STATE && new == TCP_CLOSE {
+            (*state).err = A::get::<u32>(sk, layout::SK_ERR) as u16;
+            return;
+        }
         let s = *state;
         if s.verdict == verdict::REPORT {
             let family: u16 = A::get(sk, layout::SK_FAMILY);
@@ -59,9 +80,9 @@ unsafe fn on_state<A: Access>(sk: *const u8, old: i32, new: i32) {
                     },
                     rx: s.rx,
                     tx: s.tx,
-                    err: A::get(sk, layout::SK_ERR),
+                    err: u32::from(s.err),
                     srtt_us,
-                    event: flow::STATE,
+                    event,
                     old: old as u8,
                     new: new as u8,
                     dir: 0,
@@ -69,7 +90,7 @@ unsafe fn on_state<A: Access>(sk: *const u8, old: i32, new: i32) {
                 },
             );
         }
-        if new == TCP_CLOSE {
+        if event == flow::GONE {
             let _ = SOCKETS.remove(&key);
         }
     }

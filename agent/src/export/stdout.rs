@@ -94,8 +94,8 @@ impl Serialize for Line<'_> {
         let service = span.resource.attributes.iter().find(|(name, _)| name == "service.name");
         let start = SystemTime::UNIX_EPOCH + Duration::from_nanos(span.start);
         let kind = match span.kind {
-            SpanKind::Server => "server",
-            SpanKind::Client => "client",
+            SpanKind::Server => "SERVER",
+            SpanKind::Client => "CLIENT",
         };
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("trace_id", &Hex(&span.trace_id).to_string())?;

@@ -7,8 +7,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const TCP_FIN_WAIT1: u8 = 4;
-const TCP_FIN_WAIT2: u8 = 5;
-const TCP_CLOSE: u8 = 7;
 const TCP_CLOSE_WAIT: u8 = 8;
 const TCP_LAST_ACK: u8 = 9;
 const TCP_CLOSING: u8 = 11;
@@ -125,16 +123,15 @@ fn flow_state(bytes: &[u8]) -> Result<Option<Signal<'_>>, DecodeError> {
             direction: direction(r.dir, kind::FLOW_STATE)?,
             errno: r.err,
         },
-        flow::STATE => match (r.old, r.new) {
-            (_, TCP_CLOSE) => FlowEvent::Closed {
-                errno: r.err,
-                rx: r.rx,
-                tx: r.tx,
-                srtt_us: r.srtt_us,
-            },
-            (_, TCP_FIN_WAIT1 | TCP_LAST_ACK) => FlowEvent::LocalFin,
-            (_, TCP_CLOSE_WAIT | TCP_CLOSING) => FlowEvent::PeerFin,
-            (TCP_FIN_WAIT1, TCP_FIN_WAIT2) => return Ok(None),
+        flow::GONE => FlowEvent::Closed {
+            errno: r.err,
+            rx: r.rx,
+            tx: r.tx,
+            srtt_us: r.srtt_us,
+        },
+        flow::STATE => match r.new {
+            TCP_FIN_WAIT1 | TCP_LAST_ACK => FlowEvent::LocalFin,
+            TCP_CLOSE_WAIT | TCP_CLOSING => FlowEvent::PeerFin,
             _ => return Ok(None),
         },
         _ => return Err(DecodeError::Value(kind::FLOW_STATE)),
@@ -321,9 +318,10 @@ mod tests {
 
     #[test]
     fn states_become_what_they_mean_for_a_conversation() {
-        let check = |old, new, expect: Option<FlowEvent>| {
+        let check = |event, old, new, expect: Option<FlowEvent>| {
             let record = FlowStateRecord {
                 head: head(kind::FLOW_STATE, size_of::<FlowStateRecord>()),
+                event,
                 old,
                 new,
                 err: 104,
@@ -335,23 +333,20 @@ mod tests {
                 Signal::Flow(signal) => signal.event,
                 other => panic!("{other:?}"),
             });
-            assert_eq!(got, expect, "{old} -> {new}");
+            assert_eq!(got, expect, "{event}: {old} -> {new}");
         };
-        check(1, 4, Some(FlowEvent::LocalFin));
-        check(8, 9, Some(FlowEvent::LocalFin));
-        check(1, 8, Some(FlowEvent::PeerFin));
-        check(4, 5, None);
-        check(2, 1, None);
-        check(
-            1,
-            7,
-            Some(FlowEvent::Closed {
-                errno: 104,
-                rx: 1,
-                tx: 2,
-                srtt_us: 0,
-            }),
-        );
+        check(flow::STATE, 1, 4, Some(FlowEvent::LocalFin));
+        check(flow::STATE, 8, 9, Some(FlowEvent::LocalFin));
+        check(flow::STATE, 1, 8, Some(FlowEvent::PeerFin));
+        check(flow::STATE, 4, 5, None);
+        check(flow::STATE, 2, 1, None);
+        let closed = FlowEvent::Closed {
+            errno: 104,
+            rx: 1,
+            tx: 2,
+            srtt_us: 0,
+        };
+        check(flow::GONE, 7, 7, Some(closed));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! State changes of TCP connections that carry requests.
+//! State changes of TCP connections that carry requests, and their end.
 
 use super::{Alternative, Hook, Probe, Program};
 use onlooker_common::layout::*;
@@ -10,19 +10,31 @@ pub(super) static PROBE: Probe = Probe {
     loses: "the end of connections: responses that end with the connection, aborted requests",
     alternatives: &[
         Alternative {
-            name: "tp_btf/inet_sock_set_state",
-            programs: &[Program {
-                name: "tcp_state_btf",
-                hook: Hook::BtfTracepoint("inet_sock_set_state"),
-            }],
+            name: "tp_btf/inet_sock_set_state+tcp_destroy_sock",
+            programs: &[
+                Program {
+                    name: "tcp_state_btf",
+                    hook: Hook::BtfTracepoint("inet_sock_set_state"),
+                },
+                Program {
+                    name: "tcp_destroy_btf",
+                    hook: Hook::BtfTracepoint("tcp_destroy_sock"),
+                },
+            ],
             needs: NEEDS,
         },
         Alternative {
-            name: "raw_tp/inet_sock_set_state",
-            programs: &[Program {
-                name: "tcp_state_raw",
-                hook: Hook::RawTracepoint("inet_sock_set_state"),
-            }],
+            name: "raw_tp/inet_sock_set_state+tcp_destroy_sock",
+            programs: &[
+                Program {
+                    name: "tcp_state_raw",
+                    hook: Hook::RawTracepoint("inet_sock_set_state"),
+                },
+                Program {
+                    name: "tcp_destroy_raw",
+                    hook: Hook::RawTracepoint("tcp_destroy_sock"),
+                },
+            ],
             needs: NEEDS,
         },
     ],

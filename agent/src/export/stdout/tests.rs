@@ -50,12 +50,12 @@ fn line() {
     let lines: Vec<&str> = text.lines().collect();
     let expect = concat!(
         r#"{"trace_id":"0000000000000abc0000000000000001","span_id":"0000000000000abc","parent_id":"0101010101010101","#,
-        r#""service":"shop","name":"GET /a","kind":"server","start":"2023-11-14T22:13:20.000000001Z","#,
+        r#""service":"shop","name":"GET /a","kind":"SERVER","start":"2023-11-14T22:13:20.000000001Z","#,
         r#""duration_ms":1.5,"status":"unset","attributes":{"http.request.method":"GET","#,
         r#""http.response.status_code":200,"ok":true}}"#
     );
     assert_eq!(lines[0], expect);
-    assert!(lines[1].contains(r#""parent_id":null"#) && lines[1].contains(r#""kind":"client""#));
+    assert!(lines[1].contains(r#""parent_id":null"#) && lines[1].contains(r#""kind":"CLIENT""#));
     assert!(lines[1].contains(r#""status":"error","attributes":{}"#));
     assert_eq!((lines.len(), ledger(&sink.counts())), (2, (2, 0, vec![])));
 }
