@@ -14,7 +14,7 @@ pub mod verdict {
 pub struct SocketState {
     /// Identity of the connection, see [`crate::record::FlowOpenRecord::conn`].
     pub conn: u64,
-    /// Tells a reused address from the same socket: ports for TCP, inode number for Unix.
+    /// Tells a reused address from the same socket: the peer for TCP, inode number for Unix.
     pub check: u64,
     /// Bytes received since first sight.
     pub rx: u64,

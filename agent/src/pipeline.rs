@@ -231,6 +231,9 @@ impl Pipeline {
             handled += 1;
             match decode(&record) {
                 Ok((kind, signal)) => {
+                    if let Some(signal) = &signal {
+                        tracing::trace!(?signal);
+                    }
                     let known = signal.is_none_or(|signal| self.signal(signal, series));
                     if known {
                         delivered[usize::from(kind)] += 1;
