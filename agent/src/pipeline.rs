@@ -418,6 +418,16 @@ impl Pipeline {
                 self.flow(FlowSignal { at: now, conn, event }, series);
             }
         }
+        for (conn, open) in self.connections.waiting() {
+            if let Some(conversation) = self.connections.get(conn).and_then(|c| c.conversation.as_mut()) {
+                let mut sink = CoreSink {
+                    core: &mut self.core,
+                    series,
+                    open: &open,
+                };
+                conversation.tick(now, &mut sink);
+            }
+        }
         self.core.processes.expire(now);
         series.expire(now);
         self.core

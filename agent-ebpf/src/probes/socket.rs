@@ -46,9 +46,13 @@ pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
         {
             return 0;
         }
-        let Some(state) = SOCKETS.get_ptr(&(sk as u64)) else { return 0 };
+        let Some(state) = SOCKETS.get_ptr(&(sk as u64)) else {
+            return 0;
+        };
         let before = (*state).seq_rx;
-        let Some(family) = sock::stream_family::<Direct>(sk) else { return 0 };
+        let Some(family) = sock::stream_family::<Direct>(sk) else {
+            return 0;
+        };
         let (_, now, _) = sock::streams::<Direct>(sk, family);
         let bytes = now.wrapping_sub(before);
         // Before its first seen read, a socket's numbers say nothing of bytes.
