@@ -47,6 +47,8 @@ fields! {
     SIGNAL_EXIT_CODE = "signal_struct" ["group_exit_code"] 4;
     MM_ARG_START = "mm_struct" ["arg_start"] 8;
     MM_ARG_END = "mm_struct" ["arg_end"] 8;
+    MM_ENV_START = "mm_struct" ["env_start"] 8;
+    MM_ENV_END = "mm_struct" ["env_end"] 8;
     BPRM_FILENAME = "linux_binprm" ["filename"] 8;
     FILES_FDT = "files_struct" ["fdt"] 8;
     FDT_FD = "fdtable" ["fd"] 8;

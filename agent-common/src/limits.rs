@@ -31,3 +31,11 @@ pub const FILENAME: usize = 256;
 pub const ARGS: usize = 768;
 /// `TASK_COMM_LEN` of the kernel.
 pub const COMM: usize = 16;
+
+/// Bytes of the environment in an exec record: the variables that name a service (`OTEL_SERVICE_NAME`,
+/// `OTEL_RESOURCE_ATTRIBUTES`), each cut at [`VARIABLE`].
+pub const ENVIRON: usize = 512;
+/// Bytes of one variable, and of one step through the environment.
+pub const VARIABLE: usize = 256;
+/// Steps through the environment: variables, or parts of long ones, that are looked at.
+pub const VARIABLES: usize = 192;

@@ -177,7 +177,7 @@ pub struct FlowStateRecord {
     pub pad: u32,
 }
 
-/// A process began another program. Followed by `filename` and then `args` bytes of data.
+/// A process began another program. Followed by `environ`, `filename` and `args` bytes of data.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExecRecord {
@@ -197,8 +197,10 @@ pub struct ExecRecord {
     pub filename: u16,
     /// Bytes of the arguments, separated by NUL.
     pub args: u16,
+    /// Bytes of the variables that name a service, separated by NUL.
+    pub environ: u16,
     /// Reserved, zero.
-    pub pad: u32,
+    pub pad: u16,
 }
 
 /// A process was made (threads are not reported).

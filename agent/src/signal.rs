@@ -102,6 +102,9 @@ pub enum ProcessEvent<'a> {
         filename: &'a [u8],
         /// Arguments separated by NUL (may be cut at 768 bytes).
         args: &'a [u8],
+        /// `OTEL_SERVICE_NAME=…` and `OTEL_RESOURCE_ATTRIBUTES=…` of its environment, separated by NUL (each may be cut at
+        /// 256 bytes); nothing else of it.
+        environ: &'a [u8],
     },
     /// Ended; `code` as `wait` reports it.
     Exit {

@@ -6,13 +6,14 @@
 use crate::{
     capture::header,
     emit::{self, With},
+    globals::forget,
     read::{Access, Direct, Probed, opaque},
     task::{Current, actor_of},
 };
 use aya_ebpf::{
     helpers::{
         bpf_get_current_cgroup_id, bpf_get_current_uid_gid, bpf_ktime_get_ns,
-        generated::{bpf_get_current_comm, bpf_probe_read_kernel_str, bpf_probe_read_user},
+        generated::{bpf_get_current_comm, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str},
     },
     macros::{btf_tracepoint, raw_tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext},
@@ -20,7 +21,7 @@ use aya_ebpf::{
 use core::ffi::c_void;
 use onlooker_common::{
     layout,
-    limits::{ARGS, COMM, FILENAME},
+    limits::{ARGS, COMM, ENVIRON, FILENAME, VARIABLE, VARIABLES},
     record::{ExecRecord, ExitRecord, ForkRecord, kind},
 };
 
@@ -108,15 +109,30 @@ unsafe fn on_exit<A: Access>(task: *const u8) {
     }
 }
 
+/// Room of an exec record's data: what was kept of the environment, then either one more variable or path and arguments.
+const EXEC_DATA: usize = ENVIRON + FILENAME + ARGS;
+
 #[inline(always)]
 unsafe fn on_exec<A: Current>(task: *const u8, program: *const u8) {
-    let Some(mut entry) = emit::reserve::<With<ExecRecord, { FILENAME + ARGS }>>(kind::EXEC) else {
+    let Some(mut entry) = emit::reserve::<With<ExecRecord, EXEC_DATA>>(kind::EXEC) else {
         return;
     };
     let at = entry.as_mut_ptr();
     // SAFETY: the entry is writable; every field is written.
     unsafe {
         let data: *mut u8 = (&raw mut (*at).data).cast();
+        let mm: *const u8 = A::get(task, layout::TASK_MM);
+        let mut environ = 0;
+        if !mm.is_null() {
+            let (start, end) = (A::get(mm, layout::MM_ENV_START), A::get(mm, layout::MM_ENV_END));
+            environ = service_variables(data, start, end);
+        }
+        let from = opaque(forget(environ));
+        if from > ENVIRON as u64 {
+            entry.discard(0);
+            return;
+        }
+        let data = data.add(from as usize);
         let filename: u64 = A::get(program, layout::BPRM_FILENAME);
         let n = bpf_probe_read_kernel_str(data.cast(), FILENAME as u32, filename as *const c_void);
         // Without the NUL that the helper counts.
@@ -124,7 +140,6 @@ unsafe fn on_exec<A: Current>(task: *const u8, program: *const u8) {
         if name > FILENAME as u64 {
             name = 0;
         }
-        let mm: *const u8 = A::get(task, layout::TASK_MM);
         let mut bytes = 0;
         if !mm.is_null() {
             let (start, end) = (
@@ -146,9 +161,9 @@ unsafe fn on_exec<A: Current>(task: *const u8, program: *const u8) {
             }
         }
         let parent: *const u8 = A::get(task, layout::TASK_PARENT);
-        let len = size_of::<ExecRecord>() + name as usize + bytes as usize;
+        let len = size_of::<ExecRecord>() as u64 + environ + name + bytes;
         (*at).record = ExecRecord {
-            head: header(kind::EXEC, len, bpf_ktime_get_ns()),
+            head: header(kind::EXEC, len as usize, bpf_ktime_get_ns()),
             actor: actor_of::<A>(task),
             cgroup: bpf_get_current_cgroup_id(),
             ppid: A::get(parent, layout::TASK_TGID),
@@ -156,9 +171,48 @@ unsafe fn on_exec<A: Current>(task: *const u8, program: *const u8) {
             comm: [0; COMM],
             filename: name as u16,
             args: bytes as u16,
+            environ: environ as u16,
             pad: 0,
         };
         bpf_get_current_comm((&raw mut (*at).record.comm).cast(), COMM as u32);
     }
     emit::submit_now(entry);
+}
+
+/// Copies the variables that name a service, and no others, one behind the other; returns their bytes. A process that ends
+/// at once, or writes its title over its environment, has its name all the same.
+#[inline(always)]
+unsafe fn service_variables(data: *mut u8, start: u64, end: u64) -> u64 {
+    const SERVICE: u64 = u64::from_le_bytes(*b"OTEL_SER");
+    const RESOURCE: u64 = u64::from_le_bytes(*b"OTEL_RES");
+    let mut kept = forget(0);
+    let mut at = start;
+    // 1 at the start of a variable, 0 behind a part of a long one.
+    let mut fresh = forget(1);
+    let mut i = 0;
+    while i < VARIABLES {
+        let to = opaque(forget(kept));
+        if at >= end || to > (ENVIRON - VARIABLE) as u64 {
+            break;
+        }
+        // SAFETY: to + VARIABLE <= ENVIRON.
+        unsafe {
+            let slot = data.add(to as usize);
+            let n = bpf_probe_read_user_str(slot.cast(), VARIABLE as u32, at as *const c_void);
+            if n <= 0 {
+                break;
+            }
+            let n = n as u64;
+            let first = slot.cast::<u64>().read_unaligned();
+            let cut = n == VARIABLE as u64;
+            if fresh == 1 && (first == SERVICE || first == RESOURCE) {
+                kept = forget(kept + n);
+            }
+            // A whole variable ends with its NUL; of one that was cut the NUL is the helper's.
+            at += if cut { n - 1 } else { n };
+            fresh = forget(u64::from(!cut));
+        }
+        i += 1;
+    }
+    kept
 }

@@ -19,6 +19,7 @@ pub mod reader;
 mod tests;
 
 use super::container::place::Places;
+use super::service::declared::Declared;
 use super::service::program::Program;
 use super::service::{Facts, Service, text};
 use crate::host::Host;
@@ -135,12 +136,13 @@ impl Processes {
                 comm,
                 filename,
                 args,
+                environ,
                 ..
             } => {
                 let facts = Facts {
                     comm: text::clean(comm).map(String::into_boxed_str),
                     program: Program::new(executed(filename), args, || None),
-                    declared: None,
+                    declared: Declared::parse(environ),
                     place: self.places.by_id(*cgroup),
                 };
                 let entry = self.entry(key);

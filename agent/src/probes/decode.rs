@@ -145,6 +145,9 @@ fn flow_state(bytes: &[u8]) -> Result<Option<Signal<'_>>, DecodeError> {
 
 fn exec(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
     let (r, data) = take::<record::ExecRecord>(bytes).ok_or(DecodeError::Short(kind::EXEC))?;
+    let (environ, data) = data
+        .split_at_checked(r.environ.into())
+        .ok_or(DecodeError::Short(kind::EXEC))?;
     let (filename, rest) = data
         .split_at_checked(r.filename.into())
         .ok_or(DecodeError::Short(kind::EXEC))?;
@@ -162,6 +165,7 @@ fn exec(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
             comm,
             filename,
             args,
+            environ,
         },
     ))
 }
@@ -352,15 +356,16 @@ mod tests {
     #[test]
     fn exec_carries_path_and_arguments() {
         let mut record = ExecRecord {
-            head: head(kind::EXEC, size_of::<ExecRecord>() + 7 + 9),
+            head: head(kind::EXEC, size_of::<ExecRecord>() + 20 + 7 + 9),
             filename: 7,
             args: 9,
+            environ: 20,
             ppid: 4,
             uid: 1000,
             ..Default::default()
         };
         record.comm[..4].copy_from_slice(b"echo");
-        let bytes = [bytes_of(&record), b"/bin/ec", b"echo\0hi\0\0"].concat();
+        let bytes = [bytes_of(&record), b"OTEL_SERVICE_NAME=a\0", b"/bin/ec", b"echo\0hi\0\0"].concat();
         let Ok((_, Some(Signal::Process(signal)))) = decode(&bytes) else {
             panic!()
         };
@@ -370,14 +375,20 @@ mod tests {
             comm,
             filename,
             args,
+            environ,
             ..
         } = signal.event
         else {
             panic!()
         };
         assert_eq!(
-            (comm, filename, args),
-            (&b"echo"[..], &b"/bin/ec"[..], &b"echo\0hi\0\0"[..])
+            (comm, filename, args, environ),
+            (
+                &b"echo"[..],
+                &b"/bin/ec"[..],
+                &b"echo\0hi\0\0"[..],
+                &b"OTEL_SERVICE_NAME=a\0"[..]
+            )
         );
     }
 

@@ -61,5 +61,7 @@ const NEEDS: &[usize] = &[
     SIGNAL_EXIT_CODE,
     MM_ARG_START,
     MM_ARG_END,
+    MM_ENV_START,
+    MM_ENV_END,
     BPRM_FILENAME,
 ];

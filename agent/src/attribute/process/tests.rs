@@ -65,6 +65,7 @@ fn exec<'a>(key: ProcessKey, filename: &'a str, args: &'a str) -> ProcessSignal<
             comm: b"comm",
             filename: filename.as_bytes(),
             args: args.as_bytes(),
+            environ: b"",
         },
     }
 }
