@@ -96,10 +96,7 @@ impl PipelineCounts {
     }
     /// Counters of the tracer, as of its last tidying.
     pub fn tracer(&self) -> TracerCounts {
-        self.tracer
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .clone()
+        *self.tracer.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -226,7 +223,7 @@ impl Pipeline {
         let mut delivered = [0u64; kind::COUNT];
         let mut handled = 0;
         while handled < BATCH
-            && let Some(record) = ring.next()
+            && let Some(record) = ring.next_record()
         {
             handled += 1;
             match decode(&record) {
