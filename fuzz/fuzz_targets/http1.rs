@@ -87,8 +87,10 @@ fuzz_target!(|data: &[u8]| {
             0x60 => *place = u64::MAX - u64::from(missing),
             _ => {}
         }
+        // No decoded record ends beyond.
+        *place = (*place).min(u64::MAX - total);
         let offset = *place;
-        *place = place.saturating_add(total);
+        *place += total;
         let payload = PayloadSignal {
             at,
             conn: ConnId(1),
