@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use std::time::{Duration, Instant};
 
 /// Deadline of what should take a moment: generous, because the machine is shared.
-pub const SOON: Duration = Duration::from_secs(1);
+pub const SOON: Duration = Duration::from_secs(10);
 
 /// Asks again and again until the answer is `Ok`, at most until the deadline, then gives the last error.
 pub fn until<T>(what: &str, deadline: Duration, mut ask: impl FnMut() -> Result<T>) -> Result<T> {

@@ -2,7 +2,7 @@
 
 /// Bytes of the ring buffer by default. A power of two and a multiple of the page size.
 /// Its data pages are mapped twice, so it counts twice in the agent's resident memory.
-pub const RING_BYTES: u32 = 4 << 20;
+pub const RING_BYTES: u32 = 8 << 20;
 /// Tracked connections by default: entries of the socket table (see [`crate::socket::SocketState`]).
 pub const SOCKETS: u32 = 16_384;
 /// The ring asks for the reader's attention when this share of it is waiting (1/2^n of its bytes).

@@ -14,7 +14,7 @@ pub mod verdict {
 pub struct SocketState {
     /// Identity of the connection, see [`crate::record::FlowOpenRecord::conn`].
     pub conn: u64,
-    /// Tells a reused address from the same socket: ports for TCP, inode number for Unix.
+    /// Tells a reused address from the same socket: the peer for TCP, inode number for Unix.
     pub check: u64,
     /// Bytes received since first sight.
     pub rx: u64,
@@ -32,9 +32,13 @@ pub struct SocketState {
     pub mmsg: u16,
     /// `sk_err` when TCP reached its last state: reading or writing clears it before the socket is gone.
     pub err: u16,
+    /// `tcp_sock.copied_seq` after the last read that was seen: what lies between it and the present one was read unseen.
+    pub seq_rx: u32,
+    /// Reserved, zero.
+    pub pad: u32,
 }
 
-const _: () = assert!(core::mem::size_of::<SocketState>() == 40 && core::mem::align_of::<SocketState>() == 8);
+const _: () = assert!(core::mem::size_of::<SocketState>() == 48 && core::mem::align_of::<SocketState>() == 8);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C), no padding, every bit pattern is a value.

@@ -192,6 +192,7 @@ unsafe fn moved<A: Current>(sk: *const u8, family: u16, call: &Call, state: *mut
             s.tx = offset + left;
         }
         let (seq_tx, seq_rx, srtt_us) = sock::streams::<A>(sk, family);
+        s.seq_rx = seq_rx;
         let requests = (s.role == role::SERVER) == (call.direction == dir::RX);
         let mut record = PayloadRecord {
             head: header(kind::PAYLOAD, size_of::<PayloadRecord>(), now),
@@ -329,6 +330,8 @@ fn track(key: u64, check: u64, direction: u8) -> Option<*mut SocketState> {
         announced: 0,
         mmsg: 0,
         err: 0,
+        seq_rx: 0,
+        pad: 0,
     };
     if SOCKETS.insert(&key, &state, u64::from(BPF_NOEXIST)).is_err() {
         emit::refuse(kind::PAYLOAD, reason::TABLE_FULL);

@@ -34,7 +34,8 @@ pub(crate) unsafe fn stream_family<A: Access>(sk: *const u8) -> Option<u16> {
     }
 }
 
-/// Tells a socket from a later one at the same address: ports, or for Unix sockets the inode number.
+/// Tells a socket from a later one at the same address: the peer's address and port (the own port is gone once TCP is
+/// closed, while there may still be bytes to read), or for Unix sockets the inode number.
 ///
 /// # Safety
 /// `sk` as `A` wants it.
@@ -46,7 +47,7 @@ pub(crate) unsafe fn check<A: Access>(sk: *const u8, family: u16) -> u64 {
             let socket: u64 = A::get(sk, layout::SK_SOCKET);
             return kernel(socket + offset(layout::SOCKET_INO) as u64);
         }
-        u64::from(A::get::<u16>(sk, layout::SK_DPORT)) << 16 | u64::from(A::get::<u16>(sk, layout::SK_NUM))
+        u64::from(A::get::<u16>(sk, layout::SK_DPORT)) << 32 | u64::from(A::get::<u32>(sk, layout::SK_DADDR))
     }
 }
 

@@ -141,6 +141,9 @@ impl Pipeline {
             handled += 1;
             match decode(&record) {
                 Ok((kind, signal)) => {
+                    if let Some(signal) = &signal {
+                        tracing::trace!(?signal);
+                    }
                     let known = signal.is_none_or(|signal| self.signal(signal, series));
                     if known {
                         delivered[usize::from(kind)] += 1;
@@ -323,6 +326,16 @@ impl Pipeline {
                     srtt_us: 0,
                 };
                 self.flow(FlowSignal { at: now, conn, event }, series);
+            }
+        }
+        for (conn, open) in self.connections.waiting() {
+            if let Some(conversation) = self.connections.get(conn).and_then(|c| c.conversation.as_mut()) {
+                let mut sink = CoreSink {
+                    core: &mut self.core,
+                    series,
+                    open: &open,
+                };
+                conversation.tick(now, &mut sink);
             }
         }
         self.core.processes.expire(now);

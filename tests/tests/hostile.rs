@@ -217,6 +217,8 @@ fn endless_routes() {
             .map(|sample| sample.label("http_route"))
             .collect();
         assert!(routes.len() < 1000, "{}: {} routes", agent.hooks, routes.len());
-        assert!(routes.contains(&"_OTHER"), "{}: {:?}", agent.hooks, &routes[..3]);
+        // Words without end at one place of the path are values, not routes.
+        let collapsed = |route: &&str| *route == "_OTHER" || route.contains('{');
+        assert!(routes.iter().any(collapsed), "{}: {:?}", agent.hooks, &routes[..3]);
     }
 }

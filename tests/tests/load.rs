@@ -166,7 +166,7 @@ fn full_ring_is_counted() {
     need!(Need::Agent, Need::Program("nginx"));
     let _alone = alone();
     for hooks in HOOKS {
-        let mut agent = agent(hooks, &["--limits.ring-bytes=16384"]);
+        let mut agent = agent(hooks, &["--limits.ring-bytes=65536"]);
         let nginx = loaded_nginx("ring");
         get_many(&nginx.server.target, 64, 30_000, &["/ok"]).unwrap();
         let log = nginx.server.log.wait(30_000).unwrap();

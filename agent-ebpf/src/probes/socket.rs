@@ -30,6 +30,48 @@ pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// Bytes were taken out of a TCP socket's queue: `TP_PROTO(struct sock *sk)`. Of interest when `splice` did it, which no
+/// other hook tells; how many they are, the sequence numbers say.
+#[btf_tracepoint(function = "tcp_rcv_space_adjust")]
+pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
+    let sk: *const u8 = ctx.arg(0);
+    // SAFETY: `sk` is the tracepoint's argument, which the verifier knows.
+    unsafe {
+        let task = Direct::task();
+        let registers = bpf_task_pt_regs(task.cast_mut().cast()) as *const u64;
+        let number = *registers.add(regs::WORDS[4]);
+        if classify(number).0 != Shape::Splice
+            || Direct::get::<u64>(task, layout::TASK_MM) == 0
+            || Direct::get::<u32>(task, layout::TASK_STATUS) & TS_COMPAT != 0
+        {
+            return 0;
+        }
+        let Some(state) = SOCKETS.get_ptr(&(sk as u64)) else {
+            return 0;
+        };
+        let before = (*state).seq_rx;
+        let Some(family) = sock::stream_family::<Direct>(sk) else {
+            return 0;
+        };
+        let (_, now, _) = sock::streams::<Direct>(sk, family);
+        let bytes = now.wrapping_sub(before);
+        // Before its first seen read, a socket's numbers say nothing of bytes.
+        if before == 0 || bytes == 0 || bytes > 1 << 30 {
+            return 0;
+        }
+        let call = Call {
+            direction: dir::RX,
+            result: i64::from(bytes),
+            which: NONE,
+            at: 0,
+            count: 0,
+            nr: number as u16,
+        };
+        capture::call::<Direct>(sk, family, &call);
+    }
+    0
+}
+
 #[inline(always)]
 unsafe fn on_length(ctx: &BtfTracePointContext, direction: u8) {
     let result = i64::from(ctx.arg::<i32>(1));

@@ -99,6 +99,11 @@ impl Connections {
     pub fn ids(&self) -> Vec<ConnId> {
         self.table.keys().copied().collect()
     }
+    /// Those with an open exchange.
+    pub fn waiting(&self) -> Vec<(ConnId, FlowOpen)> {
+        let open = self.table.iter().filter(|(_, c)| c.open_exchanges() > 0);
+        open.map(|(id, c)| (*id, c.open.clone())).collect()
+    }
     /// Those that did nothing since `since`.
     pub fn quiet(&self, since: Nanos) -> Vec<(ConnId, u64)> {
         self.table

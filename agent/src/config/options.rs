@@ -156,7 +156,7 @@ pub static OPTIONS: &[Opt] = &[
         name: "limits.ring-bytes",
         value: "BYTES",
         help: "Size of the ring between kernel and agent: a power of two, e.g. 4MiB or 8M.",
-        default: &["4MiB"],
+        default: &["8MiB"],
         set: checked!(|value| ring_bytes(bytes(value)?), limits.ring_bytes),
         ..BASE
     },

@@ -131,6 +131,7 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
         }
     }
     drop(types);
+    give_back();
 
     let missing = |name: &str| LoadError::Setup(format!("the eBPF object has no map {name}"));
     let wrong = |error: MapError| LoadError::Setup(error.to_string());
@@ -153,6 +154,15 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
         log,
         programs: Programs(programs),
     })
+}
+
+/// The kernel's types were some 20 MB in many small pieces, needed once.
+fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no arguments that matter; glibc locks its own heap.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 fn attach(probe: &Probe, programs: &mut Ebpf, layout: &Layout, types: &aya::Btf, tracepoints: &[String]) -> ProbeState {

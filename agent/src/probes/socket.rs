@@ -8,20 +8,32 @@ pub(super) static PROBE: Probe = Probe {
     name: "socket",
     group: Some("capture"),
     loses: "requests and responses of every program",
-    alternatives: &[Alternative {
-        name: "tp_btf/sock_send_length+sock_recv_length",
-        programs: &[
-            Program {
-                name: "sock_send_length",
-                hook: Hook::BtfTracepoint("sock_send_length"),
-            },
-            Program {
-                name: "sock_recv_length",
-                hook: Hook::BtfTracepoint("sock_recv_length"),
-            },
-        ],
-        needs: NEEDS,
-    }],
+    alternatives: &[
+        Alternative {
+            name: "tp_btf/sock_send_length+sock_recv_length+tcp_rcv_space_adjust",
+            programs: &[SEND, RECEIVE, SPLICE],
+            needs: NEEDS,
+        },
+        Alternative {
+            name: "tp_btf/sock_send_length+sock_recv_length",
+            programs: &[SEND, RECEIVE],
+            needs: NEEDS,
+        },
+    ],
+};
+
+const SEND: Program = Program {
+    name: "sock_send_length",
+    hook: Hook::BtfTracepoint("sock_send_length"),
+};
+const RECEIVE: Program = Program {
+    name: "sock_recv_length",
+    hook: Hook::BtfTracepoint("sock_recv_length"),
+};
+/// Reads by `splice`, which the other two do not see.
+const SPLICE: Program = Program {
+    name: "tcp_rcv_space_adjust",
+    hook: Hook::BtfTracepoint("tcp_rcv_space_adjust"),
 };
 
 /// Members that every capture probe reads.

@@ -20,6 +20,8 @@ class AccessLog(AbstractAccessLogger):
             "path": request.raw_path,
             "status": response.status,
             "seconds": seconds,
+            # Of a response without a length aiohttp's own count takes in heads and framing.
+            "response_body": 0 if request.method == "HEAD" else response.content_length,
         }
         os.write(LOG, json.dumps(line).encode() + b"\n")
 

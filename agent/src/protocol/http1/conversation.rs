@@ -56,6 +56,9 @@ const HELD: usize = 4;
 /// How long after a held response its request may be reported where no sequence numbers tell, nanoseconds.
 const RACE: Nanos = 1_000_000;
 
+/// How long an answered exchange waits for the rest of its request, nanoseconds.
+const PATIENCE: Nanos = 1_000_000_000;
+
 impl Http1Conversation {
     /// A connection of which nothing was seen.
     pub(super) fn new(conn: ConnId, role: Role) -> Http1Conversation {
@@ -75,7 +78,8 @@ impl Http1Conversation {
     }
 
     /// Hands over what is whole, from the oldest on. An answer that is whole before its request waits for the request, for
-    /// the next one, or for the end of the connection, so that sizes are right; its times are those of its bytes.
+    /// the next one, for the end of the connection or for [`PATIENCE`], so that sizes are right; its times are those of its
+    /// bytes.
     pub(super) fn deliver(&mut self, out: &mut dyn Sink) {
         while let Some(front) = self.queue.front() {
             // A request whose end is not known is not waited for.
@@ -192,6 +196,17 @@ impl Conversation for Http1Conversation {
 
     fn open(&self) -> usize {
         self.queue.len()
+    }
+
+    fn tick(&mut self, now: Nanos, out: &mut dyn Sink) {
+        if let Some(front) = self.queue.front_mut()
+            && front.response_done
+            && now.saturating_sub(front.exchange.ended) >= PATIENCE
+        {
+            // How long the body would have been nobody knows; what comes of it later is skipped.
+            front.request_done = true;
+            self.deliver(out);
+        }
     }
 
     fn memory(&self) -> usize {

@@ -27,6 +27,8 @@ enum Step {
     LocalFin(u64),
     Fails(u64, Direction, i32),
     Closed(u64, i32),
+    /// Milliseconds after the start.
+    Tick(u64),
     Abandon,
 }
 use Direction::{Rx as RX, Tx as TX};
@@ -53,6 +55,7 @@ impl std::fmt::Debug for Step {
             LocalFin(at) => write!(f, "local fin {at}"),
             Fails(at, direction, errno) => write!(f, "{direction:?} fails {at} {errno}"),
             Closed(at, errno) => write!(f, "closed {at} {errno}"),
+            Tick(ms) => write!(f, "tick {ms} ms"),
             Abandon => write!(f, "abandon"),
         }
     }
@@ -214,6 +217,7 @@ fn play(role: Role, steps: &[Step], tcp: bool) -> Vec<String> {
 fn happen(step: &Step, conversation: &mut dyn Conversation, notes: &mut Notes) {
     let actor = Actor::default();
     let (at, event) = match *step {
+        Tick(ms) => return conversation.tick(ms * 1_000_000, notes),
         Eof(at) => (at, FlowEvent::Eof { actor }),
         PeerFin(at) => (at, FlowEvent::PeerFin),
         LocalFin(at) => (at, FlowEvent::LocalFin),

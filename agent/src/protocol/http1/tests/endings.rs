@@ -158,6 +158,17 @@ fn early_responses() {
         &["POST /u 413 1-2-2 43/3 37/0"],
     );
     client(&[tx(1, post), rx(2, full), Eof(3)], &["POST /u 413 1-2-2 43/3 37/0"]);
+    // But not for ever: what comes later is skipped, and the next request is another exchange.
+    check(&[rx(1, post), tx(2, full), Tick(900)], &["open 1"]);
+    let late = [
+        rx(1, post),
+        tx(2, full),
+        Tick(1100),
+        rx(8, "defghij"),
+        rx(9, GET),
+        tx(10, OK),
+    ];
+    check(&late, &["POST /u 413 1-2-2 43/3 37/0", "GET /a 200 9-10-10 28/0 43/5"]);
     client(
         &[tx(1, post), rx(2, full), LocalFin(3)],
         &["POST /u 413 1-2-2 43/3 37/0"],
