@@ -83,7 +83,7 @@ fuzz_target!(|data: &[u8]| {
         // Repeated or lost bytes.
         match op & 0xe0 {
             0x20 => *place = place.saturating_sub(u64::from(missing)),
-            0x40 => *place += u64::from(missing),
+            0x40 => *place = place.saturating_add(missing.into()),
             0x60 => *place = u64::MAX - u64::from(missing),
             _ => {}
         }
