@@ -3,6 +3,10 @@
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
+#![allow(
+    clippy::needless_borrows_for_generic_args,
+    reason = "maps take keys and values by reference: by value they would be copied on a stack of 512 bytes"
+)]
 
 mod capture;
 mod emit;

@@ -1,22 +1,24 @@
 //! The pipeline thread: drains the ring and does all work per event: decode, attribute, follow protocols, fold into series,
 //! build spans. One thread, so that its state needs no locks but the aggregate's, which a scrape reads.
 
+mod counts;
+
+pub use counts::PipelineCounts;
+
 use crate::aggregate::{Aggregate, SharedAggregate};
 use crate::attribute::connection::Connections;
 use crate::attribute::process::Processes;
-use crate::collectors::own::events::{Counts, EventCount, EventCounts};
 use crate::export::SpanSink;
-use crate::kernel::loader::{Kernel, KernelCounters, RecordRing, SocketTable};
+use crate::kernel::loader::{Kernel, RecordRing, SocketTable};
 use crate::probes::decode;
 use crate::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use crate::protocol::{Ignored, LostExchange, Sink};
 use crate::signal::{ConnId, Endpoints, FlowEvent, FlowOpen, FlowSignal, Nanos, PayloadSignal, Role, Signal};
-use crate::trace::{Tracer, TracerCounts};
-use onlooker_common::{count, count::reason, record::kind};
+use crate::trace::Tracer;
+use onlooker_common::record::kind;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Pause between looks at the ring while something happens. Shorter ones cost more than they give (1 ms: a tenth of a
@@ -46,98 +48,6 @@ pub struct Parts {
     pub counts: Arc<PipelineCounts>,
     /// Connections followed at once.
     pub connections: usize,
-}
-
-/// Counters of the pipeline.
-pub struct PipelineCounts {
-    kernel: KernelCounters,
-    delivered: [AtomicU64; kind::COUNT],
-    /// Payload of connections that are not known here: their first record was lost, or they were given up.
-    unknown: [AtomicU64; kind::COUNT],
-    /// Records that could not be decoded.
-    invalid: [AtomicU64; kind::COUNT],
-    exchanges: Counts,
-    tracer: Mutex<TracerCounts>,
-    /// Connections followed now.
-    pub connections: AtomicUsize,
-    /// Connections given up because the table was filling.
-    pub given_up: AtomicU64,
-    /// Connections left alone: not of a protocol we read.
-    pub unrecognised: AtomicU64,
-    /// Connections left alone after an upgrade.
-    pub upgraded: AtomicU64,
-}
-
-const EXCHANGE_REASONS: &[&str] = &[
-    LostExchange::ALL[0].as_str(),
-    LostExchange::ALL[1].as_str(),
-    LostExchange::ALL[2].as_str(),
-];
-
-impl PipelineCounts {
-    /// Counters at zero.
-    pub fn new(kernel: KernelCounters) -> PipelineCounts {
-        PipelineCounts {
-            kernel,
-            delivered: Default::default(),
-            unknown: Default::default(),
-            invalid: Default::default(),
-            exchanges: Counts::new("exchange", EXCHANGE_REASONS),
-            tracer: Mutex::default(),
-            connections: AtomicUsize::new(0),
-            given_up: AtomicU64::new(0),
-            unrecognised: AtomicU64::new(0),
-            upgraded: AtomicU64::new(0),
-        }
-    }
-    /// Payload records that went out without their bytes, because user memory could not be read.
-    pub fn without_data(&self) -> u64 {
-        self.kernel.read()[count::lost(kind::PAYLOAD, reason::NO_DATA) as usize]
-    }
-    /// Counters of the tracer, as of its last tidying.
-    pub fn tracer(&self) -> TracerCounts {
-        self.tracer
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .clone()
-    }
-}
-
-impl EventCounts for PipelineCounts {
-    fn events(&self) -> Vec<EventCount> {
-        let load = |counters: &[AtomicU64; kind::COUNT], kind: usize| counters[kind].load(Ordering::Acquire);
-        let here: Vec<[u64; 3]> = (0..kind::COUNT)
-            .map(|kind| {
-                [
-                    load(&self.delivered, kind),
-                    load(&self.unknown, kind),
-                    load(&self.invalid, kind),
-                ]
-            })
-            .collect();
-        // The kernel's counters last: what was delivered has been seen.
-        let kernel = self.kernel.read();
-        let mut events: Vec<EventCount> = here
-            .into_iter()
-            .enumerate()
-            .map(|(kind, [delivered, unknown, invalid])| {
-                let lost = |reason| kernel[count::lost(kind as u16, reason) as usize];
-                EventCount {
-                    kind: kind::NAMES[kind],
-                    seen: kernel[count::seen(kind as u16) as usize],
-                    delivered,
-                    lost: vec![
-                        (reason::NAMES[reason::RING_FULL], lost(reason::RING_FULL)),
-                        (reason::NAMES[reason::TABLE_FULL], lost(reason::TABLE_FULL)),
-                        ("unknown_connection", unknown),
-                        ("invalid", invalid),
-                    ],
-                }
-            })
-            .collect();
-        events.extend(self.exchanges.events());
-        events
-    }
 }
 
 /// Runs until `stop` is set; then handles what is in the ring, gives up what is open and returns.
@@ -226,7 +136,7 @@ impl Pipeline {
         let mut delivered = [0u64; kind::COUNT];
         let mut handled = 0;
         while handled < BATCH
-            && let Some(record) = ring.next()
+            && let Some(record) = ring.next_record()
         {
             handled += 1;
             match decode(&record) {

@@ -83,12 +83,14 @@ fuzz_target!(|data: &[u8]| {
         // Repeated or lost bytes.
         match op & 0xe0 {
             0x20 => *place = place.saturating_sub(u64::from(missing)),
-            0x40 => *place += u64::from(missing),
+            0x40 => *place = place.saturating_add(missing.into()),
             0x60 => *place = u64::MAX - u64::from(missing),
             _ => {}
         }
+        // No decoded record ends beyond.
+        *place = (*place).min(u64::MAX - total);
         let offset = *place;
-        *place = place.saturating_add(total);
+        *place += total;
         let payload = PayloadSignal {
             at,
             conn: ConnId(1),

@@ -42,6 +42,8 @@ enum Command {
     Fmt(fmt::Options),
     /// Run clippy on both sides
     Lint,
+    /// Run the fuzz targets, each for some seconds: `cargo xtask fuzz [TARGET]`
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -62,5 +64,6 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Tidy => tidy::run(),
         Command::Fmt(options) => fmt::run(&options),
         Command::Lint => lint::run(),
+        Command::Fuzz(options) => fuzz::run(&options).map(drop),
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     });
     report.stage("integration tests", |report| integration(report, filter));
     if everything {
-        report.stage("fuzz", |_| fuzz::run());
+        report.stage("fuzz", |_| fuzz::run(&fuzz::Options::default()));
     }
     report.finish()
 }

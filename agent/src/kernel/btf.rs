@@ -73,6 +73,9 @@ mod kind {
 const MAGIC: u16 = 0xeb9f;
 /// Nested types deeper than this are refused: the data is not trusted.
 const DEPTH: usize = 32;
+/// Members looked at for one name, unnamed structs and unions included; the largest struct of a kernel has below 1000. Unnamed
+/// members that hold each other would take the search for ever.
+const STEPS: u32 = 20_000;
 
 impl Btf {
     /// Reads a BTF file.
@@ -165,7 +168,8 @@ impl Btf {
         let (mut at, mut bits) = (id, 0u32);
         let mut last = (0, 0);
         for name in path.split('.') {
-            let (offset, of, width) = self.find(self.resolve(at), name.as_bytes(), 0)?;
+            let mut steps = STEPS;
+            let (offset, of, width) = self.find(self.resolve(at), name.as_bytes(), 0, &mut steps)?;
             bits = bits.checked_add(offset)?;
             at = of;
             last = (of, width);
@@ -178,7 +182,7 @@ impl Btf {
     }
 
     /// (bit offset, type, width of a bit field or 0) of a member, also inside unnamed members.
-    fn find(&self, id: u32, name: &[u8], depth: usize) -> Option<(u32, u32, u32)> {
+    fn find(&self, id: u32, name: &[u8], depth: usize, steps: &mut u32) -> Option<(u32, u32, u32)> {
         if depth > DEPTH || !matches!(self.kind(id), kind::STRUCT | kind::UNION) {
             return None;
         }
@@ -186,6 +190,7 @@ impl Btf {
         let info = self.info(id);
         let packed = info >> 31 == 1;
         for i in 0..(info & 0xffff) as usize {
+            *steps = steps.checked_sub(1)?;
             let member = at + 12 + i * 12;
             let (text, of, offset) = (self.word(member), self.word(member + 4), self.word(member + 8));
             let (bits, width) = if packed {
@@ -197,7 +202,7 @@ impl Btf {
                 if self.text(text) == name {
                     return Some((bits, of, width));
                 }
-            } else if let Some((inner, of, width)) = self.find(self.resolve(of), name, depth + 1) {
+            } else if let Some((inner, of, width)) = self.find(self.resolve(of), name, depth + 1, steps) {
                 return Some((bits.checked_add(inner)?, of, width));
             }
         }
@@ -331,6 +336,19 @@ mod tests {
         check("outer", "x.nobody", None);
         check("outer", "p.a", None);
         assert_eq!(btf.tracepoints(), ["sys_exit"]);
+    }
+
+    /// Found by fuzzing: `struct s { struct s; … ; struct s; }` took 64 to the power of 32 steps.
+    #[test]
+    fn structs_that_hold_themselves_do_not_take_the_search_for_ever() {
+        let strings = b"\0s\0";
+        let mut types = vec![1, kind::STRUCT << 24 | 64, 8];
+        types.extend([0u32, 1, 0].repeat(64));
+        let bytes = types.len() as u32 * 4;
+        let header = [u32::from(MAGIC) | 1 << 16, 24, 0, bytes, bytes, strings.len() as u32];
+        let words = header.into_iter().chain(types).flat_map(u32::to_le_bytes);
+        let btf = Btf::parse(words.chain(*strings).collect()).unwrap();
+        assert_eq!(btf.member(btf.structs(["s"])["s"], "nobody"), None);
     }
 
     #[test]

@@ -325,7 +325,7 @@ pub struct RecordRing(RingBuf<MapData>);
 
 impl RecordRing {
     /// The next record's bytes, and the room it gives back when dropped.
-    pub fn next(&mut self) -> Option<impl std::ops::Deref<Target = [u8]> + '_> {
+    pub fn next_record(&mut self) -> Option<impl std::ops::Deref<Target = [u8]> + '_> {
         self.0.next()
     }
 }

@@ -70,7 +70,9 @@ fn payload(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
         .split_at_checked(r.prefix.into())
         .ok_or(DecodeError::Short(kind::PAYLOAD))?;
     let tail = rest.get(..r.tail.into()).ok_or(DecodeError::Short(kind::PAYLOAD))?;
-    if r.total == 0 || (prefix.len() + tail.len()) as u64 > u64::from(r.total) {
+    let too_many = (prefix.len() + tail.len()) as u64 > u64::from(r.total);
+    // Whoever follows the stream adds up places and lengths.
+    if r.total == 0 || too_many || r.offset.checked_add(r.total.into()).is_none() {
         return Err(DecodeError::Value(kind::PAYLOAD));
     }
     Ok(Signal::Payload(PayloadSignal {
@@ -283,6 +285,16 @@ mod tests {
             decode(&payload_bytes(b"abc", b"d", 3)).unwrap_err(),
             DecodeError::Value(kind::PAYLOAD)
         );
+    }
+
+    #[test]
+    fn a_place_beyond_the_end_of_all_streams_is_an_error() {
+        let mut bytes = payload_bytes(b"abc", b"", 3);
+        let at = std::mem::offset_of!(PayloadRecord, offset);
+        bytes[at..at + 8].copy_from_slice(&(u64::MAX - 2).to_ne_bytes());
+        assert_eq!(decode(&bytes).unwrap_err(), DecodeError::Value(kind::PAYLOAD));
+        bytes[at..at + 8].copy_from_slice(&(u64::MAX - 3).to_ne_bytes());
+        assert!(decode(&bytes).is_ok());
     }
 
     #[test]

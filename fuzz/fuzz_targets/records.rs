@@ -1,0 +1,44 @@
+//! Any bytes as a sequence of records of the ring: a signal or an error, and what a signal says of lengths is true.
+//!
+//! Input: records, each after its length in two bytes, least significant first. The last one may be cut short.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use onlooker::probes::decode;
+use onlooker::signal::{ProcessEvent, Signal};
+use onlooker_common::limits;
+use onlooker_common::record::kind;
+
+fuzz_target!(|data: &[u8]| {
+    let mut rest = data;
+    while let [low, high, after @ ..] = rest {
+        let length = usize::from(u16::from_le_bytes([*low, *high])).min(after.len());
+        let (record, after) = after.split_at(length);
+        rest = after;
+        match decode(record) {
+            Ok((kind, signal)) => {
+                assert!(usize::from(kind) < kind::COUNT);
+                if let Some(signal) = signal {
+                    check(&signal, record);
+                }
+            }
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+});
+
+fn check(signal: &Signal<'_>, record: &[u8]) {
+    match signal {
+        Signal::Payload(payload) => {
+            let captured = payload.prefix.len() + payload.tail.len();
+            assert!(captured <= record.len() && captured as u64 <= payload.total);
+            assert!(payload.offset.checked_add(payload.total).is_some(), "beyond the end of all streams");
+        }
+        Signal::Process(process) => {
+            if let ProcessEvent::Exec { comm, filename, args, .. } = process.event {
+                assert!(comm.len() <= limits::COMM && filename.len() + args.len() <= record.len());
+            }
+        }
+        Signal::Flow(_) | Signal::Measure(_) => {}
+    }
+}
