@@ -19,6 +19,7 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, RawTracePointContext},
 };
 use core::ffi::c_void;
+use aya_log_ebpf::trace;
 use onlooker_common::{
     layout,
     limits::{ARGS, COMM, ENVIRON, FILENAME, VARIABLE, VARIABLES},
@@ -44,6 +45,7 @@ pub fn process_fork_raw(ctx: RawTracePointContext) -> i32 {
 pub fn process_exec_btf(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_exec::<Direct>(ctx.arg(0), ctx.arg(2)) };
+    trace!(&ctx, "exec");
     0
 }
 /// By probe reads.

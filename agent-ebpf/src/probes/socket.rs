@@ -12,6 +12,7 @@ use crate::{
     task::Current,
 };
 use aya_ebpf::{helpers::generated::bpf_task_pt_regs, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_log_ebpf::trace;
 use onlooker_common::{layout, record::dir};
 
 /// A socket call sent bytes.
@@ -131,6 +132,7 @@ unsafe fn on_length(ctx: &BtfTracePointContext, direction: u8) {
                 nr: number as u16,
             },
         );
+        trace!(ctx, "socket call {} direction {} result {}", number, direction, result);
         if shape == Shape::Messages {
             set_message(sk, if index + 1 < second { index + 1 } else { 0 });
         }

@@ -14,6 +14,7 @@ use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext},
 };
+use aya_log_ebpf::trace;
 use onlooker_common::{
     layout,
     record::{Actor, FlowStateRecord, flow, kind},
@@ -43,6 +44,7 @@ pub fn tcp_state_raw(ctx: RawTracePointContext) -> i32 {
 pub fn tcp_destroy_btf(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the argument is that of the tracepoint.
     unsafe { on_change::<Direct>(ctx.arg(0), flow::GONE, TCP_CLOSE, TCP_CLOSE) };
+    trace!(&ctx, "a TCP socket is gone");
     0
 }
 

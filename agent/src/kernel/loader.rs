@@ -262,12 +262,14 @@ fn describe(error: &ProgramError) -> String {
     if let ProgramError::LoadError { io_error, verifier_log } = error {
         let log = verifier_log.to_string();
         tracing::debug!(log, "verifier");
+        let closing = ["processed", "stack depth", "verification time"];
         let last = log
             .lines()
             .rev()
-            .find(|line| !line.trim().is_empty() && !line.starts_with("processed"));
+            .map(str::trim)
+            .find(|line| !line.is_empty() && !closing.iter().any(|word| line.starts_with(word)));
         return match last {
-            Some(last) => format!("refused by the kernel: {io_error}: {}", last.trim()),
+            Some(last) => format!("refused by the kernel: {io_error}: {last}"),
             None => format!("refused by the kernel: {io_error}"),
         };
     }
