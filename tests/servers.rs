@@ -230,7 +230,7 @@ impl Nginx {
              client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;\n\
              uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n\
              log_format truth escape=json '{{\"method\":\"$request_method\",\"path\":\"$request_uri\",\"status\":$status,'\n\
-             '\"seconds\":$request_time,\"response_body\":$body_bytes_sent}}';\n\
+             '\"seconds\":$request_time,\"response_body\":$body_bytes_sent,\"sent\":$bytes_sent}}';\n\
              access_log {folder}/access.log truth;\n\
              keepalive_requests 1000000; keepalive_timeout 75s; client_max_body_size 64m;\n\
              {http}\n\

@@ -20,6 +20,9 @@ pub struct Request {
     /// Bytes of the response's body without framing.
     #[serde(default)]
     pub response_body: Option<u64>,
+    /// Bytes of the response that the connection took, head and body.
+    #[serde(default)]
+    pub sent: Option<u64>,
     /// Program's own measure, first byte of the request read to last byte of the response written.
     #[serde(default)]
     pub seconds: Option<f64>,
@@ -131,7 +134,15 @@ impl AccessLog {
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole
             .lines()
-            .map(|line| serde_json::from_str(line).with_context(|| format!("access log line {line:?}")))
+            .map(|line| {
+                let mut request: Request =
+                    serde_json::from_str(line).with_context(|| format!("access log line {line:?}"))?;
+                // nginx logs the status it meant to send also when the client was gone and no byte went out.
+                if request.sent == Some(0) {
+                    request.status = None;
+                }
+                Ok(request)
+            })
             .collect()
     }
     /// Waits for so many lines (a line is written after its response) and gives all.

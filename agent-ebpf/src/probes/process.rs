@@ -18,8 +18,8 @@ use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext},
 };
-use core::ffi::c_void;
 use aya_log_ebpf::trace;
+use core::ffi::c_void;
 use onlooker_common::{
     layout,
     limits::{ARGS, COMM, ENVIRON, FILENAME, VARIABLE, VARIABLES},
