@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// Versions are pinned so that a failure is ours.
-const PYTHON_PACKAGES: [&str; 3] = ["flask==3.1.3", "gunicorn==23.0.0", "aiohttp==3.13.2"];
+const PYTHON_PACKAGES: &str = include_str!("programs/python/requirements.txt");
 
 /// Servers written in a language's own way; all know the same paths (see `programs/`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -310,11 +310,12 @@ pub fn python_environment() -> Result<PathBuf> {
 }
 
 fn make_python_environment() -> Result<PathBuf> {
-    let dir = target_dir().join("test-venv");
-    let _lock = lock_file(&target_dir().join("test-venv.lock"))?;
+    // `cargo xtask test` makes one beforehand and names it.
+    let given = std::env::var_os("ONLOOKER_TEST_VENV").map(PathBuf::from);
+    let dir = given.unwrap_or_else(|| target_dir().join("test-venv"));
+    let _lock = lock_file(&dir.with_extension("lock"))?;
     let marker = dir.join("packages");
-    let wanted = PYTHON_PACKAGES.join(" ");
-    if std::fs::read_to_string(&marker).is_ok_and(|have| have == wanted) {
+    if std::fs::read_to_string(&marker).is_ok_and(|have| have == PYTHON_PACKAGES) {
         return Ok(dir);
     }
     let mut command = Command::new(which("python3").context("python3 is not installed")?);
@@ -322,10 +323,10 @@ fn make_python_environment() -> Result<PathBuf> {
     output(command)?;
     let mut command = Command::new(dir.join("bin/python"));
     command
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-        .args(PYTHON_PACKAGES);
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .arg(source_dir().join("programs/python/requirements.txt"));
     output(command)?;
-    std::fs::write(marker, wanted)?;
+    std::fs::write(marker, PYTHON_PACKAGES)?;
     Ok(dir)
 }
 

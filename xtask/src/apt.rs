@@ -1,12 +1,14 @@
 //! Installing distribution packages with apt.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
 use crate::privileges;
-use crate::shell::{Run, find_program, say};
+use crate::shell::{Run, find_program, say, target};
 
 /// Whether packages can be installed here: apt exists, and we are root or may become it.
 pub(crate) fn usable() -> Result<()> {
@@ -31,12 +33,7 @@ pub(crate) fn install(packages: &[impl AsRef<str>]) -> Result<()> {
         return Ok(());
     }
     usable().with_context(|| format!("install the packages {} and try again", missing.join(" ")))?;
-    static UPDATED: OnceLock<()> = OnceLock::new();
-    if UPDATED.get().is_none() {
-        say("package lists: fetched anew");
-        apt(&["update", "-qq"])?;
-        UPDATED.get_or_init(|| ());
-    }
+    update()?;
     say(format!("packages: installing {}", missing.join(" ")));
     let fixed = [
         "install",
@@ -48,6 +45,45 @@ pub(crate) fn install(packages: &[impl AsRef<str>]) -> Result<()> {
         "Dpkg::Use-Pty=0",
     ];
     apt(&fixed.into_iter().chain(missing).collect::<Vec<_>>())
+}
+
+/// Fetches a package without installing it, and copies `file` of it into the folder `into`.
+pub(crate) fn unpack(package: &str, file: &str, into: &Path) -> Result<()> {
+    usable().with_context(|| format!("take {file} from the package {package} and try again"))?;
+    update()?;
+    say(format!("packages: unpacking {package}"));
+    let folder = target().join("packages").join(package);
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // As root apt would download as another user, who may not write here.
+    Run::new("apt-get")
+        .args(["download", "-qq", "-o", "APT::Sandbox::User=root", package])
+        .within(&folder)
+        .run()?;
+    let archive = fs::read_dir(&folder)?
+        .next()
+        .context("apt-get downloaded nothing")??
+        .path();
+    Run::new("dpkg-deb").arg("-x").arg(archive).arg(&folder).run()?;
+    fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
+    let name = Path::new(file).file_name().context("no file is named")?;
+    fs::copy(folder.join(file), into.join(name)).with_context(|| format!("{package} holds no {file}"))?;
+    fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+/// Fetches the package lists, once a run.
+fn update() -> Result<()> {
+    static UPDATED: OnceLock<()> = OnceLock::new();
+    if UPDATED.get().is_none() {
+        say("package lists: fetched anew");
+        apt(&["update", "-qq"])?;
+        UPDATED.get_or_init(|| ());
+    }
+    Ok(())
 }
 
 /// Whether dpkg has the package configured.

@@ -5,56 +5,77 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use crate::apt;
-use crate::shell::{Run, find_program, say, target};
+use crate::shell::{Run, find_program, say, target, tools};
 
-/// A command the tests start, and the Debian packages that bring it.
+/// A command the tests start, and where it comes from.
 struct Program {
     command: &'static str,
-    packages: &'static [&'static str],
+    from: From,
     used_for: &'static str,
+}
+
+/// How a missing program is brought here.
+enum From {
+    /// Debian packages, installed.
+    Packages(&'static [&'static str]),
+    /// A file of a Debian package that is unpacked below `target/tools`: installed, it would start a service.
+    Unpacked { package: &'static str, file: &'static str },
 }
 
 /// One line a program. Whatever is on `PATH` is taken as it is.
 const PROGRAMS: &[Program] = &[
     Program {
         command: "nginx",
-        packages: &["nginx-light"],
+        from: From::Packages(&["nginx-light"]),
         used_for: "server with sendfile and an access log",
     },
     Program {
         command: "wrk",
-        packages: &["wrk"],
+        from: From::Packages(&["wrk"]),
         used_for: "load over keep-alive connections",
     },
     Program {
         command: "curl",
-        packages: &["curl"],
+        from: From::Packages(&["curl"]),
         used_for: "client of every protocol detail",
     },
     Program {
         command: "python3",
-        packages: &["python3", "python3-venv"],
+        from: From::Packages(&["python3", "python3-venv"]),
         used_for: "http.server and frameworks",
     },
     Program {
         command: "node",
-        packages: &["nodejs"],
-        used_for: "http server",
+        from: From::Packages(&["nodejs"]),
+        used_for: "http server and client",
     },
     Program {
         command: "go",
-        packages: &["golang-go"],
+        from: From::Packages(&["golang-go"]),
         used_for: "net/http server",
     },
     Program {
-        command: "openssl",
-        packages: &["openssl"],
-        used_for: "certificates",
+        command: "unshare",
+        from: From::Packages(&["util-linux"]),
+        used_for: "pid namespaces",
+    },
+    Program {
+        command: "bpftool",
+        from: From::Packages(&["bpftool"]),
+        used_for: "what the kernel holds of us",
+    },
+    Program {
+        command: "promtool",
+        from: From::Unpacked {
+            package: "prometheus",
+            file: "usr/bin/promtool",
+        },
+        used_for: "a second opinion on /metrics",
     },
 ];
 
-/// Packages from PyPI, at versions the tests were written against.
-const PYTHON_PACKAGES: [&str; 3] = ["flask==3.1.3", "gunicorn==27.0.1", "aiohttp==3.14.5"];
+/// Packages from PyPI, at the versions the tests were written against; the tests read the same list.
+const PYTHON_PACKAGES: &str = include_str!("../../tests/programs/python/requirements.txt");
 
 /// Where the virtual environment with [`PYTHON_PACKAGES`] is; tests find it by `ONLOOKER_TEST_VENV`.
 pub(crate) fn venv() -> PathBuf {
@@ -65,12 +86,15 @@ pub(crate) fn venv() -> PathBuf {
 pub(crate) fn install() -> Vec<String> {
     let mut missing = Vec::new();
     for program in PROGRAMS {
-        if find_program(program.command).is_some() {
+        if find(program.command).is_some() {
             continue;
         }
-        let installed = apt::install(program.packages).and_then(|()| {
-            find_program(program.command).context("the package is installed, its command is not on PATH")
-        });
+        let installed = match program.from {
+            From::Packages(packages) => apt::install(packages),
+            From::Unpacked { package, file } => apt::unpack(package, file, &tools().join("bin")),
+        };
+        let installed =
+            installed.and_then(|()| find(program.command).context("the package is here, its command is not on PATH"));
         if let Err(error) = installed {
             missing.push(format!(
                 "{} ({}) is missing: {error:#}",
@@ -81,12 +105,18 @@ pub(crate) fn install() -> Vec<String> {
     if find_program("python3").is_some()
         && let Err(error) = python_packages()
     {
+        let packages: Vec<&str> = PYTHON_PACKAGES.lines().collect();
         missing.push(format!(
             "Python packages {} are missing: {error:#}",
-            PYTHON_PACKAGES.join(", ")
+            packages.join(", ")
         ));
     }
     missing
+}
+
+fn find(command: &str) -> Option<PathBuf> {
+    let own = tools().join("bin").join(command);
+    find_program(command).or_else(|| Some(own).filter(|own| own.exists()))
 }
 
 /// Folders that hold commands of the table but are not on everyone's `PATH`.
@@ -95,7 +125,7 @@ pub(crate) fn folders() -> Vec<PathBuf> {
     let known: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let mut folders = Vec::new();
     for program in PROGRAMS {
-        let folder = find_program(program.command).and_then(|file| file.parent().map(PathBuf::from));
+        let folder = find(program.command).and_then(|file| file.parent().map(PathBuf::from));
         folders.extend(folder.filter(|folder| !known.contains(folder) && !folders.contains(folder)));
     }
     folders
@@ -103,15 +133,12 @@ pub(crate) fn folders() -> Vec<PathBuf> {
 
 /// A virtual environment that holds the packages; a stamp with their versions tells whether it is up to date.
 fn python_packages() -> Result<()> {
-    let stamp = venv().join("onlooker-packages");
-    let wanted = PYTHON_PACKAGES.join("\n");
-    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
+    // The tests know this stamp too.
+    let stamp = venv().join("packages");
+    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == PYTHON_PACKAGES) {
         return Ok(());
     }
-    say(format!(
-        "Python packages: {} into target/test-venv",
-        PYTHON_PACKAGES.join(" ")
-    ));
+    say("Python packages: tests/programs/python/requirements.txt into target/test-venv");
     let make = |python: &str| Run::new(python).args(["-m", "venv", "--clear"]).arg(venv()).run();
     if make("python3").is_err() {
         // Debian's python3 comes without ensurepip.
@@ -120,9 +147,9 @@ fn python_packages() -> Result<()> {
     }
     Run::new(venv().join("bin/python"))
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-        .args(PYTHON_PACKAGES)
+        .args(["-r", "tests/programs/python/requirements.txt"])
         .run()?;
-    std::fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))
+    std::fs::write(&stamp, PYTHON_PACKAGES).with_context(|| format!("cannot write {}", stamp.display()))
 }
 
 #[cfg(test)]
@@ -136,20 +163,22 @@ mod tests {
         commands.dedup();
         assert_eq!(commands.len(), PROGRAMS.len());
         for program in PROGRAMS {
-            assert!(
-                !program.packages.is_empty() && !program.used_for.is_empty(),
-                "{}",
-                program.command
-            );
+            let named = match program.from {
+                From::Packages(packages) => !packages.is_empty(),
+                From::Unpacked { package, file } => !package.is_empty() && file.ends_with(program.command),
+            };
+            assert!(named && !program.used_for.is_empty(), "{}", program.command);
         }
-        for needed in ["nginx", "wrk", "curl", "python3", "node", "go"] {
+        for needed in [
+            "nginx", "wrk", "curl", "python3", "node", "go", "unshare", "bpftool", "promtool",
+        ] {
             assert!(commands.contains(&needed), "{needed}");
         }
     }
 
     #[test]
     fn python_packages_are_pinned() {
-        for package in PYTHON_PACKAGES {
+        for package in PYTHON_PACKAGES.lines() {
             assert!(
                 package
                     .split_once("==")

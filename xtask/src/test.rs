@@ -1,5 +1,8 @@
 //! `cargo xtask test`: sets up, then runs every check and every test, and tells the outcome of each stage.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 
 use crate::run::Starter;
@@ -13,11 +16,14 @@ use crate::{build, deny, fmt, fuzz, lint, programs, run, tidy};
 pub(crate) struct Options {
     /// Only tests whose name contains this; leaves out the checks of style, licences and fuzzing
     filter: Option<String>,
+    /// Leave out this stage, by the name it is told by. Repeatable.
+    #[arg(long, value_name = "STAGE")]
+    except: Vec<String>,
 }
 
 /// Runs all stages; an error when one failed.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let mut report = Report::new();
+    let mut report = Report::new(&options.except);
     let filter = options.filter.as_deref();
     let everything = filter.is_none();
     report.stage("programs", |_| {
@@ -74,7 +80,10 @@ fn integration(report: &mut Report, filter: Option<&str>) -> Result<Ran> {
     }
     let cargo = match run::starter() {
         Ok(Starter::Root) => Run::cargo(),
-        Ok(Starter::Sudo) => Run::cargo().env(&runner_variable(std::env::consts::ARCH), sudo_keeping_path()),
+        Ok(Starter::Sudo) => Run::cargo().env(
+            &runner_variable(std::env::consts::ARCH),
+            sudo_keeping_path(&programs::folders()),
+        ),
         Err(missing) => return Ok(Ran::Skipped(missing.to_string().replace('\n', " "))),
     };
     let cargo = cargo
@@ -101,9 +110,11 @@ fn runner_variable(arch: &str) -> String {
 }
 
 /// sudo replaces `PATH` even with `-E`; cargo splits the runner at spaces, so a `PATH` with one is given up.
-fn sudo_keeping_path() -> String {
-    match std::env::var("PATH") {
-        Ok(path) if !path.contains(char::is_whitespace) => format!("sudo -E env PATH={path}"),
+fn sudo_keeping_path(first: &[PathBuf]) -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = first.iter().cloned().chain(std::env::split_paths(&path));
+    match std::env::join_paths(all).map(OsString::into_string) {
+        Ok(Ok(path)) if !path.contains(char::is_whitespace) => format!("sudo -E env PATH={path}"),
         _ => "sudo -E".to_owned(),
     }
 }
@@ -118,6 +129,7 @@ mod tests {
             runner_variable("x86_64"),
             "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER"
         );
-        assert!(sudo_keeping_path().starts_with("sudo -E"));
+        assert!(sudo_keeping_path(&["/opt/tools".into()]).starts_with("sudo -E env PATH=/opt/tools:"));
+        assert_eq!(sudo_keeping_path(&["/my tools".into()]), "sudo -E");
     }
 }

@@ -90,7 +90,7 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
-    // One read serves our offsets and aya's look-up of tracepoints.
+    // Our reader for the offsets; aya wants its own for the tracepoints.
     let path = sys.join("kernel/btf/vmlinux");
     let (layout, mut names) = {
         let btf = Btf::read(&path)?;

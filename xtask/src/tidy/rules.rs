@@ -57,6 +57,9 @@ const IGNORANCE: &[Ignorance] = &[
 const AYA: [&str; 5] = ["aya", "aya_log", "aya_obj", "aya_ebpf", "aya_log_ebpf"];
 const AYA_PLACES: [&str; 4] = ["agent/src/kernel/", "agent/src/probes/", "agent-common/", "agent-ebpf/"];
 
+/// The one file that loads programs into the kernel.
+const LOADER: &str = "agent/src/kernel/loader.rs";
+
 /// Where `unsafe` may stand: memory of the kernel and its records; the tests' harness makes system calls.
 const UNSAFE_PLACES: [&str; 4] = ["agent/src/kernel/", "agent-common/", "agent-ebpf/", "tests/"];
 
@@ -180,6 +183,9 @@ pub(crate) fn of_source(path: &str, text: &str) -> Vec<Finding> {
                 format!("`{}` outside {}", word.text, AYA_PLACES.join(", ")),
             ));
         }
+        if word.text == "EbpfLoader" && path != LOADER {
+            findings.push(Finding::new(path, word.line, format!("`EbpfLoader` outside {LOADER}")));
+        }
         for rule in IGNORANCE
             .iter()
             .filter(|rule| is_in(rule.places) && rule.strangers.contains(&word.text))
@@ -286,6 +292,12 @@ mod tests {
     #[test]
     fn aya_and_unsafe_stay_in_their_places() {
         check("agent/src/kernel/loader.rs", "use aya::Ebpf; unsafe { f() }", &[]);
+        check("agent/src/kernel/loader.rs", "use aya::{Ebpf, EbpfLoader};", &[]);
+        check(
+            "agent/src/kernel/maps.rs",
+            "use aya::EbpfLoader;",
+            &["`EbpfLoader` outside"],
+        );
         check("agent/src/probes/tcp.rs", "use aya::programs::BtfTracePoint;", &[]);
         check("agent/src/probes/tcp.rs", "unsafe { f() }", &["`unsafe` outside"]);
         check("agent/src/pipeline.rs", "fn f(e: &aya::Ebpf) {}", &["`aya` outside"]);
