@@ -60,8 +60,9 @@ pub(super) fn request(bytes: &[u8]) -> Parsed<RequestHead<'_>> {
             }
             Parsed::Bad
         }
-        Ok(httparse::Status::Partial) => Parsed::Partial,
-        Err(_) => match (request_line(bytes), end_of_head(bytes, 0)) {
+        Ok(httparse::Status::Partial) if end_of_head(bytes, 0).is_none() => Parsed::Partial,
+        // Not by httparse's rules, or by them not at its end, which is there all the same.
+        Ok(httparse::Status::Partial) | Err(_) => match (request_line(bytes), end_of_head(bytes, 0)) {
             (Match::Maybe, _) => Parsed::Partial,
             (Match::Yes, None) => Parsed::Partial,
             (Match::Yes, Some(len)) => match partial_request(&bytes[..len]) {
@@ -94,8 +95,9 @@ pub(super) fn response(bytes: &[u8]) -> Parsed<ResponseHead<'_>> {
             }
             None => Parsed::Bad,
         },
-        Ok(httparse::Status::Partial) => Parsed::Partial,
-        Err(_) => {
+        Ok(httparse::Status::Partial) if end_of_head(bytes, 0).is_none() => Parsed::Partial,
+        // Not by httparse's rules, or by them not at its end, which is there all the same.
+        Ok(httparse::Status::Partial) | Err(_) => {
             let line = line(bytes);
             match (partial_response(bytes), end_of_head(bytes, 0)) {
                 (Some(_), None) => Parsed::Partial,
@@ -301,6 +303,22 @@ mod tests {
         };
         assert_eq!((head.target, len), (&b"/x"[..], text.len()));
         assert_eq!(head.fields.length, super::super::fields::Length::Bytes(7));
+    }
+
+    /// Found by fuzzing: httparse wants more, though the empty line is there; who then waited for it never found it.
+    #[test]
+    fn a_head_with_its_end_is_never_partial() {
+        for head in [
+            "HTTP/1.1 100 \n\n\n\n",
+            "HTTP/1.1 200 \n\n",
+            "HTTP/1.1 200\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n\r\n",
+        ] {
+            let Parsed::Complete(_, len) = response(head.as_bytes()) else {
+                panic!("{head:?}")
+            };
+            assert_eq!(Some(len), end_of_head(head.as_bytes(), 0), "{head:?}");
+        }
     }
 
     #[test]
