@@ -276,6 +276,8 @@ unsafe fn moved<A: Current>(sk: *const u8, family: u16, call: &Call, state: *mut
         let room = forget(room);
         if plan.which == NONE {
             emit::send(kind::PAYLOAD, record);
+        } else if room <= CLASS_TINY as u64 {
+            send::<CLASS_TINY>(&record, &plan);
         } else if room <= CLASS_SMALL as u64 {
             send::<CLASS_SMALL>(&record, &plan);
         } else if room <= CLASS_MEDIUM as u64 {

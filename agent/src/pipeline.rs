@@ -50,6 +50,10 @@ pub struct Parts {
     pub connections: usize,
 }
 
+/// Nice value of the pipeline's thread. It needs little time, but needs it when the host is busiest: then the ring fills in
+/// some 50 ms.
+const NICE: i32 = -10;
+
 /// Runs until `stop` is set; then handles what is in the ring, gives up what is open and returns.
 pub fn run(parts: Parts, stop: &AtomicBool) {
     let Parts {
@@ -69,6 +73,10 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         ..
     } = kernel;
     let mut log = log;
+    // Of the calling thread alone. Not allowed without CAP_SYS_NICE: then it takes its turn.
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "the pipeline keeps its usual priority");
+    }
     let mut pipeline = Pipeline {
         sockets,
         connections: Connections::new(connections),

@@ -92,12 +92,20 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
     }
     // Our reader for the offsets; aya wants its own for the tracepoints.
     let path = sys.join("kernel/btf/vmlinux");
-    let (layout, mut names) = {
+    let (layout, mut names, types) = {
         let btf = Btf::read(&path)?;
-        (Layout::resolve(&btf), btf.tracepoints())
+        let hooks = REGISTRY.iter().flat_map(|probe| probe.alternatives);
+        let hooks = hooks
+            .flat_map(|alternative| alternative.programs)
+            .filter_map(|program| match program.hook {
+                Hook::BtfTracepoint(name) => Some(name),
+                Hook::RawTracepoint(_) => None,
+            });
+        let types = btf.abridged(&hooks.collect::<Vec<_>>());
+        (Layout::resolve(&btf), btf.tracepoints(), types)
     };
     names.sort_unstable();
-    let types = aya::Btf::parse_file(&path, Default::default()).map_err(|error| LoadError::Setup(error.to_string()))?;
+    let types = aya::Btf::parse(&types, Default::default()).map_err(|error| LoadError::Setup(error.to_string()))?;
 
     let settings = ProbeConfig {
         self_tgid: std::process::id(),
@@ -156,7 +164,7 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
     })
 }
 
-/// The kernel's types were some 20 MB in many small pieces, needed once.
+/// The kernel's types were some megabytes in many small pieces, needed once.
 fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: no arguments that matter; glibc locks its own heap.
