@@ -12,7 +12,7 @@ use crate::export::{QueueLimits, SpanSink};
 use crate::health::Health;
 use crate::kernel::loader::{self, LoadError};
 use crate::metric::Source;
-use crate::pipeline::{self, Parts, PipelineCounts};
+use crate::pipeline::{self, Pace, Parts, PipelineCounts};
 use crate::trace::clock::Clock;
 use crate::trace::sampler::Sampler;
 use crate::trace::{Tracer, TracerConfig};
@@ -120,7 +120,9 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     let counts = Arc::new(PipelineCounts::new(kernel.counters.clone()));
     register(&own, &counts, &aggregate);
     let sinks = exporters.sinks();
+    let pace = Pace::new(&kernel.ring).context("cannot watch the ring buffer")?;
     let parts = Parts {
+        pace,
         processes,
         tracer: Tracer::new(
             TracerConfig {

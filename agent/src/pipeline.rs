@@ -2,8 +2,10 @@
 //! build spans. One thread, so that its state needs no locks but the aggregate's, which a scrape reads.
 
 mod counts;
+mod pace;
 
 pub use counts::PipelineCounts;
+pub use pace::Pace;
 
 use crate::aggregate::{Aggregate, SharedAggregate};
 use crate::attribute::connection::Connections;
@@ -16,16 +18,9 @@ use crate::protocol::{Ignored, LostExchange, Sink};
 use crate::signal::{ConnId, Endpoints, FlowEvent, FlowOpen, FlowSignal, Nanos, PayloadSignal, Role, Signal};
 use crate::trace::Tracer;
 use onlooker_common::record::kind;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-/// Pause between looks at the ring while something happens. Shorter ones cost more than they give (1 ms: a tenth of a
-/// saturated server's throughput); the kernel side wakes us earlier when a quarter of the ring is waiting.
-const PAUSE: Duration = Duration::from_millis(20);
-/// The same while nothing happens.
-const IDLE_PAUSE: Duration = Duration::from_millis(100);
 /// Records handled between two breaths, in which a scrape may read the aggregate.
 const BATCH: usize = 4096;
 const SECOND: Nanos = 1_000_000_000;
@@ -48,11 +43,9 @@ pub struct Parts {
     pub counts: Arc<PipelineCounts>,
     /// Connections followed at once.
     pub connections: usize,
+    /// When to look at the ring of `kernel`.
+    pub pace: Pace,
 }
-
-/// Nice value of the pipeline's thread. It needs little time, but needs it when the host is busiest: then the ring fills in
-/// some 50 ms.
-const NICE: i32 = -10;
 
 /// Runs until `stop` is set; then handles what is in the ring, gives up what is open and returns.
 pub fn run(parts: Parts, stop: &AtomicBool) {
@@ -64,6 +57,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         sinks,
         counts,
         connections,
+        mut pace,
     } = parts;
     let Kernel {
         mut ring,
@@ -73,10 +67,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         ..
     } = kernel;
     let mut log = log;
-    // Of the calling thread alone. Not allowed without CAP_SYS_NICE: then it takes its turn.
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(%error, "the pipeline keeps its usual priority");
-    }
+    pace::go_first();
     let mut pipeline = Pipeline {
         sockets,
         connections: Connections::new(connections),
@@ -90,10 +81,10 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         },
     };
     let mut last_second = 0;
-    let mut busy = 0u32;
+    let mut handled = 0;
     while !stop.load(Ordering::Acquire) {
-        wait(&ring, if busy > 0 { PAUSE } else { IDLE_PAUSE });
-        let mut handled = 0;
+        pace.pause(handled);
+        handled = 0;
         loop {
             let mut series = aggregate.lock();
             let n = pipeline.drain(&mut ring, &mut series);
@@ -102,8 +93,6 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
                 break;
             }
         }
-        // Stay awake for a second after the last event.
-        busy = if handled > 0 { 50 } else { busy.saturating_sub(1) };
         let now = monotonic();
         pipeline.core.emit_waiting(now);
         if now >= last_second + SECOND {
@@ -459,15 +448,6 @@ fn hand_over(span: crate::trace::span::Span, sinks: &[Arc<dyn SpanSink>]) {
         }
         last.accept(span);
     }
-}
-
-fn wait(ring: &RecordRing, pause: Duration) {
-    let timeout = Timespec {
-        tv_sec: 0,
-        tv_nsec: pause.as_nanos() as _,
-    };
-    // Interrupted by a signal: look at the ring a little early.
-    let _ = poll(&mut [PollFd::new(ring, PollFlags::IN)], Some(&timeout));
 }
 
 fn monotonic() -> Nanos {
