@@ -10,7 +10,7 @@ use crate::export::otlp::{self, OtlpConfig};
 use crate::export::stdout::StdoutSink;
 use crate::export::{QueueLimits, SpanSink};
 use crate::health::Health;
-use crate::kernel::loader::{self, LoadError};
+use crate::kernel::loader::{self, LoadError, ProgramStat, ProgramStats};
 use crate::metric::Source;
 use crate::pipeline::{self, Pace, Parts, PipelineCounts};
 use crate::trace::clock::Clock;
@@ -108,6 +108,9 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
             )
             .label("map", map.name.clone()),
         );
+    }
+    for stats in &kernel.stats {
+        register_program(&own, stats);
     }
     let ring_bytes = f64::from(config.limits.ring_bytes);
     own.register(Reading::gauge(
@@ -210,12 +213,47 @@ fn loader_options(config: &Config) -> loader::Options {
     }
 }
 
+/// What the kernel tells of one program.
+fn register_program(own: &Own, stats: &ProgramStats) {
+    let read = |stat: ProgramStat, scale: f64| {
+        let stats = stats.clone();
+        move || stats.read(stat) as f64 * scale
+    };
+    let misses = "Runs skipped by the kernel because the program was running on that CPU already: what they would have seen is lost.";
+    let runs = "Runs of a program, while kernel.bpf_stats_enabled is 1.";
+    let seconds = "Time spent in a program, in seconds, while kernel.bpf_stats_enabled is 1.";
+    let verified = "Instructions that the verifier walked.";
+    for reading in [
+        Reading::counter(
+            "onlooker_program_misses_total",
+            "",
+            misses,
+            read(ProgramStat::Misses, 1.0),
+        ),
+        Reading::counter("onlooker_program_runs_total", "", runs, read(ProgramStat::Runs, 1.0)),
+        Reading::counter(
+            "onlooker_program_run_seconds_total",
+            "seconds",
+            seconds,
+            read(ProgramStat::RunNanos, 1e-9),
+        ),
+        Reading::gauge(
+            "onlooker_program_verified_instructions",
+            "",
+            verified,
+            read(ProgramStat::Verified, 1.0),
+        ),
+    ] {
+        own.register(reading.label("program", stats.name));
+    }
+}
+
 /// Numbers of the pipeline that have no family of their own elsewhere.
 fn register(own: &Own, counts: &Arc<PipelineCounts>, aggregate: &SharedAggregate) {
     type Read = fn(&PipelineCounts) -> u64;
     let gauges: [(&'static str, &'static str, Read); 1] =
         [
-            ("onlooker_connections", "Connections that are followed now.", |counts| {
+            ("onlooker_connections", "Connections in the table now, those left alone included.", |counts| {
                 counts.connections.load(Ordering::Relaxed) as u64
             }),
         ];

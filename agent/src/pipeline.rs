@@ -181,6 +181,9 @@ impl Pipeline {
             return false;
         };
         connection.last = payload.at;
+        if connection.ignored {
+            return true;
+        }
         connection.follow(payload.conn, payload.prefix);
         let Some(conversation) = &mut connection.conversation else {
             return true;
@@ -202,12 +205,12 @@ impl Pipeline {
         let FlowSignal { at, conn, event } = flow;
         let event = match event {
             FlowEvent::Open(open) => {
-                self.connections.insert(conn, at, open);
+                let taken = self.connections.insert(conn, at, open);
                 self.core
                     .counts
                     .connections
                     .store(self.connections.len(), Ordering::Relaxed);
-                return true;
+                return taken;
             }
             other => other,
         };
@@ -295,11 +298,11 @@ impl Pipeline {
         } else {
             self.sockets.ignore(sock, conn);
         }
-        self.connections.remove(conn);
-        self.core
-            .counts
-            .connections
-            .store(self.connections.len(), Ordering::Relaxed);
+        // It stays in the table until it is gone from the kernel's: records are still on their way.
+        if let Some(connection) = self.connections.get(conn) {
+            connection.ignored = true;
+            connection.conversation = None;
+        }
     }
 
     /// Once a second: forget what is over, expire what is old.
@@ -309,7 +312,8 @@ impl Pipeline {
             self.abandon(conn, series);
             self.core.counts.given_up.fetch_add(1, Ordering::Relaxed);
         }
-        for (conn, sock) in self.connections.quiet(now.saturating_sub(QUIET)) {
+        let quiet = if self.connections.overfull() { SECOND } else { QUIET };
+        for (conn, sock) in self.connections.quiet(now.saturating_sub(quiet)) {
             if self.sockets.holds(sock, conn) {
                 // Alive: look again when it was quiet for as long once more.
                 if let Some(connection) = self.connections.get(conn) {

@@ -53,8 +53,12 @@ impl Connections {
             ..Connections::default()
         }
     }
-    /// A connection was first seen.
-    pub fn insert(&mut self, conn: ConnId, at: Nanos, open: FlowOpen) {
+    /// A connection was first seen. `false`: refused, the table holds twice its limit (ends of connections were lost, and
+    /// were not yet missed).
+    pub fn insert(&mut self, conn: ConnId, at: Nanos, open: FlowOpen) -> bool {
+        if self.table.len() >= self.limit.saturating_mul(2) {
+            return false;
+        }
         if open.endpoints == Endpoints::Unix {
             self.unix.insert(open.sock, conn);
         }
@@ -66,6 +70,11 @@ impl Connections {
             last: at,
         };
         self.table.insert(conn, connection);
+        true
+    }
+    /// The table holds more than the kernel's can: ends of connections were lost.
+    pub fn overfull(&self) -> bool {
+        self.table.len() > self.limit
     }
     /// A connection.
     pub fn get(&mut self, conn: ConnId) -> Option<&mut Connection> {
@@ -159,6 +168,15 @@ mod tests {
         assert_eq!(table.peer(&open(10, 20)), Some(ConnId(3)));
         assert!(table.remove(ConnId(3)).is_some());
         assert_eq!(table.peer(&open(10, 20)), None);
+    }
+
+    #[test]
+    fn beyond_twice_its_limit_a_table_takes_no_more() {
+        let mut table = Connections::new(2);
+        let taken = (0..5).filter(|i| table.insert(ConnId(*i), *i, open(*i, 0))).count();
+        assert_eq!((taken, table.len(), table.overfull()), (4, 4, true));
+        table.remove(ConnId(0));
+        assert!(table.insert(ConnId(9), 9, open(9, 0)));
     }
 
     #[test]

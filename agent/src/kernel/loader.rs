@@ -64,6 +64,8 @@ pub struct Kernel {
     pub probes: Vec<ProbeState>,
     /// Memory of each map.
     pub maps: Vec<MapSize>,
+    /// Attached programs.
+    pub stats: Vec<ProgramStats>,
     /// Lines that the kernel side logs, when asked for.
     pub log: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
     /// The programs; dropping them detaches all.
@@ -141,6 +143,12 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
     drop(types);
     give_back();
 
+    let stats = REGISTRY
+        .iter()
+        .flat_map(|probe| probe.alternatives)
+        .flat_map(|alternative| alternative.programs)
+        .filter_map(|program| ProgramStats::of(program.name, programs.program(program.name)?))
+        .collect();
     let missing = |name: &str| LoadError::Setup(format!("the eBPF object has no map {name}"));
     let wrong = |error: MapError| LoadError::Setup(error.to_string());
     let mut maps: Vec<MapSize> = programs.maps().map(|(name, map)| size_of_map(name, map)).collect();
@@ -159,6 +167,7 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
         counters: KernelCounters(Arc::new(counters)),
         probes,
         maps,
+        stats,
         log,
         programs: Programs(programs),
     })
@@ -317,17 +326,67 @@ fn size_of_map(name: &str, map: &aya::maps::Map) -> MapSize {
         Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data) | Map::Array(data) => Some(data),
         _ => None,
     };
-    let bytes = data
-        .and_then(|data| std::fs::read_to_string(format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd())).ok())
-        .and_then(|text| {
-            text.lines()
-                .find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
-        })
-        .unwrap_or(0);
+    let bytes = data.map_or(0, |data| fd_info(data.fd().as_fd().as_raw_fd(), "memlock:"));
     MapSize {
         name: name.to_owned(),
         bytes,
     }
+}
+
+/// What the kernel tells of an attached program (`bpf_prog_show_fdinfo`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramStats {
+    /// Symbol in the eBPF object.
+    pub name: &'static str,
+    fd: i32,
+}
+
+/// A line of [`ProgramStats`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramStat {
+    /// Runs that the kernel skipped because the program was already running on that CPU: what they would have seen is lost.
+    Misses,
+    /// Runs. Counted while `kernel.bpf_stats_enabled` is 1.
+    Runs,
+    /// Nanoseconds of all runs. Counted while `kernel.bpf_stats_enabled` is 1.
+    RunNanos,
+    /// Instructions that the verifier walked (kernel 5.16 and later).
+    Verified,
+}
+
+impl ProgramStats {
+    fn of(name: &'static str, program: &Program) -> Option<ProgramStats> {
+        let fd = match program {
+            Program::BtfTracePoint(program) => program.fd(),
+            Program::RawTracePoint(program) => program.fd(),
+            _ => return None,
+        };
+        Some(ProgramStats {
+            name,
+            fd: fd.ok()?.as_fd().as_raw_fd(),
+        })
+    }
+    /// Present value; 0 when the kernel does not tell.
+    pub fn read(&self, stat: ProgramStat) -> u64 {
+        let key = match stat {
+            ProgramStat::Misses => "recursion_misses:",
+            ProgramStat::Runs => "run_cnt:",
+            ProgramStat::RunNanos => "run_time_ns:",
+            ProgramStat::Verified => "verified_insns:",
+        };
+        fd_info(self.fd, key)
+    }
+}
+
+/// A number that the kernel tells of a file descriptor of ours.
+fn fd_info(fd: i32, key: &str) -> u64 {
+    std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))
+        .ok()
+        .and_then(|text| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
+        })
+        .unwrap_or(0)
 }
 
 /// The ring buffer, from its reader's side.

@@ -236,6 +236,8 @@ fn errors(errors: Option<u64>, count: Option<u64>) -> String {
 
 fn milliseconds(seconds: f64) -> String {
     match seconds * 1e3 {
+        // A fast service answers in microseconds.
+        ms if ms < 0.0995 => format!("{ms:.3}"),
         ms if ms < 9.995 => format!("{ms:.2}"),
         ms if ms < 99.95 => format!("{ms:.1}"),
         ms => format!("{ms:.0}"),
