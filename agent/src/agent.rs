@@ -251,12 +251,11 @@ fn register_program(own: &Own, stats: &ProgramStats) {
 /// Numbers of the pipeline that have no family of their own elsewhere.
 fn register(own: &Own, counts: &Arc<PipelineCounts>, aggregate: &SharedAggregate) {
     type Read = fn(&PipelineCounts) -> u64;
-    let gauges: [(&'static str, &'static str, Read); 1] =
-        [
-            ("onlooker_connections", "Connections in the table now, those left alone included.", |counts| {
-                counts.connections.load(Ordering::Relaxed) as u64
-            }),
-        ];
+    let gauges: [(&'static str, &'static str, Read); 1] = [(
+        "onlooker_connections",
+        "Connections in the table now, those left alone included.",
+        |counts| counts.connections.load(Ordering::Relaxed) as u64,
+    )];
     let counters: [(&'static str, &'static str, Read); 8] = [
         (
             "onlooker_connections_given_up_total",

@@ -185,6 +185,7 @@ impl Pipeline {
             return true;
         }
         connection.follow(payload.conn, payload.prefix);
+        let eof = connection.eof;
         let Some(conversation) = &mut connection.conversation else {
             return true;
         };
@@ -197,7 +198,9 @@ impl Pipeline {
         if let Some(why) = self.core.ignored.take() {
             self.ignore(payload.conn, why);
         }
-        self.close_finished(payload.conn, payload.at, series);
+        if eof {
+            self.close_finished(payload.conn, payload.at, series);
+        }
         true
     }
 

@@ -44,11 +44,11 @@ impl Layout {
     }
 
     /// Why a probe that needs these members cannot work here; `None` when all are there.
-    pub fn missing(&self, needs: &[usize]) -> Option<String> {
+    pub fn missing(&self, needs: &[&[usize]]) -> Option<String> {
         let faults: Vec<&str> = self
             .faults
             .iter()
-            .filter(|(index, _)| needs.contains(index))
+            .filter(|(index, _)| needs.iter().any(|list| list.contains(index)))
             .map(|(_, fault)| fault.as_str())
             .collect();
         (!faults.is_empty()).then(|| faults.join("; "))
@@ -84,7 +84,7 @@ mod tests {
             offsets: [0; COUNT],
             faults: vec![(2, "task_struct.pid: gone".into())],
         };
-        assert_eq!(layout.missing(&[1, 2]), Some("task_struct.pid: gone".into()));
-        assert_eq!(layout.missing(&[1, 3]), None);
+        assert_eq!(layout.missing(&[&[1], &[2]]), Some("task_struct.pid: gone".into()));
+        assert_eq!(layout.missing(&[&[1, 3]]), None);
     }
 }

@@ -32,8 +32,8 @@ pub struct Alternative {
     pub name: &'static str,
     /// Programs of the eBPF object and the hooks they go to.
     pub programs: &'static [Program],
-    /// Members of kernel structs that the programs read, indices of `onlooker_common::layout`.
-    pub needs: &'static [usize],
+    /// Members of kernel structs that the programs read, lists of indices of `onlooker_common::layout`.
+    pub needs: &'static [&'static [usize]],
 }
 
 /// A program and its hook.

@@ -25,7 +25,7 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::BtfTracepoint("sched_process_exit"),
                 },
             ],
-            needs: NEEDS,
+            needs: &[NEEDS],
         },
         Alternative {
             name: "raw_tp/sched_process_fork+exec+exit",
@@ -43,7 +43,7 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::RawTracepoint("sched_process_exit"),
                 },
             ],
-            needs: NEEDS,
+            needs: &[NEEDS],
         },
     ],
 };

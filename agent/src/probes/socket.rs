@@ -12,12 +12,12 @@ pub(super) static PROBE: Probe = Probe {
         Alternative {
             name: "tp_btf/sock_send_length+sock_recv_length+tcp_rcv_space_adjust",
             programs: &[SEND, RECEIVE, SPLICE],
-            needs: NEEDS,
+            needs: &[CAPTURE, &[TASK_MM]],
         },
         Alternative {
             name: "tp_btf/sock_send_length+sock_recv_length",
             programs: &[SEND, RECEIVE],
-            needs: NEEDS,
+            needs: &[CAPTURE, &[TASK_MM]],
         },
     ],
 };
@@ -37,10 +37,9 @@ const SPLICE: Program = Program {
 };
 
 /// Members that every capture probe reads.
-pub(super) const NEEDS: &[usize] = &[
+pub(super) const CAPTURE: &[usize] = &[
     TASK_START,
     TASK_LEADER,
-    TASK_MM,
     TASK_STATUS,
     SOCKET_INO,
     SK_FAMILY,

@@ -1,5 +1,6 @@
 //! Calls on sockets, at `sys_exit`: for kernels without the socket tracepoints. Costs every system call some nanoseconds.
 
+use super::socket::CAPTURE;
 use super::{Alternative, Hook, Probe, Program};
 use onlooker_common::layout::*;
 
@@ -15,7 +16,7 @@ pub(super) static PROBE: Probe = Probe {
                 name: "sys_exit_btf",
                 hook: Hook::BtfTracepoint("sys_exit"),
             }],
-            needs: NEEDS,
+            needs: &[CAPTURE, FD_WALK],
         },
         Alternative {
             name: "raw_tp/sys_exit",
@@ -23,16 +24,14 @@ pub(super) static PROBE: Probe = Probe {
                 name: "sys_exit_raw",
                 hook: Hook::RawTracepoint("sys_exit"),
             }],
-            needs: NEEDS,
+            needs: &[CAPTURE, FD_WALK],
         },
     ],
 };
 
-const NEEDS: &[usize] = &[
+/// From a file descriptor to its socket.
+const FD_WALK: &[usize] = &[
     TASK_FILES,
-    TASK_START,
-    TASK_LEADER,
-    TASK_STATUS,
     FILES_FDT,
     FDT_FD,
     FDT_MAX,
@@ -40,26 +39,4 @@ const NEEDS: &[usize] = &[
     FILE_INODE,
     INODE_MODE,
     SOCKET_SK,
-    SOCKET_INO,
-    SK_FAMILY,
-    SK_STATE,
-    SK_NUM,
-    SK_DPORT,
-    SK_DADDR,
-    SK_RCV_SADDR,
-    SK_V6_DADDR,
-    SK_V6_RCV_SADDR,
-    SK_NET,
-    SK_PROTOCOL,
-    SK_TYPE,
-    SK_SOCKET,
-    NET_INUM,
-    TCP_WRITE_SEQ,
-    TCP_COPIED_SEQ,
-    TCP_SRTT,
-    TCP_RCV_NXT,
-    TCP_SND_UNA,
-    TCP_BYTES_RECEIVED,
-    TCP_BYTES_ACKED,
-    UNIX_PEER,
 ];

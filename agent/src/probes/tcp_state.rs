@@ -21,7 +21,7 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::BtfTracepoint("tcp_destroy_sock"),
                 },
             ],
-            needs: NEEDS,
+            needs: &[NEEDS],
         },
         Alternative {
             name: "raw_tp/inet_sock_set_state+tcp_destroy_sock",
@@ -35,7 +35,7 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::RawTracepoint("tcp_destroy_sock"),
                 },
             ],
-            needs: NEEDS,
+            needs: &[NEEDS],
         },
     ],
 };
