@@ -5,15 +5,15 @@ use crate::{
     fill::{BUFFER, NONE, Plan, VECTOR, fill},
     globals::{config, forget},
     maps::SOCKETS,
-    read::user,
+    read::{copy_user, user},
     sock,
     task::{self, Current},
 };
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
-    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns, generated::bpf_probe_read_user},
+    helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns},
 };
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::mem::MaybeUninit;
 use onlooker_common::{
     count::reason,
     limits::*,
@@ -368,7 +368,7 @@ fn looks_like_request(call: &Call) -> bool {
         PEEK as u64
     };
     let n = crate::read::opaque(n);
-    if n == 0 || n > PEEK as u64 {
+    if n > PEEK as u64 {
         return false;
     }
     let mut bytes = MaybeUninit::<[u8; PEEK]>::uninit();
@@ -378,7 +378,7 @@ fn looks_like_request(call: &Call) -> bool {
         words.write_volatile(END_WORD);
         words.add(1).write_volatile(END_WORD);
         words.add(2).write_volatile(END_WORD);
-        if bpf_probe_read_user(bytes.as_mut_ptr().cast(), n as u32, at as *const c_void) != 0 {
+        if !copy_user(bytes.as_mut_ptr().cast(), n, at) {
             return false;
         }
         bytes.assume_init()

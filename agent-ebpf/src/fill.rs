@@ -2,10 +2,8 @@
 
 use crate::{
     globals::forget,
-    read::{opaque, user},
+    read::{copy_user, opaque, user},
 };
-use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use core::ffi::c_void;
 use onlooker_common::limits::{IOVECS, TAIL};
 
 /// What to capture of a call. Plain numbers, so that the verifier can be made to forget them.
@@ -60,9 +58,11 @@ pub(crate) unsafe fn fill<const N: usize>(data: *mut u8, plan: &Plan) -> Filled 
 #[inline(always)]
 unsafe fn buffer<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
     let mut filled = Filled { prefix: 0, tail: 0 };
+    // No test for zero beside a bound: the compiler would make one of both, on `n - 1`, which says nothing of `n` to older
+    // verifiers. The helper takes zero.
     let n = opaque(plan.prefix);
     // SAFETY: n <= N.
-    if n == 0 || n > N as u64 || !unsafe { copy(data, n, plan.at) } {
+    if n > N as u64 || !unsafe { copy_user(data, n, plan.at) } {
         return filled;
     }
     filled.prefix = forget(n);
@@ -70,7 +70,7 @@ unsafe fn buffer<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
     // SAFETY: n + TAIL <= N.
     if plan.tail != 0
         && n <= (N - TAIL) as u64
-        && unsafe { copy(data.add(n as usize), TAIL as u64, plan.at + plan.total - TAIL as u64) }
+        && unsafe { copy_user(data.add(n as usize), TAIL as u64, plan.at + plan.total - TAIL as u64) }
     {
         filled.tail = TAIL as u64;
     }
@@ -104,10 +104,10 @@ unsafe fn vector<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
             let bytes = opaque(forget(least(last_bytes, least(room, plan.prefix - filled))));
             let copied = if from == 0 {
                 // SAFETY: bytes <= N.
-                bytes <= N as u64 && unsafe { copy(data, bytes, last_base) }
+                bytes <= N as u64 && unsafe { copy_user(data, bytes, last_base) }
             } else {
                 // SAFETY: from <= N/2, bytes <= N/2.
-                from <= half && bytes <= half && unsafe { copy(data.add(from as usize), bytes, last_base) }
+                from <= half && bytes <= half && unsafe { copy_user(data.add(from as usize), bytes, last_base) }
             };
             if copied {
                 filled = forget(filled + bytes);
@@ -125,10 +125,9 @@ unsafe fn vector<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
         let from = opaque(forget(filled));
         let n = opaque(forget(least(least(last_bytes, TAIL as u64), plan.total - filled)));
         // SAFETY: from + n <= N.
-        if n != 0
-            && n <= TAIL as u64
+        if n <= TAIL as u64
             && from <= (N - TAIL) as u64
-            && unsafe { copy(data.add(from as usize), n, last_base + last_bytes - n) }
+            && unsafe { copy_user(data.add(from as usize), n, last_base + last_bytes - n) }
         {
             result.tail = n;
         }
@@ -139,10 +138,4 @@ unsafe fn vector<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
 #[inline(always)]
 fn least(a: u64, b: u64) -> u64 {
     if a < b { a } else { b }
-}
-
-#[inline(always)]
-unsafe fn copy(to: *mut u8, bytes: u64, from: u64) -> bool {
-    // SAFETY: the caller's.
-    unsafe { bpf_probe_read_user(to.cast(), bytes as u32, from as *const c_void) == 0 }
 }

@@ -71,6 +71,24 @@ pub(crate) fn user<T: Copy>(at: u64) -> Option<T> {
     }
 }
 
+/// Copies bytes of user memory; `true` when all were read. The length is a whole register: the kernel's helper takes 32 bits
+/// of it, but the verifiers of older kernels lose what they know of a number when it is cut to 32 bits.
+///
+/// # Safety
+/// `to` has room for `bytes` bytes, and the verifier knows it.
+#[inline(always)]
+pub(crate) unsafe fn copy_user(to: *mut u8, bytes: u64, from: u64) -> bool {
+    type Helper = unsafe extern "C" fn(*mut c_void, u64, *const c_void) -> i64;
+    // SAFETY: the number of bpf_probe_read_user, which is how the helper is called.
+    unsafe {
+        let helper: Helper = core::mem::transmute(BPF_FUNC_PROBE_READ_USER);
+        helper(to.cast(), bytes, from as *const c_void) == 0
+    }
+}
+
+/// `enum bpf_func_id` in `include/uapi/linux/bpf.h`.
+const BPF_FUNC_PROBE_READ_USER: usize = 112;
+
 /// Hides a value from the compiler, so that the bounds check that follows is really emitted for the verifier.
 /// (An empty asm body would duplicate `line_info`, which the kernel refuses.)
 #[inline(always)]

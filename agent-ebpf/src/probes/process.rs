@@ -7,13 +7,13 @@ use crate::{
     capture::header,
     emit::{self, With},
     globals::forget,
-    read::{Access, Direct, Probed, opaque},
+    read::{Access, Direct, Probed, copy_user, opaque},
     task::{Current, actor_of},
 };
 use aya_ebpf::{
     helpers::{
         bpf_get_current_cgroup_id, bpf_get_current_uid_gid, bpf_ktime_get_ns,
-        generated::{bpf_get_current_comm, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str},
+        generated::{bpf_get_current_comm, bpf_probe_read_kernel_str, bpf_probe_read_user_str},
     },
     macros::{btf_tracepoint, raw_tracepoint},
     programs::{BtfTracePointContext, RawTracePointContext},
@@ -154,10 +154,9 @@ unsafe fn on_exec<A: Current>(task: *const u8, program: *const u8) {
             }
             let n = opaque(n);
             let from = opaque(name);
-            if n > 0
-                && n <= ARGS as u64
+            if n <= ARGS as u64
                 && from <= FILENAME as u64
-                && bpf_probe_read_user(data.add(from as usize).cast(), n as u32, start as *const c_void) == 0
+                && copy_user(data.add(from as usize), n, start)
             {
                 bytes = n;
             }
