@@ -39,18 +39,18 @@ pub(crate) struct Filled {
     pub tail: u64,
 }
 
-/// Fills `N` bytes at `data`.
+/// Fills `N` bytes at `data`, from a [`VECTOR`] when `SCATTERED`, else from a [`BUFFER`].
 ///
 /// # Safety
 /// `data` has room for `N` bytes, `N >= 2 * TAIL`.
 #[inline(always)]
-pub(crate) unsafe fn fill<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
+pub(crate) unsafe fn fill<const N: usize, const SCATTERED: bool>(data: *mut u8, plan: &Plan) -> Filled {
     // SAFETY: the caller's.
     unsafe {
-        if plan.which == BUFFER {
-            buffer::<N>(data, plan)
-        } else {
+        if SCATTERED {
             vector::<N>(data, plan)
+        } else {
+            buffer::<N>(data, plan)
         }
     }
 }

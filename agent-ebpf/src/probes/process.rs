@@ -154,10 +154,7 @@ unsafe fn on_exec<A: Current>(task: *const u8, program: *const u8) {
             }
             let n = opaque(n);
             let from = opaque(name);
-            if n <= ARGS as u64
-                && from <= FILENAME as u64
-                && copy_user(data.add(from as usize), n, start)
-            {
+            if n <= ARGS as u64 && from <= FILENAME as u64 && copy_user(data.add(from as usize), n, start) {
                 bytes = n;
             }
         }
