@@ -11,6 +11,8 @@ use crate::toolchain::{self, BPF_TARGET, Core, Toolchain};
 
 /// Options of the build.
 #[derive(clap::Args, Clone, Debug, Default)]
+// `run` takes these beside its own: two groups of one name are refused.
+#[group(id = "build")]
 pub(crate) struct Options {
     /// Build the program without optimisation (the kernel side is always optimised)
     #[arg(long)]

@@ -67,3 +67,17 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Fuzz(options) => fuzz::run(&options).map(drop),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_command_line_can_be_read() {
+        Cli::command().debug_assert();
+        let run = Cli::try_parse_from(["xtask", "run", "--debug", "--", "--summary=never"]);
+        assert!(matches!(run.map(|cli| cli.command), Ok(Command::Run(_))));
+        assert!(Cli::try_parse_from(["xtask", "test", "wire", "--except", "fuzz"]).is_ok());
+    }
+}
