@@ -18,7 +18,7 @@ const PATIENCE: u32 = 50;
 /// Nice value of the pipeline's thread. It needs little time, but needs it when the host is busiest: then the ring fills in
 /// some 50 ms.
 const NICE: i32 = -10;
-/// Nice value of the agent's group where the kernel groups tasks by session (`sched(7)`, autogroup): without it the thread
+/// Nice value of the agent's session where the kernel groups tasks by session (`sched(7)`, autogroup): without it the thread
 /// shares one turn with nobody, but waits for the turns of a whole busy session: 4 ms of work were seen to take up to 290 ms.
 const GROUP_NICE: &str = "-20";
 
@@ -64,8 +64,10 @@ pub(super) fn go_first() {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::debug!(%error, "the pipeline keeps its usual priority");
     }
-    // Only where the kernel has autogroups; under a cgroup's own weight it has no effect.
-    if let Err(error) = std::fs::write("/proc/self/autogroup", GROUP_NICE) {
+    // Only in a session of our own: in a shell's it would lift all that runs there, and outlast us. Only where the kernel has
+    // autogroups; under a cgroup's own weight it has no effect.
+    let own = rustix::process::getsid(None).is_ok_and(|session| session == rustix::process::getpid());
+    if own && let Err(error) = std::fs::write("/proc/self/autogroup", GROUP_NICE) {
         tracing::debug!(%error, "the agent's session keeps its usual priority");
     }
 }
