@@ -374,9 +374,13 @@ impl Http1Conversation {
         let now = open.mark.seq.map(|(_, response)| response);
         let seen = std::mem::replace(&mut self.response.seq, now);
         if let Some(front) = self.queue.front_mut() {
-            match now.zip(seen).is_some_and(|(now, seen)| ahead(now, seen)) {
-                true => front.gap = true,
-                false => self.pipelined = true,
+            let asked = front.mark.seq.map(|(_, response)| response);
+            if now.zip(seen).is_some_and(|(now, seen)| ahead(now, seen)) {
+                front.gap = true;
+            } else if !(front.gap && now.zip(asked).is_some_and(|(now, asked)| ahead(now, asked))) {
+                // Nothing was answered since the front was asked, or its answer is under way. (An answer of which bytes went
+                // unseen is no sign: it may be long past.)
+                self.pipelined = true;
             }
         }
         let Some(gap) = self.request.gap.take() else {
