@@ -121,7 +121,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     ));
 
     let counts = Arc::new(PipelineCounts::new(kernel.counters.clone()));
-    register(&own, &counts, &aggregate);
+    register(&own, &counts);
     let sinks = exporters.sinks();
     let pace = Pace::new(&kernel.ring).context("cannot watch the ring buffer")?;
     let parts = Parts {
@@ -249,7 +249,7 @@ fn register_program(own: &Own, stats: &ProgramStats) {
 }
 
 /// Numbers of the pipeline that have no family of their own elsewhere.
-fn register(own: &Own, counts: &Arc<PipelineCounts>, aggregate: &SharedAggregate) {
+fn register(own: &Own, counts: &Arc<PipelineCounts>) {
     type Read = fn(&PipelineCounts) -> u64;
     let gauges: [(&'static str, &'static str, Read); 1] = [(
         "onlooker_connections",
@@ -307,7 +307,6 @@ fn register(own: &Own, counts: &Arc<PipelineCounts>, aggregate: &SharedAggregate
         own.register(Reading::counter(name, "", help, move || read(&counts) as f64));
     }
     own.register_events(counts.clone());
-    let _ = aggregate;
 }
 
 /// What the live summary shows.
