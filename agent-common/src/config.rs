@@ -8,9 +8,13 @@ pub struct ProbeConfig {
     pub self_tgid: u32,
     /// Waiting bytes of the ring at which its reader is woken.
     pub wake_bytes: u32,
+    /// 1: a short request waits in the kernel for its answer. Not while somebody wants to know of requests as they begin.
+    pub hold: u32,
+    /// Roles whose ends of connections are followed: bit `1 << role` (see [`crate::record::role`]).
+    pub roles: u32,
 }
 
-const _: () = assert!(core::mem::size_of::<ProbeConfig>() == 8);
+const _: () = assert!(core::mem::size_of::<ProbeConfig>() == 16);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C), no padding, every bit pattern is a value.

@@ -25,5 +25,9 @@ pub const fn lost(kind: u16, reason: usize) -> u32 {
     kind as u32 * STRIDE + 1 + reason as u32
 }
 const STRIDE: u32 = 1 + reason::COUNT as u32;
+/// Index of the counter of exchanges that the kernel side counted in [`crate::fallback`].
+pub const FALLBACK: u32 = kind::COUNT as u32 * STRIDE;
+/// Index of the counter of exchanges for which that table had no entry left.
+pub const FALLBACK_FULL: u32 = FALLBACK + 1;
 /// Entries of the array.
-pub const COUNT: u32 = kind::COUNT as u32 * STRIDE;
+pub const COUNT: u32 = FALLBACK + 2;

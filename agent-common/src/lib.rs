@@ -7,7 +7,9 @@
 
 pub mod config;
 pub mod count;
+pub mod fallback;
 pub mod layout;
 pub mod limits;
+pub mod method;
 pub mod record;
 pub mod socket;

@@ -22,6 +22,11 @@ pub const PIECES: usize = 4;
 pub const CONTINUED_PREFIX: usize = 512;
 /// Bytes captured from the end of a call that was not captured whole (the last chunk's terminator).
 pub const TAIL: usize = 32;
+/// Bytes of a request that wait in the socket table for its answer, so that both go out as one record. A longer one goes out
+/// at once.
+pub const HELD: usize = 256;
+/// Bytes of a short request: see [`HELD`].
+pub const HELD_SHORT: usize = 128;
 /// Elements of an iovec array that are looked at.
 pub const IOVECS: usize = 8;
 /// Messages of one `sendmmsg`/`recvmmsg` that are looked at.

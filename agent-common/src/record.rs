@@ -19,10 +19,12 @@ pub mod kind {
     pub const FORK: u16 = 4;
     /// [`super::ExitRecord`].
     pub const EXIT: u16 = 5;
+    /// [`super::AnswerRecord`].
+    pub const ANSWER: u16 = 6;
     /// Number of kinds.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
     /// Names of the kinds as label values, by index.
-    pub const NAMES: [&str; COUNT] = ["payload", "flow_open", "flow_state", "exec", "fork", "exit"];
+    pub const NAMES: [&str; COUNT] = ["payload", "flow_open", "flow_state", "exec", "fork", "exit", "answer"];
 }
 
 /// Direction of a call, as the process sees it.
@@ -69,6 +71,17 @@ pub struct Actor {
     pub tid: u32,
 }
 
+/// What a call does to the exchange that the kernel side follows on its connection, in [`PayloadRecord::turn`].
+pub mod turn {
+    /// Nothing: its bytes continue something.
+    pub const NONE: u8 = 0;
+    /// A request begins with it, and the one before (if any) was answered.
+    pub const BEGIN: u8 = 1;
+    /// The final answer begins with it. This record decides: had it not reached the ring, the kernel side would have
+    /// counted the exchange itself (see [`crate::socket::phase::DARK`]).
+    pub const ANSWER: u8 = 2;
+}
+
 /// Bytes moved over a connection by one call, or by one piece of a long call. Followed by `prefix + tail` bytes of data.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +94,10 @@ pub struct PayloadRecord {
     pub actor: Actor,
     /// Bytes of this direction before this call, since the connection was first seen.
     pub offset: u64,
+    /// Bytes of the other direction by then.
+    pub other: u64,
+    /// Last byte seen of the last response whose [`turn::ANSWER`] is in the ring, this call not counted; 0 when none.
+    pub ended: u64,
     /// Bytes the call (or piece) moved, more than zero.
     pub total: u32,
     /// `tcp_sock.write_seq` after the call: with `seq_rx` it names the moment on both ends of the connection. 0 for Unix.
@@ -99,6 +116,38 @@ pub struct PayloadRecord {
     pub role: u8,
     /// System call number, truncated.
     pub nr: u16,
+    /// Number of the exchange on its connection, as the kernel side counts them: from 1, up with each [`turn::BEGIN`].
+    pub exchange: u32,
+    /// One of [`turn`].
+    pub turn: u8,
+    /// Method of that exchange, an index of [`crate::method::NAMES`].
+    pub method: u8,
+    /// Reserved, zero.
+    pub pad: u16,
+}
+
+/// Bytes of a response's beginning, led by its request where that went out with nothing before. Followed by `room` bytes, the
+/// first `held` of which are the request, then by the data of `payload`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnswerRecord {
+    /// The response. `head.kind` is `kind::ANSWER`; `turn` is [`turn::ANSWER`], or [`turn::NONE`] when these bytes are no
+    /// final answer (an interim one, or nothing of HTTP).
+    pub payload: PayloadRecord,
+    /// When the request's first byte was moved.
+    pub started: u64,
+    /// Who moved it.
+    pub asker: Actor,
+    /// `tcp_sock.write_seq` after that call.
+    pub asked_tx: u32,
+    /// `tcp_sock.copied_seq` after that call.
+    pub asked_rx: u32,
+    /// Bytes of the request; 0 when it went out as a record of its own.
+    pub held: u16,
+    /// Bytes between this struct and the response's.
+    pub room: u16,
+    /// Reserved, zero.
+    pub pad: u32,
 }
 
 /// First sight of a connection that may carry requests.
@@ -161,6 +210,8 @@ pub struct FlowStateRecord {
     pub rx: u64,
     /// Bytes sent so far since first sight.
     pub tx: u64,
+    /// As [`PayloadRecord::ended`].
+    pub ended: u64,
     /// Positive errno (`sk_err` of a state change, result of a failed call), 0 when none.
     pub err: u32,
     /// Smoothed round trip time, microseconds. 0 when not known.
@@ -173,8 +224,12 @@ pub struct FlowStateRecord {
     pub new: u8,
     /// Direction of the call for `EOF` and `ERROR`, one of [`dir`].
     pub dir: u8,
+    /// As [`PayloadRecord::exchange`].
+    pub exchange: u32,
+    /// How far that exchange is, one of [`crate::socket::phase`].
+    pub phase: u8,
     /// Reserved, zero.
-    pub pad: u32,
+    pub pad: [u8; 7],
 }
 
 /// A process began another program. Followed by `environ`, `filename` and `args` bytes of data.
@@ -235,9 +290,10 @@ macro_rules! sizes {
 sizes!(
     Header = 16,
     Actor = 16,
-    PayloadRecord = 72,
+    PayloadRecord = 96,
+    AnswerRecord = 136,
     FlowOpenRecord = 104,
-    FlowStateRecord = 72,
+    FlowStateRecord = 88,
     ExecRecord = 72,
     ForkRecord = 48,
     ExitRecord = 40,
@@ -258,6 +314,7 @@ macro_rules! plain {
 plain!(
     Header,
     PayloadRecord,
+    AnswerRecord,
     FlowOpenRecord,
     FlowStateRecord,
     ExecRecord,

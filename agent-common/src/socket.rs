@@ -1,5 +1,8 @@
 //! The socket table: a hash map from the address of a `struct sock` to [`SocketState`].
 
+use crate::limits::HELD;
+use crate::record::Actor;
+
 /// What to do with a connection's payload, in [`SocketState::verdict`].
 pub mod verdict {
     /// Report it.
@@ -8,9 +11,22 @@ pub mod verdict {
     pub const IGNORE: u8 = 1;
 }
 
+/// How far the exchange is that the kernel side follows on a connection, in [`SocketState::phase`].
+pub mod phase {
+    /// No request was seen.
+    pub const IDLE: u8 = 0;
+    /// A request began; no final answer yet.
+    pub const ASKED: u8 = 1;
+    /// Its answer began, and that record is in the ring: user space counts the exchange.
+    pub const ANSWERED: u8 = 2;
+    /// Its answer began and the ring was full: the kernel side counts the exchange when it is over (the next request, or the
+    /// end of the connection), in [`crate::fallback`].
+    pub const DARK: u8 = 3;
+}
+
 /// State of a tracked connection.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketState {
     /// Identity of the connection, see [`crate::record::FlowOpenRecord::conn`].
     pub conn: u64,
@@ -20,6 +36,22 @@ pub struct SocketState {
     pub rx: u64,
     /// Bytes sent since first sight.
     pub tx: u64,
+    /// First byte of the present exchange's request.
+    pub started: u64,
+    /// Last byte seen of the last response whose answer record is in the ring.
+    pub ended: u64,
+    /// Last byte seen of the present response, in [`phase::DARK`].
+    pub last: u64,
+    /// Who moved the first byte of the request.
+    pub asker: Actor,
+    /// `tcp_sock.write_seq` after that call.
+    pub asked_tx: u32,
+    /// `tcp_sock.copied_seq` after that call.
+    pub asked_rx: u32,
+    /// Number of the present exchange, from 1.
+    pub exchange: u32,
+    /// `tcp_sock.copied_seq` after the last read that was seen: what lies between it and the present one was read unseen.
+    pub seq_rx: u32,
     /// One of [`crate::record::role`].
     pub role: u8,
     /// One of [`verdict`].
@@ -28,17 +60,62 @@ pub struct SocketState {
     pub last_dir: u8,
     /// 1 once its `FlowOpenRecord` is in the ring.
     pub announced: u8,
+    /// One of [`phase`].
+    pub phase: u8,
+    /// Method of the present exchange, an index of [`crate::method::NAMES`].
+    pub method: u8,
+    /// Minor version of the answer (HTTP/1.x), in [`phase::DARK`].
+    pub version: u8,
+    /// 1 when the socket is gone and the ring had no room for saying so.
+    pub gone: u8,
+    /// Status of the answer, in [`phase::DARK`].
+    pub status: u16,
+    /// Bytes of the present request that wait in `room` for its answer; 0 when none.
+    pub held: u16,
     /// Position in a running `sendmmsg`/`recvmmsg`.
     pub mmsg: u16,
     /// `sk_err` when TCP reached its last state: reading or writing clears it before the socket is gone.
     pub err: u16,
-    /// `tcp_sock.copied_seq` after the last read that was seen: what lies between it and the present one was read unseen.
-    pub seq_rx: u32,
-    /// Reserved, zero.
-    pub pad: u32,
+    /// The request that waits.
+    pub room: [u8; HELD],
 }
 
-const _: () = assert!(core::mem::size_of::<SocketState>() == 48 && core::mem::align_of::<SocketState>() == 8);
+impl SocketState {
+    /// All zero.
+    pub const BLANK: SocketState = SocketState {
+        conn: 0,
+        check: 0,
+        rx: 0,
+        tx: 0,
+        started: 0,
+        ended: 0,
+        last: 0,
+        asker: Actor {
+            start: 0,
+            tgid: 0,
+            tid: 0,
+        },
+        asked_tx: 0,
+        asked_rx: 0,
+        exchange: 0,
+        seq_rx: 0,
+        role: 0,
+        verdict: 0,
+        last_dir: 0,
+        announced: 0,
+        phase: 0,
+        method: 0,
+        version: 0,
+        gone: 0,
+        status: 0,
+        held: 0,
+        mmsg: 0,
+        err: 0,
+        room: [0; HELD],
+    };
+}
+
+const _: () = assert!(core::mem::size_of::<SocketState>() == 104 + HELD && core::mem::align_of::<SocketState>() == 8);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C), no padding, every bit pattern is a value.

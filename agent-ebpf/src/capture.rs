@@ -2,6 +2,7 @@
 
 use crate::{
     emit::{self, With},
+    exchange,
     fill::{BUFFER, NONE, Plan, VECTOR, fill},
     globals::{config, forget},
     maps::SOCKETS,
@@ -18,7 +19,7 @@ use onlooker_common::{
     count::reason,
     limits::*,
     record::*,
-    socket::{SocketState, verdict},
+    socket::{SocketState, phase, verdict},
 };
 
 /// A call that returned. Plain numbers, see [`forget`].
@@ -76,7 +77,7 @@ pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
         let key = sk as u64;
         let check = sock::check::<A>(sk, family);
         let known = match SOCKETS.get_ptr_mut(&key) {
-            Some(state) if (*state).check == check => Some(state),
+            Some(state) if (*state).check == check && (*state).gone == 0 => Some(state),
             Some(_) => {
                 // Another socket at a reused address.
                 let _ = SOCKETS.remove(&key);
@@ -84,26 +85,37 @@ pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
             }
             None => None,
         };
+        let mut asks = call.result > 0;
+        if let Some(state) = known {
+            if (*state).verdict == verdict::IGNORE {
+                return;
+            }
+            asks = asks && is_request(&*state, call.direction) && (*state).phase != phase::ASKED;
+        }
         if (bpf_get_current_pid_tgid() >> 32) as u32 == config().self_tgid {
             return;
         }
+        asks = asks && looks_like_request(call);
         let state = match known {
             Some(state) => state,
-            None => {
-                if call.result <= 0 || !looks_like_request(call) {
-                    return;
-                }
-                match track(key, check, call.direction) {
-                    Some(state) => state,
-                    None => return,
-                }
-            }
+            None if asks => match track(key, check, call.direction) {
+                Some(state) => state,
+                None => return,
+            },
+            None => return,
         };
-        if (*state).verdict == verdict::IGNORE {
-            return;
-        }
         let now = bpf_ktime_get_ns();
         let actor = task::actor::<A>(A::task());
+        let asks = forget(asks.into()) != 0;
+        if (*state).held != 0 && (call.result <= 0 || is_request(&*state, call.direction)) {
+            let responses = if (*state).role == role::SERVER {
+                (*state).tx
+            } else {
+                (*state).rx
+            };
+            exchange::release(state, responses);
+            (*state).held = 0;
+        }
         if call.result <= 0 {
             ended::<A>(sk, family, call, state, now, actor);
             return;
@@ -111,8 +123,14 @@ pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
         if (*state).announced == 0 {
             announce::<A>(sk, family, call, state, now, actor);
         }
-        moved::<A>(sk, family, call, state, now, actor);
+        moved::<A>(sk, family, call, state, now, actor, asks);
     }
+}
+
+/// Are these bytes of the direction in which requests go?
+#[inline(always)]
+fn is_request(state: &SocketState, direction: u8) -> bool {
+    (state.role == role::SERVER) == (direction == dir::RX)
 }
 
 /// A read that returned nothing, or a call that failed.
@@ -137,13 +155,16 @@ unsafe fn ended<A: Current>(sk: *const u8, family: u16, call: &Call, state: *mut
             actor,
             rx: s.rx,
             tx: s.tx,
+            ended: s.ended,
             err: if call.result < 0 { -call.result as u32 } else { 0 },
             srtt_us,
             event: if call.result < 0 { flow::ERROR } else { flow::EOF },
             old: 0,
             new: 0,
             dir: call.direction,
-            pad: 0,
+            exchange: s.exchange,
+            phase: s.phase,
+            pad: [0; 7],
         });
         emit::submit(entry);
     }
@@ -173,19 +194,31 @@ unsafe fn announce<A: Current>(
     emit::submit(entry);
 }
 
-/// Bytes moved: counts them, and sends what the parser needs of them.
+/// Bytes moved: counts them, follows the exchange, and sends what the parser needs of them.
 ///
 /// A short call goes whole. Of a long one: in request position up to four large pieces (a reader may find many requests in
 /// one buffer), in response position its start and its end, later in the same direction less of its start.
 #[inline(always)]
-unsafe fn moved<A: Current>(sk: *const u8, family: u16, call: &Call, state: *mut SocketState, now: u64, actor: Actor) {
+unsafe fn moved<A: Current>(
+    sk: *const u8,
+    family: u16,
+    call: &Call,
+    state: *mut SocketState,
+    now: u64,
+    actor: Actor,
+    asks: bool,
+) {
     // SAFETY: the caller's.
     unsafe {
         let s = &mut *state;
         let mut left = forget(call.result as u64);
         let turned = s.last_dir != call.direction;
         s.last_dir = call.direction;
-        let offset = if call.direction == dir::RX { s.rx } else { s.tx };
+        let (offset, other) = if call.direction == dir::RX {
+            (s.rx, s.tx)
+        } else {
+            (s.tx, s.rx)
+        };
         if call.direction == dir::RX {
             s.rx = offset + left;
         } else {
@@ -193,12 +226,20 @@ unsafe fn moved<A: Current>(sk: *const u8, family: u16, call: &Call, state: *mut
         }
         let (seq_tx, seq_rx, srtt_us) = sock::streams::<A>(sk, family);
         s.seq_rx = seq_rx;
-        let requests = (s.role == role::SERVER) == (call.direction == dir::RX);
+        let requests = is_request(s, call.direction);
+        if asks {
+            exchange::begin(s, now, actor, (seq_tx, seq_rx), call);
+            if s.held != 0 {
+                return;
+            }
+        }
         let mut record = PayloadRecord {
             head: header(kind::PAYLOAD, size_of::<PayloadRecord>(), now),
             conn: s.conn,
             actor,
             offset,
+            other,
+            ended: s.ended,
             total: 0,
             seq_tx,
             seq_rx,
@@ -208,7 +249,18 @@ unsafe fn moved<A: Current>(sk: *const u8, family: u16, call: &Call, state: *mut
             dir: call.direction,
             role: s.role,
             nr: call.nr,
+            exchange: s.exchange,
+            turn: if asks { turn::BEGIN } else { turn::NONE },
+            method: s.method,
+            pad: 0,
         };
+        if s.phase == phase::DARK {
+            // User space knows nothing of this exchange.
+            if !requests {
+                s.last = now;
+            }
+            return;
+        }
         let (which, mut at, count) = (call.which, call.at, call.count);
         if turned && requests && which == BUFFER {
             let mut i = 0;
@@ -241,6 +293,7 @@ unsafe fn moved<A: Current>(sk: *const u8, family: u16, call: &Call, state: *mut
                     tail: 0,
                 };
                 send::<CLASS_LARGE, false>(&record, &piece);
+                record.turn = turn::NONE;
                 record.offset += LARGE;
                 at += LARGE;
                 i += 1;
@@ -267,6 +320,13 @@ unsafe fn moved<A: Current>(sk: *const u8, family: u16, call: &Call, state: *mut
             prefix: forget(prefix),
             tail: forget(tail),
         };
+        if !requests {
+            if s.phase == phase::ASKED {
+                exchange::answer(s, &record, &plan);
+                return;
+            }
+            s.ended = now;
+        }
         let room = forget(plan.prefix + plan.tail);
         if plan.which == NONE {
             emit::send(kind::PAYLOAD, record);
@@ -278,8 +338,6 @@ unsafe fn moved<A: Current>(sk: *const u8, family: u16, call: &Call, state: *mut
             } else {
                 send::<CLASS_LARGE, true>(&record, &plan);
             }
-        } else if room <= CLASS_TINY as u64 {
-            send::<CLASS_TINY, false>(&record, &plan);
         } else if room <= CLASS_SMALL as u64 {
             send::<CLASS_SMALL, false>(&record, &plan);
         } else if room <= CLASS_MEDIUM as u64 {
@@ -315,33 +373,30 @@ unsafe fn send<const N: usize, const SCATTERED: bool>(record: &PayloadRecord, pl
 /// A new entry of the socket table.
 #[inline(always)]
 fn track(key: u64, check: u64, direction: u8) -> Option<*mut SocketState> {
-    // SAFETY: no arguments.
-    let (now, cpu) = unsafe { (bpf_ktime_get_ns(), bpf_get_smp_processor_id()) };
-    let state = SocketState {
-        // Unique: two connections are not first seen in the same nanosecond on the same CPU.
-        conn: now << 6 | u64::from(cpu & 63),
-        check,
-        rx: 0,
-        tx: 0,
-        role: if direction == dir::RX {
-            role::SERVER
-        } else {
-            role::CLIENT
-        },
-        verdict: verdict::REPORT,
-        // So that the first call counts as a turn.
-        last_dir: 1 - direction,
-        announced: 0,
-        mmsg: 0,
-        err: 0,
-        seq_rx: 0,
-        pad: 0,
-    };
-    if SOCKETS.insert(&key, &state, u64::from(BPF_NOEXIST)).is_err() {
+    if SOCKETS.insert(&key, &SocketState::BLANK, u64::from(BPF_NOEXIST)).is_err() {
         emit::refuse(kind::PAYLOAD, reason::TABLE_FULL);
         return None;
     }
-    SOCKETS.get_ptr_mut(&key)
+    let state = SOCKETS.get_ptr_mut(&key)?;
+    let role = if direction == dir::RX {
+        role::SERVER
+    } else {
+        role::CLIENT
+    };
+    // SAFETY: map value; no arguments.
+    unsafe {
+        // Unique: two connections are not first seen in the same nanosecond on the same CPU.
+        (*state).conn = bpf_ktime_get_ns() << 6 | u64::from(bpf_get_smp_processor_id() & 63);
+        (*state).role = role;
+        // So that the first call counts as a turn.
+        (*state).last_dir = 1 - direction;
+        (*state).check = check;
+        if config().roles & 1 << role == 0 {
+            (*state).verdict = verdict::IGNORE;
+            return None;
+        }
+    }
+    Some(state)
 }
 
 const PEEK: usize = 24;

@@ -12,6 +12,8 @@ static LAYOUT: [u32; layout::COUNT] = [0; layout::COUNT];
 static CONFIG: Global<ProbeConfig> = Global::new(ProbeConfig {
     self_tgid: 0,
     wake_bytes: 0,
+    hold: 0,
+    roles: 0,
 });
 
 /// Byte offset of a member, an index of `layout`.

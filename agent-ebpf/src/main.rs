@@ -10,6 +10,7 @@
 
 mod capture;
 mod emit;
+mod exchange;
 mod fill;
 mod globals;
 mod maps;

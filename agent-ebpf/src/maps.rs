@@ -4,7 +4,12 @@ use aya_ebpf::{
     macros::map,
     maps::{HashMap, PerCpuArray, RingBuf},
 };
-use onlooker_common::{count, limits, socket::SocketState};
+use onlooker_common::{
+    count,
+    fallback::{self, FallbackCounts, FallbackKey},
+    limits,
+    socket::SocketState,
+};
 
 /// Records on their way to user space.
 #[map]
@@ -17,3 +22,7 @@ pub(crate) static SOCKETS: HashMap<u64, SocketState> = HashMap::with_max_entries
 /// Records seen and lost, see `onlooker_common::count`.
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(count::COUNT, 0);
+
+/// Exchanges that were counted here because the ring was full, see `onlooker_common::fallback`.
+#[map]
+pub(crate) static FALLBACK: HashMap<FallbackKey, FallbackCounts> = HashMap::with_max_entries(fallback::ENTRIES, 0);

@@ -5,7 +5,7 @@ use crate::attribute::process::{Processes, ProcessesConfig};
 use crate::collectors::own::events::{EventCount, EventCounts};
 use crate::collectors::own::process::ProcessStats;
 use crate::collectors::own::{Own, Reading};
-use crate::config::{Config, Export, Hooks, LogLevel};
+use crate::config::{Config, Export, Hooks, LogLevel, Roles};
 use crate::export::otlp::{self, OtlpConfig};
 use crate::export::stdout::StdoutSink;
 use crate::export::{QueueLimits, SpanSink};
@@ -16,6 +16,7 @@ use crate::pipeline::{self, Pace, Parts, PipelineCounts};
 use crate::trace::clock::Clock;
 use crate::trace::sampler::Sampler;
 use crate::trace::{Tracer, TracerConfig};
+use crate::signal::Role;
 use crate::tui;
 use crate::web::{Web, WebConfig};
 use anyhow::Context;
@@ -68,7 +69,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     for (kind, sink) in exporters.named() {
         own.register_events(Arc::new(Spans { kind, sink }));
     }
-    let kernel = loader::load(&config.host.sys, &loader_options(config))?;
+    let kernel = loader::load(&config.host.sys, &loader_options(config, !exporters.named().is_empty()))?;
     for probe in &kernel.probes {
         match (probe.alternative, &probe.reason) {
             (Some(alternative), None) => tracing::info!(probe = probe.probe, alternative, "attached"),
@@ -200,7 +201,7 @@ fn web_config(config: &Config) -> WebConfig {
     }
 }
 
-fn loader_options(config: &Config) -> loader::Options {
+fn loader_options(config: &Config, traces: bool) -> loader::Options {
     loader::Options {
         ring_bytes: config.limits.ring_bytes,
         connections: config.limits.connections,
@@ -209,6 +210,12 @@ fn loader_options(config: &Config) -> loader::Options {
             Hooks::Socket => Some("socket"),
             Hooks::Syscall => Some("syscall"),
         },
+        roles: match config.roles {
+            Roles::All => &[Role::Server, Role::Client],
+            Roles::Server => &[Role::Server],
+            Roles::Client => &[Role::Client],
+        },
+        hold: !traces,
         trace: config.log.level == LogLevel::Trace,
     }
 }
@@ -256,7 +263,7 @@ fn register(own: &Own, counts: &Arc<PipelineCounts>) {
         "Connections in the table now, those left alone included.",
         |counts| counts.connections.load(Ordering::Relaxed) as u64,
     )];
-    let counters: [(&'static str, &'static str, Read); 8] = [
+    let counters: [(&'static str, &'static str, Read); 9] = [
         (
             "onlooker_connections_given_up_total",
             "Idle connections forgotten because the table was filling; their next request is seen again.",
@@ -271,6 +278,11 @@ fn register(own: &Own, counts: &Arc<PipelineCounts>) {
             "onlooker_connections_upgraded_total",
             "Connections left alone after an upgrade or a tunnel began.",
             |counts| counts.upgraded.load(Ordering::Relaxed),
+        ),
+        (
+            "onlooker_exchanges_counted_by_kernel_total",
+            "Exchanges counted in the kernel because the ring was full: in the metrics, without route and span.",
+            |counts| counts.by_kernel.load(Ordering::Relaxed),
         ),
         (
             "onlooker_payload_without_data_total",

@@ -2,6 +2,7 @@
 //! build spans. One thread, so that its state needs no locks but the aggregate's, which a scrape reads.
 
 mod counts;
+mod kernel;
 mod pace;
 
 pub use counts::PipelineCounts;
@@ -11,7 +12,8 @@ use crate::aggregate::{Aggregate, SharedAggregate};
 use crate::attribute::connection::Connections;
 use crate::attribute::process::Processes;
 use crate::export::SpanSink;
-use crate::kernel::loader::{Kernel, RecordRing, SocketTable};
+use crate::kernel::loader::Kernel;
+use crate::kernel::maps::{FallbackTable, RecordRing, SocketTable};
 use crate::probes::decode;
 use crate::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use crate::protocol::{Ignored, LostExchange, Sink};
@@ -62,6 +64,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     let Kernel {
         mut ring,
         sockets,
+        fallback,
         log,
         programs,
         ..
@@ -70,6 +73,8 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     pace::go_first();
     let mut pipeline = Pipeline {
         sockets,
+        fallback,
+        waiting: Vec::new(),
         connections: Connections::new(connections),
         core: Core {
             processes,
@@ -78,6 +83,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
             counts,
             next_id: 0,
             ignored: None,
+            counted_by_kernel: 0,
         },
     };
     let mut last_second = 0;
@@ -107,12 +113,16 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     drop(programs);
     let mut series = aggregate.lock();
     while pipeline.drain(&mut ring, &mut series) > 0 {}
+    pipeline.look(monotonic(), &mut series);
     pipeline.abandon_all(&mut series);
     pipeline.core.emit_waiting(Nanos::MAX);
 }
 
 struct Pipeline {
     sockets: SocketTable,
+    fallback: FallbackTable,
+    /// Exchanges whose requests wait in the kernel, as of the last look.
+    waiting: Vec<ExchangeId>,
     connections: Connections,
     core: Core,
 }
@@ -125,6 +135,8 @@ struct Core {
     counts: Arc<PipelineCounts>,
     next_id: u64,
     ignored: Option<Ignored>,
+    /// Exchanges that were seen to begin here and then counted by the kernel side, whose count is still to come.
+    counted_by_kernel: u64,
 }
 
 impl Pipeline {
@@ -184,7 +196,7 @@ impl Pipeline {
         if connection.ignored {
             return true;
         }
-        connection.follow(payload.conn, payload.prefix);
+        connection.follow(payload);
         let eof = connection.eof;
         let Some(conversation) = &mut connection.conversation else {
             return true;
@@ -273,13 +285,8 @@ impl Pipeline {
         let peer = self.connections.peer(&open);
         for (id, sock) in [(Some(conn), open.sock), (peer, open.peer_sock)] {
             let Some(id) = id else { continue };
-            self.sockets.forget(sock, id);
-            let event = FlowEvent::Closed {
-                errno: 0,
-                rx: 0,
-                tx: 0,
-                srtt_us: 0,
-            };
+            self.forget(sock, id, series);
+            let event = CLOSED;
             self.flow(FlowSignal { at, conn: id, event }, series);
         }
     }
@@ -310,26 +317,35 @@ impl Pipeline {
 
     /// Once a second: forget what is over, expire what is old.
     fn tidy(&mut self, now: Nanos, series: &mut Aggregate) {
+        self.look(now, series);
         for (conn, sock) in self.connections.surplus(now.saturating_sub(SECOND)) {
-            self.sockets.forget(sock, conn);
+            if self.sockets.get(sock, conn).is_some_and(|state| state.held > 0) {
+                // It waits for an answer.
+                if let Some(connection) = self.connections.get(conn) {
+                    connection.last = now;
+                }
+                continue;
+            }
+            self.forget(sock, conn, series);
             self.abandon(conn, series);
             self.core.counts.given_up.fetch_add(1, Ordering::Relaxed);
         }
         let quiet = if self.connections.overfull() { SECOND } else { QUIET };
         for (conn, sock) in self.connections.quiet(now.saturating_sub(quiet)) {
-            if self.sockets.holds(sock, conn) {
+            if self.sockets.get(sock, conn).is_some() {
                 // Alive: look again when it was quiet for as long once more.
                 if let Some(connection) = self.connections.get(conn) {
                     connection.last = now;
                 }
             } else {
-                let event = FlowEvent::Closed {
-                    errno: 0,
-                    rx: 0,
-                    tx: 0,
-                    srtt_us: 0,
-                };
-                self.flow(FlowSignal { at: now, conn, event }, series);
+                self.flow(
+                    FlowSignal {
+                        at: now,
+                        conn,
+                        event: CLOSED,
+                    },
+                    series,
+                );
             }
         }
         for (conn, open) in self.connections.waiting() {
@@ -420,6 +436,17 @@ impl Sink for CoreSink<'_> {
         self.core.tracer.begin(&begin);
     }
 
+    fn whole(&mut self, exchange: Exchange) {
+        let service = self.core.processes.service(exchange.actor.process);
+        self.core.counts.exchanges.seen(1);
+        self.series.end(&service, &exchange, |_| None);
+        self.core.counts.exchanges.delivered(1);
+    }
+
+    fn wants_detail(&self) -> bool {
+        !self.core.sinks.is_empty()
+    }
+
     fn end(&mut self, exchange: Exchange) {
         let service = self.core.processes.service(exchange.actor.process);
         let (tracer, sinks) = (&mut self.core.tracer, &self.core.sinks);
@@ -438,6 +465,10 @@ impl Sink for CoreSink<'_> {
     fn lost(&mut self, id: ExchangeId, reason: LostExchange) {
         self.series.lost(id);
         self.core.tracer.lost(id);
+        if reason == LostExchange::Counted {
+            self.core.counted_by_kernel += 1;
+            return;
+        }
         let index = LostExchange::ALL.iter().position(|other| *other == reason).unwrap_or(0);
         self.core.counts.exchanges.lost(index, 1);
     }
@@ -456,6 +487,17 @@ fn hand_over(span: crate::trace::span::Span, sinks: &[Arc<dyn SpanSink>]) {
         last.accept(span);
     }
 }
+
+/// The end of a connection of which nothing more is known.
+const CLOSED: FlowEvent = FlowEvent::Closed {
+    errno: 0,
+    rx: 0,
+    tx: 0,
+    srtt_us: 0,
+    exchange: 0,
+    counted: false,
+    ended: 0,
+};
 
 fn monotonic() -> Nanos {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);

@@ -157,6 +157,12 @@ pub enum FlowEvent {
         tx: u64,
         /// Smoothed round trip time, microseconds, 0 when not known.
         srtt_us: u32,
+        /// Number of the last exchange, as [`Seen::exchange`]; 0 when that is not known.
+        exchange: u32,
+        /// That exchange was counted by the kernel side, because the ring was full.
+        counted: bool,
+        /// As [`Seen::ended`].
+        ended: Nanos,
     },
 }
 
@@ -221,6 +227,40 @@ pub struct PayloadSignal<'a> {
     pub seq: (u32, u32),
     /// Smoothed round trip time, microseconds, 0 when not known.
     pub srtt_us: u32,
+    /// Where the kernel side saw the exchange at that moment.
+    pub seen: Seen,
+    /// With an answer's first bytes: the request that it answers.
+    pub asked: Option<Asked<'a>>,
+}
+
+/// Where an exchange is by the eyes of the kernel side, which sees every call, also those whose records were lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Number of the exchange on its connection, from 1.
+    pub exchange: u32,
+    /// A request begins with this call, and the one before was answered.
+    pub begins: bool,
+    /// Bytes of the other direction by then.
+    pub other: u64,
+    /// Last byte of the last response whose beginning was reported; 0 when there was none.
+    pub ended: Nanos,
+}
+
+/// The request that a call answers, as the kernel side noted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// First byte of the request.
+    pub at: Nanos,
+    /// Who moved it.
+    pub actor: Actor,
+    /// As [`PayloadSignal::seq`], after that call.
+    pub seq: (u32, u32),
+    /// Its method in canonical form; `_OTHER` when it is none of RFC 9110's.
+    pub method: &'static str,
+    /// All bytes of the request, when they come only now, together with the answer.
+    pub bytes: Option<&'a [u8]>,
+    /// The call is the beginning of the final answer: from here on user space alone counts the exchange.
+    pub answered: bool,
 }
 
 /// See [`Signal::Measure`].

@@ -4,7 +4,7 @@
 use onlooker::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use onlooker::protocol::http1::{HEAD, Http1, PIPELINE};
 use onlooker::protocol::{Conversation, Ignored, LostExchange, Protocol, Sink};
-use onlooker::signal::{Actor, ConnId, Direction, FlowEvent, PayloadSignal, Role};
+use onlooker::signal::{Actor, ConnId, Direction, FlowEvent, PayloadSignal, Role, Seen};
 use proptest::prelude::*;
 use std::collections::HashSet;
 
@@ -33,6 +33,13 @@ impl Sink for Collected {
         assert!(self.open.remove(&exchange.id), "ended without begin");
         assert!(exchange.first_byte.is_none_or(|at| at <= exchange.ended));
         self.exchanges.push(exchange);
+    }
+    fn whole(&mut self, exchange: Exchange) {
+        assert!(exchange.first_byte.is_none_or(|at| at <= exchange.ended));
+        self.exchanges.push(exchange);
+    }
+    fn wants_detail(&self) -> bool {
+        true
     }
     fn lost(&mut self, id: ExchangeId, _: LostExchange) {
         assert!(self.open.remove(&id), "lost without begin");
@@ -268,6 +275,8 @@ impl Player {
             tail,
             seq,
             srtt_us: 0,
+            seen: Seen::default(),
+            asked: None,
         };
         self.conversation.payload(&payload, out);
     }
@@ -300,6 +309,9 @@ const CLOSED: FlowEvent = FlowEvent::Closed {
     rx: 0,
     tx: 0,
     srtt_us: 0,
+    exchange: 0,
+    counted: false,
+    ended: 0,
 };
 
 fn roles() -> impl Strategy<Value = Role> {

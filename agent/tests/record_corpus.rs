@@ -2,8 +2,8 @@
 
 use onlooker::probes::decode;
 use onlooker_common::record::{
-    Actor, ExecRecord, ExitRecord, FlowOpenRecord, FlowStateRecord, ForkRecord, Header, PayloadRecord, Plain, bytes_of,
-    dir, flow, kind, role,
+    Actor, AnswerRecord, ExecRecord, ExitRecord, FlowOpenRecord, FlowStateRecord, ForkRecord, Header, PayloadRecord, Plain, bytes_of,
+    dir, flow, kind, role, turn,
 };
 use std::path::{Path, PathBuf};
 
@@ -67,9 +67,36 @@ fn payload(dir: u8, role: u8, prefix: &[u8], tail: &[u8], total: u32) -> Vec<u8>
         tail: tail.len() as u16,
         dir,
         role,
-        nr: 0,
+        ..PayloadRecord::default()
     };
     framed(&record, &[prefix, tail].concat())
+}
+
+fn answer(held: &[u8], prefix: &[u8]) -> Vec<u8> {
+    let mut record = AnswerRecord {
+        started: 8_000_000_000,
+        asker: ACTOR,
+        held: held.len() as u16,
+        room: 128,
+        ..AnswerRecord::default()
+    };
+    record.payload = PayloadRecord {
+        head: head(kind::ANSWER, size_of::<AnswerRecord>() + 128, prefix.len()),
+        conn: 5,
+        actor: ACTOR,
+        other: 60,
+        total: prefix.len() as u32,
+        prefix: prefix.len() as u16,
+        dir: dir::TX,
+        role: role::SERVER,
+        exchange: 1,
+        turn: turn::ANSWER,
+        method: 1,
+        ..PayloadRecord::default()
+    };
+    let mut room = [0; 128];
+    room[..held.len()].copy_from_slice(held);
+    framed(&record, &[&room, prefix].concat())
 }
 
 fn state(event: u8, old: u8, new: u8, err: u32) -> Vec<u8> {
@@ -120,7 +147,7 @@ fn lives() -> Vec<u8> {
 /// Name and bytes of every seed.
 fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let request = b"GET /cart?item=7 HTTP/1.1\r\nHost: shop.example\r\n\r\n";
-    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n";
+    let response = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n";
     let (inet, inet6, unix) = (2, 10, 1);
     vec![
         (
@@ -128,8 +155,17 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
             [
                 open(inet, role::SERVER),
                 payload(dir::RX, role::SERVER, request, b"", request.len() as u32),
-                payload(dir::TX, role::SERVER, answer, b"</html>\n", 5041),
+                payload(dir::TX, role::SERVER, response, b"</html>\n", 5041),
                 state(flow::STATE, 1, 8, 0),
+                state(flow::GONE, 7, 7, 0),
+            ]
+            .concat(),
+        ),
+        (
+            "held",
+            [
+                open(inet, role::SERVER),
+                answer(request, b"HTTP/1.1 204 No Content\r\n\r\n"),
                 state(flow::GONE, 7, 7, 0),
             ]
             .concat(),

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use onlooker::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use onlooker::protocol::http1::{HEAD, Http1, PIPELINE};
 use onlooker::protocol::{Ignored, LostExchange, Protocol, Sink};
-use onlooker::signal::{Actor, ConnId, Direction, FlowEvent, PayloadSignal, Role};
+use onlooker::signal::{Actor, ConnId, Direction, FlowEvent, PayloadSignal, Role, Seen};
 use std::collections::HashSet;
 
 #[derive(Default)]
@@ -33,6 +33,12 @@ impl Sink for Pairs {
         assert!(self.open.remove(&exchange.id), "ended without begin");
         assert!(exchange.target.len() <= 1024);
         assert!(exchange.first_byte.is_none_or(|at| at <= exchange.ended));
+    }
+    fn whole(&mut self, exchange: Exchange) {
+        assert!(exchange.target.len() <= 1024);
+    }
+    fn wants_detail(&self) -> bool {
+        true
     }
     fn lost(&mut self, id: ExchangeId, _: LostExchange) {
         assert!(self.open.remove(&id), "lost without begin");
@@ -63,7 +69,7 @@ fuzz_target!(|data: &[u8]| {
             4 => Some(FlowEvent::PeerFin),
             6 => Some(FlowEvent::LocalFin),
             8 => Some(FlowEvent::Error { actor, direction, errno }),
-            10 => Some(FlowEvent::Closed { errno, rx, tx, srtt_us: 0 }),
+            10 => Some(FlowEvent::Closed { errno, rx, tx, srtt_us: 0, exchange: 0, counted: false, ended: 0 }),
             _ => None,
         };
         if let Some(event) = event {
@@ -103,6 +109,8 @@ fuzz_target!(|data: &[u8]| {
             tail,
             seq: if tcp { (tx as u32, rx as u32 ^ 1) } else { (0, 0) },
             srtt_us: 0,
+            seen: Seen::default(),
+            asked: None,
         };
         conversation.payload(&payload, &mut out);
         assert_eq!(conversation.open(), out.open.len());

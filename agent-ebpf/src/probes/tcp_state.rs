@@ -4,7 +4,7 @@
 
 use crate::{
     capture::header,
-    emit,
+    emit, exchange,
     maps::SOCKETS,
     read::{Access, Direct, Probed},
     sock,
@@ -17,7 +17,7 @@ use aya_ebpf::{
 use aya_log_ebpf::trace;
 use onlooker_common::{
     layout,
-    record::{Actor, FlowStateRecord, flow, kind},
+    record::{Actor, FlowStateRecord, flow, kind, role},
     socket::verdict,
 };
 
@@ -66,34 +66,55 @@ unsafe fn on_change<A: Access>(sk: *const u8, event: u8, old: i32, new: i32) {
             (*state).err = A::get::<u32>(sk, layout::SK_ERR) as u16;
             return;
         }
-        let s = *state;
-        if s.verdict == verdict::REPORT {
+        if event == flow::GONE {
+            exchange::settle(&mut *state);
+        }
+        let mut told = true;
+        if (*state).verdict == verdict::REPORT {
+            if event == flow::GONE && (*state).held != 0 {
+                let responses = if (*state).role == role::SERVER {
+                    (*state).tx
+                } else {
+                    (*state).rx
+                };
+                told = exchange::release(state, responses);
+            }
             let family: u16 = A::get(sk, layout::SK_FAMILY);
             let (_, _, srtt_us) = sock::streams::<A>(sk, family);
-            emit::send(
-                kind::FLOW_STATE,
-                FlowStateRecord {
-                    head: header(kind::FLOW_STATE, size_of::<FlowStateRecord>(), bpf_ktime_get_ns()),
-                    conn: s.conn,
-                    actor: Actor {
-                        start: 0,
-                        tgid: 0,
-                        tid: 0,
+            let s = &*state;
+            told = told
+                && emit::send(
+                    kind::FLOW_STATE,
+                    FlowStateRecord {
+                        head: header(kind::FLOW_STATE, size_of::<FlowStateRecord>(), bpf_ktime_get_ns()),
+                        conn: s.conn,
+                        actor: Actor {
+                            start: 0,
+                            tgid: 0,
+                            tid: 0,
+                        },
+                        rx: s.rx,
+                        tx: s.tx,
+                        ended: s.ended,
+                        err: u32::from(s.err),
+                        srtt_us,
+                        event,
+                        old: old as u8,
+                        new: new as u8,
+                        dir: 0,
+                        exchange: s.exchange,
+                        phase: s.phase,
+                        pad: [0; 7],
                     },
-                    rx: s.rx,
-                    tx: s.tx,
-                    err: u32::from(s.err),
-                    srtt_us,
-                    event,
-                    old: old as u8,
-                    new: new as u8,
-                    dir: 0,
-                    pad: 0,
-                },
-            );
+                );
         }
         if event == flow::GONE {
-            let _ = SOCKETS.remove(&key);
+            if told {
+                let _ = SOCKETS.remove(&key);
+            } else {
+                // User space finds it here.
+                (*state).gone = 1;
+            }
         }
     }
 }

@@ -17,22 +17,7 @@ pub(crate) struct Bounds {
 /// Durations: exactly the bounds that OpenTelemetry advises for HTTP durations
 /// (<https://opentelemetry.io/docs/specs/semconv/http/http-metrics/>), recorded in nanoseconds.
 pub(crate) static DURATION: Bounds = Bounds {
-    units: &[
-        5_000_000,
-        10_000_000,
-        25_000_000,
-        50_000_000,
-        75_000_000,
-        100_000_000,
-        250_000_000,
-        500_000_000,
-        750_000_000,
-        1_000_000_000,
-        2_500_000_000,
-        5_000_000_000,
-        7_500_000_000,
-        10_000_000_000,
-    ],
+    units: &onlooker_common::fallback::BOUNDS,
     exported: &[
         0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
     ],
@@ -118,6 +103,14 @@ impl<const N: usize> Histogram<N> {
         self.counts[bucket] += 1;
         self.sum = self.sum.saturating_add(value);
         bucket
+    }
+
+    /// Adds observations that were counted elsewhere in the same buckets.
+    pub(crate) fn add(&mut self, counts: &[u64; N], sum: u64) {
+        for (mine, theirs) in self.counts.iter_mut().zip(counts) {
+            *mine += theirs;
+        }
+        self.sum = self.sum.saturating_add(sum);
     }
 
     /// Observations per bucket.

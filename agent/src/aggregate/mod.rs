@@ -22,7 +22,7 @@ pub use rows::{ROW_BUCKETS, ServiceRow, quantile, row_bounds};
 
 use crate::attribute::service::Service;
 use crate::metric::Exemplar;
-use crate::protocol::exchange::{Begin, ErrorType, Exchange, ExchangeId, Schema};
+use crate::protocol::exchange::{Begin, Counted, ErrorType, Exchange, ExchangeId, Schema};
 use crate::signal::{Nanos, Role};
 use active::{ActiveKey, ActiveLimits, ActiveTable};
 use collect::LabelNames;
@@ -184,22 +184,7 @@ impl Aggregate {
         };
         let (services, operations, versions) = (&self.services, &self.operations, &self.versions);
         let (series, fold) = self.series.find(key, self.now, |key| {
-            let entry = services.get(key.service);
-            Labels {
-                service: entry.map_or_else(services::other_name, |entry| entry.name.clone()),
-                operation: operations.name(key.operation).clone(),
-                route: services.route_name(key.service, role, key.route).clone(),
-                status: match key.status {
-                    Status::Unknown => "".into(),
-                    Status::Code(code) => code.to_string().into(),
-                    Status::Class(class) => format!("{class}xx").into(),
-                },
-                version: versions.get(usize::from(key.version)).copied().unwrap_or_default(),
-                error: match (key.error, key.status) {
-                    (Fault::Status, Status::Class(_)) => OTHER.into(),
-                    _ => error.unwrap_or_default().into(),
-                },
-            }
+            labels(services, operations, versions, key, error)
         });
         self.folded.series += u64::from(fold != Fold::Nothing);
         let bucket = series.record(exchange, self.now);
@@ -220,6 +205,40 @@ impl Aggregate {
                 .record(exchange.ended.saturating_sub(exchange.started), fault);
         }
         self.services.route_name(number, role, route)
+    }
+
+    /// Exchanges ended that were counted elsewhere.
+    pub fn add(&mut self, service: &Service, counted: &Counted) {
+        let role = counted.role;
+        let number = self.services.intern(service, self.now);
+        let exchanges: u64 = counted.durations.iter().sum();
+        if number == OTHER_SERVICE {
+            self.folded.services += exchanges;
+        }
+        let error = (counted.schema.status_error)(role, counted.status);
+        let key = Key {
+            service: number,
+            route: NO_ROUTE,
+            status: Status::Code(counted.status),
+            operation: self.operations.intern(&counted.operation),
+            schema: self.schema(counted.schema),
+            version: self.version(counted.version),
+            error: error.map_or(Fault::No, |_| Fault::Status),
+            role,
+        };
+        let (services, operations, versions) = (&self.services, &self.operations, &self.versions);
+        let (series, fold) = self.series.find(key, self.now, |key| {
+            labels(services, operations, versions, key, error)
+        });
+        if fold != Fold::Nothing {
+            self.folded.series += exchanges;
+        }
+        series.add(&counted.durations, counted.sum, self.now);
+        if let Some(entry) = self.services.role(number, role) {
+            entry
+                .live
+                .add(exchanges, if error.is_some() { exchanges } else { 0 });
+        }
     }
 
     /// An exchange began, but its end will not be known: one less is active.
@@ -270,7 +289,8 @@ impl Aggregate {
 
     /// Number of the route of an exchange.
     fn route(&mut self, service: u32, exchange: &Exchange) -> u32 {
-        if exchange.schema.route.is_empty() {
+        // What was asked for may not be known: its route is not invented.
+        if exchange.schema.route.is_empty() || exchange.target.is_empty() {
             return NO_ROUTE;
         }
         let (role, target) = (exchange.role, &*exchange.target);
@@ -332,6 +352,32 @@ impl Aggregate {
             }
             None => 0,
         }
+    }
+}
+
+/// The labels of a key as text.
+fn labels(
+    services: &Services,
+    operations: &Names<Arc<str>>,
+    versions: &[&'static str],
+    key: Key,
+    error: Option<&'static str>,
+) -> Labels {
+    let entry = services.get(key.service);
+    Labels {
+        service: entry.map_or_else(services::other_name, |entry| entry.name.clone()),
+        operation: operations.name(key.operation).clone(),
+        route: services.route_name(key.service, key.role, key.route).clone(),
+        status: match key.status {
+            Status::Unknown => "".into(),
+            Status::Code(code) => code.to_string().into(),
+            Status::Class(class) => format!("{class}xx").into(),
+        },
+        version: versions.get(usize::from(key.version)).copied().unwrap_or_default(),
+        error: match (key.error, key.status) {
+            (Fault::Status, Status::Class(_)) => OTHER.into(),
+            _ => error.unwrap_or_default().into(),
+        },
     }
 }
 

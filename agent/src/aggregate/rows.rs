@@ -97,6 +97,12 @@ impl Live {
         self.errors += u64::from(error);
         self.durations[bucket(nanos)] += 1;
     }
+
+    /// Counts exchanges of which only coarse durations are known: quantiles are those of the others.
+    pub(crate) fn add(&mut self, exchanges: u64, errors: u64) {
+        self.count += exchanges;
+        self.errors += errors;
+    }
 }
 
 /// Bucket of a duration in nanoseconds.

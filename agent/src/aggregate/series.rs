@@ -136,6 +136,12 @@ impl Series {
         self.duration
             .record(&DURATION, exchange.ended.saturating_sub(exchange.started))
     }
+
+    /// Adds durations that were counted elsewhere; `sum` in nanoseconds.
+    pub(crate) fn add(&mut self, durations: &[u64; 15], sum: u64, now: u64) {
+        self.seen = self.seen.max(now);
+        self.duration.add(durations, sum);
+    }
 }
 
 /// All series.

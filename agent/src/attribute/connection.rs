@@ -3,7 +3,7 @@
 //! here, so nothing is lost by that.
 
 use crate::protocol::{Conversation, Match, REGISTRY};
-use crate::signal::{ConnId, Endpoints, FlowOpen, Nanos};
+use crate::signal::{Asked, ConnId, Endpoints, FlowOpen, Nanos, PayloadSignal};
 use rustc_hash::FxHashMap;
 
 /// A connection.
@@ -22,12 +22,20 @@ pub struct Connection {
 
 impl Connection {
     /// Finds who follows this connection by its first bytes; an early guess is enough, a protocol that was wrong says so.
-    pub fn follow(&mut self, conn: ConnId, first: &[u8]) {
+    pub fn follow(&mut self, first: &PayloadSignal<'_>) {
         if self.conversation.is_none() && !self.ignored {
             self.conversation = REGISTRY
                 .iter()
-                .find(|protocol| protocol.recognise(first) != Match::No)
-                .map(|protocol| protocol.follow(conn, self.open.role));
+                .find(|protocol| {
+                    let found = match &first.asked {
+                        None => protocol.recognise(first.prefix),
+                        Some(Asked { bytes: Some(request), .. }) => protocol.recognise(request),
+                        // Its request was lost.
+                        Some(_) => protocol.recognise_answer(first.prefix),
+                    };
+                    found != Match::No
+                })
+                .map(|protocol| protocol.follow(first.conn, self.open.role));
         }
     }
     /// Exchanges open on it.

@@ -177,6 +177,11 @@ impl Processes {
         self.first_sight(key)
     }
 
+    /// Whether a process is known and has not ended.
+    pub fn knows(&self, key: ProcessKey) -> bool {
+        self.table.get(&key).is_some_and(|entry| !entry.ended)
+    }
+
     /// What is known of a process: `comm`, executable, container and so on. Costs what [`Processes::service`] costs.
     pub fn facts(&mut self, key: ProcessKey) -> Arc<Facts> {
         if self.entry(key).inherited {

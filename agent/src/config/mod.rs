@@ -26,6 +26,8 @@ pub struct Config {
     pub log: Log,
     /// How payload is captured.
     pub hooks: Hooks,
+    /// Whose ends of connections are followed.
+    pub roles: Roles,
     /// Bounds of memory.
     pub limits: Limits,
     /// A series that saw nothing for this long is dropped.
@@ -133,6 +135,18 @@ words! {
 }
 
 words! {
+    /// Whose ends of connections are followed.
+    Roles {
+        /// Those of servers and of clients.
+        All = "all",
+        /// Those that receive requests.
+        Server = "server",
+        /// Those that send requests.
+        Client = "client",
+    }
+}
+
+words! {
     /// Exporters that are switched on by name.
     Export {
         /// Spans as lines on standard output.
@@ -207,6 +221,7 @@ impl Config {
                 format: LogFormat::Logfmt,
             },
             hooks: Hooks::Auto,
+            roles: Roles::All,
             limits: Limits::default(),
             series_ttl: Duration::ZERO,
             export: Vec::new(),

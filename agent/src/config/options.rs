@@ -2,7 +2,7 @@
 //! (the same name, nested at the dots), its help, its default and its check follow.
 
 use super::value::{ListenAddress, bytes, count, duration, path, ring_bytes, telemetry_path};
-use super::{Config, Export, Hooks, LogFormat, LogLevel, SamplerKind, Summary};
+use super::{Config, Export, Hooks, LogFormat, LogLevel, Roles, SamplerKind, Summary};
 use std::time::Duration;
 
 /// Name of the flag that gives the configuration file. It is no key of that file.
@@ -142,6 +142,15 @@ pub static OPTIONS: &[Opt] = &[
         default: &["auto"],
         words: Hooks::WORDS,
         set: choice!(Hooks, hooks),
+        ..BASE
+    },
+    Opt {
+        name: "capture.roles",
+        value: "ROLES",
+        help: "Whose ends of connections are followed: those of all programs, of servers alone, of clients alone.",
+        default: &["all"],
+        words: Roles::WORDS,
+        set: choice!(Roles, roles),
         ..BASE
     },
     Opt {

@@ -1,15 +1,17 @@
 //! Loads the eBPF object, attaches each probe by its best alternative, hands out the maps. The one file that touches
 //! `EbpfLoader`. Nothing is pinned: when the process ends, however it ends, the kernel drops programs and maps.
 
+use super::maps::{FallbackTable, KernelCounters, RecordRing, SocketTable};
 use super::{btf::Btf, btf::BtfError, layout::Layout};
 use crate::health::ProbeState;
 use crate::probes::{Alternative, Hook, Probe, REGISTRY};
-use crate::signal::ConnId;
-use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
+use crate::signal::Role;
+use aya::maps::{HashMap, MapError, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader};
-use onlooker_common::{config::ProbeConfig, count, limits, socket::SocketState, socket::verdict};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use onlooker_common::record::role;
+use onlooker_common::{config::ProbeConfig, limits};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,6 +31,11 @@ pub struct Options {
     pub connections: u32,
     /// Name of the only capture probe to try; `None`: all, in their order.
     pub capture: Option<&'static str>,
+    /// Report requests together with their answers, where they are short: half the records. Not while somebody follows
+    /// requests as they begin (traces).
+    pub hold: bool,
+    /// Whose ends of connections are followed.
+    pub roles: &'static [Role],
     /// Let the kernel side log (slow, for debugging).
     pub trace: bool,
 }
@@ -58,6 +65,8 @@ pub struct Kernel {
     pub ring: RecordRing,
     /// Connections that the kernel side follows.
     pub sockets: SocketTable,
+    /// Exchanges that the kernel side counted.
+    pub fallback: FallbackTable,
     /// Records seen and lost in the kernel.
     pub counters: KernelCounters,
     /// What became of each probe.
@@ -112,6 +121,14 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
     let settings = ProbeConfig {
         self_tgid: std::process::id(),
         wake_bytes: options.ring_bytes >> limits::RING_WAKE_SHIFT,
+        hold: options.hold.into(),
+        roles: options.roles.iter().fold(0, |bits, role| {
+            bits | 1
+                << match role {
+                    Role::Server => role::SERVER,
+                    Role::Client => role::CLIENT,
+                }
+        }),
     };
     let level = if options.trace { aya_log::Level::Trace as u8 } else { 0 };
     let mut programs = EbpfLoader::new()
@@ -158,12 +175,23 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
         .then(|| aya_log::EbpfLogger::init(&mut programs).ok())
         .flatten();
     let ring = RingBuf::try_from(programs.take_map("RING").ok_or_else(|| missing("RING"))?).map_err(wrong)?;
-    let sockets = HashMap::try_from(programs.take_map("SOCKETS").ok_or_else(|| missing("SOCKETS"))?).map_err(wrong)?;
+    let sockets = programs.take_map("SOCKETS").ok_or_else(|| missing("SOCKETS"))?;
+    let sockets_fd = match &sockets {
+        aya::maps::Map::HashMap(data) => data.fd().as_fd().try_clone_to_owned(),
+        _ => return Err(missing("SOCKETS")),
+    };
+    let sockets = SocketTable {
+        map: HashMap::try_from(sockets).map_err(wrong)?,
+        fd: sockets_fd.map_err(|error| LoadError::Setup(error.to_string()))?,
+    };
     let counters =
         PerCpuArray::try_from(programs.take_map("COUNTERS").ok_or_else(|| missing("COUNTERS"))?).map_err(wrong)?;
+    let fallback =
+        HashMap::try_from(programs.take_map("FALLBACK").ok_or_else(|| missing("FALLBACK"))?).map_err(wrong)?;
     Ok(Kernel {
         ring: RecordRing(ring),
-        sockets: SocketTable(sockets),
+        sockets,
+        fallback: FallbackTable::new(fallback),
         counters: KernelCounters(Arc::new(counters)),
         probes,
         maps,
@@ -387,64 +415,4 @@ fn fd_info(fd: i32, key: &str) -> u64 {
                 .find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
         })
         .unwrap_or(0)
-}
-
-/// The ring buffer, from its reader's side.
-pub struct RecordRing(RingBuf<MapData>);
-
-impl RecordRing {
-    /// The next record's bytes, and the room it gives back when dropped.
-    pub fn next_record(&mut self) -> Option<impl std::ops::Deref<Target = [u8]> + '_> {
-        self.0.next()
-    }
-}
-
-impl AsFd for RecordRing {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-/// The socket table, from the user's side.
-pub struct SocketTable(HashMap<MapData, u64, SocketState>);
-
-impl SocketTable {
-    /// Leave a connection alone from now on. `false`: it is gone already.
-    pub fn ignore(&mut self, sock: u64, conn: ConnId) -> bool {
-        match self.0.get(&sock, 0) {
-            Ok(mut state) if state.conn == conn.0 => {
-                state.verdict = verdict::IGNORE;
-                // BPF_EXIST: it may close at this moment.
-                self.0.insert(sock, state, 2).is_ok()
-            }
-            _ => false,
-        }
-    }
-    /// Forget a connection: its next request begins a new one.
-    pub fn forget(&mut self, sock: u64, conn: ConnId) {
-        if matches!(self.0.get(&sock, 0), Ok(state) if state.conn == conn.0) {
-            let _ = self.0.remove(&sock);
-        }
-    }
-    /// Does the kernel still follow this connection?
-    pub fn holds(&self, sock: u64, conn: ConnId) -> bool {
-        matches!(self.0.get(&sock, 0), Ok(state) if state.conn == conn.0)
-    }
-}
-
-/// Counters of the kernel side.
-#[derive(Clone)]
-pub struct KernelCounters(Arc<PerCpuArray<MapData, u64>>);
-
-impl KernelCounters {
-    /// Sums over all CPUs, by index of `onlooker_common::count`.
-    pub fn read(&self) -> [u64; count::COUNT as usize] {
-        let mut sums = [0; count::COUNT as usize];
-        for (index, sum) in sums.iter_mut().enumerate() {
-            if let Ok(values) = self.0.get(&(index as u32), 0) {
-                *sum = values.iter().sum();
-            }
-        }
-        sums
-    }
 }

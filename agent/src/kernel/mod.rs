@@ -1,5 +1,7 @@
 //! The running kernel: its types, where their members lie, what it offers, and the one place that loads programs.
 
+mod batch;
 pub mod btf;
 pub mod layout;
 pub mod loader;
+pub mod maps;

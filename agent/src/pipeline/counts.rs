@@ -2,7 +2,7 @@
 //! thread, read by scrapes.
 
 use crate::collectors::own::events::{Counts, EventCount, EventCounts};
-use crate::kernel::loader::KernelCounters;
+use crate::kernel::maps::KernelCounters;
 use crate::protocol::LostExchange;
 use crate::trace::TracerCounts;
 use onlooker_common::{count, count::reason, record::kind};
@@ -30,6 +30,8 @@ pub struct PipelineCounts {
     pub unrecognised: AtomicU64,
     /// Connections left alone after an upgrade.
     pub upgraded: AtomicU64,
+    /// Exchanges that the kernel side counted, because the ring was full.
+    pub by_kernel: AtomicU64,
 }
 
 const EXCHANGE_REASONS: &[&str] = &[
@@ -52,7 +54,12 @@ impl PipelineCounts {
             given_up: AtomicU64::new(0),
             unrecognised: AtomicU64::new(0),
             upgraded: AtomicU64::new(0),
+            by_kernel: AtomicU64::new(0),
         }
+    }
+    /// The kernel side counted exchanges.
+    pub(super) fn by_kernel(&self, exchanges: u64) {
+        self.by_kernel.fetch_add(exchanges, Ordering::Relaxed);
     }
     /// Payload records that went out without their bytes, because user memory could not be read.
     pub fn without_data(&self) -> u64 {
@@ -96,7 +103,12 @@ impl EventCounts for PipelineCounts {
                 }
             })
             .collect();
-        events.extend(self.exchanges.events());
+        let refused = kernel[count::FALLBACK_FULL as usize];
+        events.extend(self.exchanges.events().into_iter().map(|mut event| {
+            event.seen += refused;
+            event.lost.push(("fallback_full", refused));
+            event
+        }));
         events
     }
 }

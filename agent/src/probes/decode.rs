@@ -1,7 +1,9 @@
 //! From records to signals: the only reader of `onlooker_common::record`.
 
 use crate::signal::*;
-use onlooker_common::record::{self, FlowStateRecord, Header, dir, flow, kind, role, take};
+use onlooker_common::method;
+use onlooker_common::record::{self, FlowStateRecord, Header, dir, flow, kind, role, take, turn};
+use onlooker_common::socket::phase;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const AF_UNIX: u16 = 1;
@@ -36,6 +38,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u16, Option<Signal<'_>>), DecodeError> {
     let bytes = bytes.get(..head.len as usize).ok_or(short)?;
     let signal = match head.kind {
         kind::PAYLOAD => payload(bytes)?,
+        kind::ANSWER => answer(bytes)?,
         kind::FLOW_OPEN => flow_open(bytes)?,
         kind::FLOW_STATE => match flow_state(bytes)? {
             Some(signal) => signal,
@@ -66,27 +69,65 @@ impl DecodeError {
 
 fn payload(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
     let (r, data) = take::<record::PayloadRecord>(bytes).ok_or(DecodeError::Short(kind::PAYLOAD))?;
-    let (prefix, rest) = data
-        .split_at_checked(r.prefix.into())
-        .ok_or(DecodeError::Short(kind::PAYLOAD))?;
-    let tail = rest.get(..r.tail.into()).ok_or(DecodeError::Short(kind::PAYLOAD))?;
+    moved(&r, data, None)
+}
+
+fn answer(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
+    const SHORT: DecodeError = DecodeError::Short(kind::ANSWER);
+    let (r, data) = take::<record::AnswerRecord>(bytes).ok_or(SHORT)?;
+    let (room, data) = data.split_at_checked(r.room.into()).ok_or(SHORT)?;
+    let held = room
+        .get(..r.held.into())
+        .ok_or(DecodeError::Value(kind::ANSWER))?;
+    // The request ends where the other direction stood.
+    if held.len() as u64 > r.payload.other {
+        return Err(DecodeError::Value(kind::ANSWER));
+    }
+    let asked = Asked {
+        at: r.started,
+        actor: actor(&r.asker),
+        seq: (r.asked_tx, r.asked_rx),
+        method: method::NAMES
+            .get(usize::from(r.payload.method))
+            .ok_or(DecodeError::Value(kind::ANSWER))?,
+        bytes: (!held.is_empty()).then_some(held),
+        answered: r.payload.turn == turn::ANSWER,
+    };
+    moved(&r.payload, data, Some(asked))
+}
+
+fn moved<'a>(
+    r: &record::PayloadRecord,
+    data: &'a [u8],
+    asked: Option<Asked<'a>>,
+) -> Result<Signal<'a>, DecodeError> {
+    let kind = r.head.kind;
+    let (prefix, rest) = data.split_at_checked(r.prefix.into()).ok_or(DecodeError::Short(kind))?;
+    let tail = rest.get(..r.tail.into()).ok_or(DecodeError::Short(kind))?;
     let too_many = (prefix.len() + tail.len()) as u64 > u64::from(r.total);
     // Whoever follows the stream adds up places and lengths.
     if r.total == 0 || too_many || r.offset.checked_add(r.total.into()).is_none() {
-        return Err(DecodeError::Value(kind::PAYLOAD));
+        return Err(DecodeError::Value(kind));
     }
     Ok(Signal::Payload(PayloadSignal {
         at: r.head.ts,
         conn: ConnId(r.conn),
         actor: actor(&r.actor),
-        direction: direction(r.dir, kind::PAYLOAD)?,
-        role: side(r.role, kind::PAYLOAD)?,
+        direction: direction(r.dir, kind)?,
+        role: side(r.role, kind)?,
         offset: r.offset,
         total: r.total.into(),
         prefix,
         tail,
         seq: (r.seq_tx, r.seq_rx),
         srtt_us: r.srtt_us,
+        seen: Seen {
+            exchange: r.exchange,
+            begins: r.turn == turn::BEGIN,
+            other: r.other,
+            ended: r.ended,
+        },
+        asked,
     }))
 }
 
@@ -130,6 +171,10 @@ fn flow_state(bytes: &[u8]) -> Result<Option<Signal<'_>>, DecodeError> {
             rx: r.rx,
             tx: r.tx,
             srtt_us: r.srtt_us,
+            exchange: r.exchange,
+            // By then it had been answered, and not to us.
+            counted: r.exchange > 0 && r.phase == phase::IDLE,
+            ended: r.ended,
         },
         flow::STATE => match r.new {
             TCP_FIN_WAIT1 | TCP_LAST_ACK => FlowEvent::LocalFin,
@@ -280,6 +325,38 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_brings_the_request_that_waited() {
+        let answer = |held: &[u8], other| {
+            let data = b"HTTP/1.1 200 OK";
+            let mut record = AnswerRecord {
+                started: 5,
+                held: held.len() as u16,
+                room: 128,
+                ..Default::default()
+            };
+            record.payload.head = head(kind::ANSWER, size_of::<AnswerRecord>() + 128 + data.len());
+            (record.payload.total, record.payload.prefix) = (40, data.len() as u16);
+            (record.payload.dir, record.payload.role) = (dir::TX, role::SERVER);
+            (record.payload.turn, record.payload.method, record.payload.other) = (turn::ANSWER, 2, other);
+            let mut room = held.to_vec();
+            room.resize(128, 0xaa);
+            [bytes_of(&record), &room, &data[..]].concat()
+        };
+        let bytes = answer(b"HEAD / HTTP/1.1", 15);
+        let Ok((kind::ANSWER, Some(Signal::Payload(p)))) = decode(&bytes) else {
+            panic!("{:?}", decode(&bytes))
+        };
+        let asked = p.asked.unwrap();
+        assert_eq!((asked.bytes, asked.method, asked.at), (Some(&b"HEAD / HTTP/1.1"[..]), "HEAD", 5));
+        assert!(asked.answered && !p.seen.begins);
+        assert_eq!((p.prefix, p.total, p.seen.other), (&b"HTTP/1.1 200 OK"[..], 40, 15));
+        assert_eq!(decode(&answer(b"", 15)).map(|_| ()), Ok(()));
+        // A request longer than all that was moved in its direction.
+        assert_eq!(decode(&answer(b"HEAD / HTTP/1.1", 14)).unwrap_err(), DecodeError::Value(kind::ANSWER));
+        assert_eq!(decode(&bytes[..140]).unwrap_err(), DecodeError::Short(kind::ANSWER));
+    }
+
+    #[test]
     fn more_bytes_captured_than_moved_is_an_error() {
         assert_eq!(
             decode(&payload_bytes(b"abc", b"d", 3)).unwrap_err(),
@@ -361,6 +438,9 @@ mod tests {
             rx: 1,
             tx: 2,
             srtt_us: 0,
+            exchange: 0,
+            counted: false,
+            ended: 0,
         };
         check(flow::GONE, 7, 7, Some(closed));
     }

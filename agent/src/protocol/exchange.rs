@@ -108,6 +108,25 @@ impl Exchange {
     }
 }
 
+/// Exchanges of one kind that were counted elsewhere, since the last time.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// Names of things.
+    pub schema: &'static Schema,
+    /// Role of the observed side.
+    pub role: Role,
+    /// As [`Exchange::operation`].
+    pub operation: Arc<str>,
+    /// As [`Exchange::version`].
+    pub version: &'static str,
+    /// The answer's status.
+    pub status: u16,
+    /// Exchanges by duration, in the buckets of `onlooker_common::fallback`.
+    pub durations: [u64; 15],
+    /// Sum of the durations, nanoseconds.
+    pub sum: u64,
+}
+
 /// What kept an exchange from a whole answer. Values of `error.type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorType {

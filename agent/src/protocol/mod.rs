@@ -26,6 +26,8 @@ pub trait Protocol: Sync {
     fn name(&self) -> &'static str;
     /// Looks at the first bytes of the request direction.
     fn recognise(&self, first: &[u8]) -> Match;
+    /// Looks at the first bytes of a response.
+    fn recognise_answer(&self, first: &[u8]) -> Match;
     /// Begins to follow a connection.
     fn follow(&self, conn: ConnId, role: Role) -> Box<dyn Conversation>;
 }
@@ -56,6 +58,10 @@ pub trait Sink {
     fn begin(&mut self, begin: Begin);
     /// An exchange ended.
     fn end(&mut self, exchange: Exchange);
+    /// An exchange that was whole when it was first heard of: the same as a `begin` and an `end`.
+    fn whole(&mut self, exchange: exchange::Exchange);
+    /// Whether anybody wants to know more than the metrics: who was asked (`server`, `agent`), and the trace context.
+    fn wants_detail(&self) -> bool;
     /// An exchange began but its end will not be known.
     fn lost(&mut self, id: exchange::ExchangeId, reason: LostExchange);
     /// This connection carries nothing (more) that the protocol reads: leave it alone from now on.
@@ -71,6 +77,8 @@ pub enum LostExchange {
     Gap,
     /// The connection was forgotten.
     Forgotten,
+    /// No loss: its answer could not be reported, so the kernel side counted it, without its route.
+    Counted,
 }
 
 impl LostExchange {
@@ -80,9 +88,10 @@ impl LostExchange {
             LostExchange::Pipeline => "pipeline_limit",
             LostExchange::Gap => "gap",
             LostExchange::Forgotten => "forgotten",
+            LostExchange::Counted => "counted",
         }
     }
-    /// All, for counters.
+    /// All that are losses, for counters.
     pub const ALL: [LostExchange; 3] = [LostExchange::Pipeline, LostExchange::Gap, LostExchange::Forgotten];
 }
 

@@ -39,12 +39,7 @@ impl<'a> Call<'a> {
             (role, payload.direction),
             (Role::Server, Direction::Rx) | (Role::Client, Direction::Tx)
         );
-        let (tx, rx) = payload.seq;
-        let seq = match role {
-            _ if payload.seq == (0, 0) => None,
-            Role::Server => Some((rx, tx)),
-            Role::Client => Some((tx, rx)),
-        };
+        let seq = Call::streams(payload.seq, role);
         // A signal never claims more captured bytes than were moved; should one, the surplus is dropped.
         let prefix = &payload.prefix[..payload
             .prefix
@@ -63,6 +58,20 @@ impl<'a> Call<'a> {
             srtt_us: payload.srtt_us,
         };
         (call, of_request)
+    }
+
+    /// Sequence numbers (sent, received) as (request stream, response stream); `None` for Unix sockets.
+    pub(super) fn streams((tx, rx): (u32, u32), role: Role) -> Option<(u32, u32)> {
+        match role {
+            _ if (tx, rx) == (0, 0) => None,
+            Role::Server => Some((rx, tx)),
+            Role::Client => Some((tx, rx)),
+        }
+    }
+
+    /// Place behind its last byte.
+    pub(super) fn end_offset(&self) -> u64 {
+        self.offset.saturating_add(self.total)
     }
 
     /// Fits the call to a stream that was seen up to `next`; a part seen before is cut off.

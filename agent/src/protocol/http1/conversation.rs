@@ -27,6 +27,8 @@ pub(super) struct Http1Conversation {
     pub(super) pipelined: bool,
     /// Who finished sending first.
     pub(super) first_fin: Option<Side>,
+    /// Number of the last request by the eyes of the kernel side; 0 when it does not count them.
+    pub(super) number: u32,
     /// An error that a call met.
     pub(super) fault: Option<ErrorType>,
 }
@@ -73,6 +75,7 @@ impl Http1Conversation {
             refuse: None,
             pipelined: false,
             first_fin: None,
+            number: 0,
             fault: None,
         }
     }
@@ -120,7 +123,7 @@ impl Http1Conversation {
         out.ignore(self.conn, reason);
     }
 
-    fn on_request(&mut self, call: Call<'_>, out: &mut dyn Sink) {
+    pub(super) fn on_request(&mut self, call: Call<'_>, out: &mut dyn Sink) {
         let contiguous = call.offset <= self.request.next;
         self.request_call(call, out);
         for (n, held) in std::mem::take(&mut self.held).iter().enumerate() {
@@ -135,7 +138,7 @@ impl Http1Conversation {
         }
     }
 
-    fn on_response(&mut self, call: Call<'_>, out: &mut dyn Sink) {
+    pub(super) fn on_response(&mut self, call: Call<'_>, out: &mut dyn Sink) {
         if self.queue.is_empty() && self.awaits_request(&call) {
             if self.held.len() < HELD {
                 self.held.push(Held::keep(&call));
@@ -172,8 +175,15 @@ impl Conversation for Http1Conversation {
         if self.life == Life::Dead || payload.total == 0 {
             return;
         }
+        if let Some(asked) = &payload.asked {
+            self.answer_call(payload, asked, out);
+            return;
+        }
         let (call, of_request) = Call::new(payload, self.role);
         if of_request {
+            if payload.seen.begins {
+                self.begins(payload.seen, call.offset, payload.seen.other, out);
+            }
             self.on_request(call, out);
         } else {
             self.on_response(call, out);

@@ -63,7 +63,15 @@ impl Http1Conversation {
                     self.end_all(end, out);
                 }
             }
-            FlowEvent::Closed { errno, rx, tx, .. } => {
+            FlowEvent::Closed {
+                errno,
+                rx,
+                tx,
+                exchange,
+                counted,
+                ended,
+                ..
+            } => {
                 self.fault = fault(errno).or(self.fault);
                 let moved = match self.role {
                     Role::Server => tx,
@@ -74,7 +82,28 @@ impl Http1Conversation {
                 {
                     front.gap = true;
                 }
+                self.last_words(exchange, counted, ended, out);
                 self.end_all(self.end_by_fin(at), out);
+            }
+        }
+    }
+
+    /// The connection is over, and the kernel side says how far it followed it: what was lost on the way needs no guess.
+    fn last_words(&mut self, exchange: u32, counted: bool, ended: Nanos, out: &mut dyn Sink) {
+        let Some(front) = self.queue.front_mut() else {
+            return;
+        };
+        if front.number == 0 || exchange == 0 {
+            return;
+        }
+        let answered = front.exchange.first_byte.is_some();
+        if answered && front.gap {
+            front.gap = false;
+            front.exchange.ended = front.exchange.ended.max(ended);
+        } else if !answered && (front.number < exchange || counted) {
+            // A later one was answered, or this one was, and not to us.
+            if let Some(open) = self.queue.pop_front() {
+                out.lost(open.exchange.id, LostExchange::Counted);
             }
         }
     }

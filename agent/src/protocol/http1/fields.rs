@@ -2,6 +2,9 @@
 
 use crate::trace::context::TraceContext;
 
+/// Longest `User-Agent` kept, bytes.
+const AGENT: usize = 256;
+
 /// What the fields of a head say. Values are as sent.
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a> {
@@ -53,6 +56,11 @@ impl<'a> Fields<'a> {
             out.note(name, value);
         }
         out
+    }
+
+    /// `User-Agent` as text, cut at [`AGENT`] bytes.
+    pub(super) fn user_agent(&self) -> Option<Box<str>> {
+        self.agent.map(|agent| super::target::text(agent, AGENT))
     }
 
     /// The trace context that they carry.

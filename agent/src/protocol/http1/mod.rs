@@ -4,6 +4,7 @@
 //! what the end of a connection means to what is still open.
 
 mod body;
+pub mod by_kernel;
 mod call;
 mod conversation;
 mod ending;
@@ -13,6 +14,7 @@ mod open;
 mod request;
 mod response;
 mod schema;
+mod seen;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,12 @@ impl Protocol for Http1 {
     }
     fn recognise(&self, first: &[u8]) -> Match {
         request::recognise(first)
+    }
+    fn recognise_answer(&self, first: &[u8]) -> Match {
+        match head::may_be_response(first) {
+            true => Match::Yes,
+            false => Match::No,
+        }
     }
     fn follow(&self, conn: ConnId, role: Role) -> Box<dyn Conversation> {
         Box::new(conversation::Http1Conversation::new(conn, role))

@@ -17,6 +17,8 @@ pub(super) struct Open {
     pub(super) mark: Mark,
     /// Bytes of the response stream seen when its request began.
     pub(super) answer_offset: u64,
+    /// Its number by the eyes of the kernel side; 0 when that is not known.
+    pub(super) number: u32,
     /// Method HEAD: its answer has no body.
     pub(super) head: bool,
     /// Method CONNECT: an answer of 2xx makes a tunnel.
@@ -71,9 +73,7 @@ impl Open {
             target: path,
             version: head.map_or("1.1", |head| head.version),
             server,
-            agent: fields
-                .and_then(|fields| fields.agent)
-                .map(|agent| target::text(agent, AGENT)),
+            agent: fields.and_then(|fields| fields.user_agent()),
             status: None,
             error: None,
             request_size: 0,
@@ -99,6 +99,7 @@ impl Open {
             exchange,
             mark: first.mark,
             answer_offset: first.answer_offset,
+            number: 0,
             head: method == b"HEAD",
             connect: method == b"CONNECT",
             request_done: false,
@@ -119,6 +120,3 @@ impl Open {
             + exchange.context.as_ref().map_or(0, |context| text(&context.state))
     }
 }
-
-/// Longest `User-Agent` kept, bytes.
-const AGENT: usize = 256;

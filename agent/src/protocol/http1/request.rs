@@ -65,6 +65,19 @@ pub(super) fn recognise(first: &[u8]) -> Match {
 }
 
 impl RequestStream {
+    /// Forgets where in a request the stream is: the next byte begins one.
+    pub(super) fn forget(&mut self) {
+        self.state = RequestState::Idle;
+        self.gap = None;
+    }
+
+    /// A whole request was seen.
+    pub(super) fn passes(&mut self, bytes: u64, seq: Option<u32>) {
+        self.next = self.next.saturating_add(bytes);
+        self.seq = seq;
+        self.gap = None;
+    }
+
     /// Bytes of heap.
     pub(super) fn memory(&self) -> usize {
         match &self.state {
@@ -324,6 +337,7 @@ impl Http1Conversation {
     fn open(&mut self, first: First, head: Option<&RequestHead<'_>>, size: usize, out: &mut dyn Sink) -> bool {
         self.life = Life::Live;
         let mut open = Open::begin((self.conn, self.role), first, head, out);
+        open.number = self.number;
         open.exchange.request_size = size as u64;
         self.request.state = match head.map(framing) {
             Some(Framing::None) => {
@@ -443,6 +457,15 @@ fn framing(head: &RequestHead<'_>) -> Framing {
         (Transfer::Other, _) | (Transfer::Absent, Length::Invalid) => Framing::Unknown,
         (Transfer::Absent, Length::Absent | Length::Bytes(0)) => Framing::None,
         (Transfer::Absent, Length::Bytes(n)) => Framing::Body(Body::Length(n)),
+    }
+}
+
+/// Length of a request's body where its head tells.
+pub(super) fn length(head: &RequestHead<'_>) -> Option<u64> {
+    match framing(head) {
+        Framing::None if head.method != b"CONNECT" => Some(0),
+        Framing::Body(Body::Length(n)) => Some(n),
+        _ => None,
     }
 }
 

@@ -208,9 +208,12 @@ impl Http1Conversation {
                 return;
             }
             ResponseState::Body(Body::Length(_)) => {
-                // It ended there.
+                // It ended there; when, is not known, unless the kernel side counts on us.
                 if let Some(front) = self.queue.pop_front() {
-                    out.lost(front.exchange.id, LostExchange::Gap);
+                    match front.number {
+                        0 => out.lost(front.exchange.id, LostExchange::Gap),
+                        _ => out.end(front.exchange),
+                    }
                 }
                 self.response.state = ResponseState::Idle;
                 self.response.sync = Sync::Strict;
@@ -344,7 +347,7 @@ impl Http1Conversation {
             self.ignore(Ignored::Upgraded, out);
             return;
         }
-        match framing(head, front) {
+        match framing(head, front.head) {
             None => self.response_whole(out),
             Some(body) => {
                 if body == Body::Unknown {
@@ -432,10 +435,20 @@ impl Http1Conversation {
     }
 }
 
+/// Length of a response's body where its head tells; `to_head`: it answers a HEAD request.
+pub(super) fn length(head: &ResponseHead<'_>, to_head: bool) -> Option<u64> {
+    match framing(head, to_head) {
+        _ if head.status < 200 => None,
+        None => Some(0),
+        Some(Body::Length(n)) => Some(n),
+        Some(_) => None,
+    }
+}
+
 /// Length of a response's body (RFC 9112 section 6.3); `None`: it has none.
-fn framing(head: &ResponseHead<'_>, open: &Open) -> Option<Body> {
+fn framing(head: &ResponseHead<'_>, to_head: bool) -> Option<Body> {
     match (head.fields.transfer, head.fields.length) {
-        _ if open.head || matches!(head.status, 204 | 304) => None,
+        _ if to_head || matches!(head.status, 204 | 304) => None,
         (Transfer::Chunked, _) => Some(Body::CHUNKED),
         (Transfer::Other, _) | (Transfer::Absent, Length::Absent) => Some(Body::UntilClose),
         (Transfer::Absent, Length::Invalid) => Some(Body::Unknown),

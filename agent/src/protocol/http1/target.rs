@@ -9,9 +9,11 @@ const HOST: usize = 255;
 /// Longest method kept, bytes.
 const METHOD: usize = 64;
 
+/// Stands for all methods that are not known.
+pub(super) const OTHER: &str = "_OTHER";
 /// Methods that semantic conventions name; `_OTHER` stands for all others.
 const KNOWN: [&str; 11] = [
-    "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY", "_OTHER",
+    "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY", OTHER,
 ];
 static OPERATIONS: LazyLock<[Arc<str>; KNOWN.len()]> = LazyLock::new(|| KNOWN.map(Arc::from));
 

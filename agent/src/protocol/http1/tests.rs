@@ -3,7 +3,7 @@
 use super::Http1;
 use crate::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use crate::protocol::{Conversation, Ignored, LostExchange, Protocol, Sink};
-use crate::signal::{Actor, ConnId, Direction, FlowEvent, PayloadSignal, Role};
+use crate::signal::{Actor, ConnId, Direction, FlowEvent, PayloadSignal, Role, Seen};
 use std::collections::HashSet;
 
 mod bodies;
@@ -93,6 +93,12 @@ impl Sink for Notes {
         assert!(self.open.remove(&exchange.id), "ended without begin");
         self.lines.push(line(&exchange));
     }
+    fn whole(&mut self, exchange: Exchange) {
+        self.lines.push(line(&exchange));
+    }
+    fn wants_detail(&self) -> bool {
+        true
+    }
     fn lost(&mut self, id: ExchangeId, reason: LostExchange) {
         assert!(self.open.remove(&id), "lost without begin");
         self.lines.push(format!("lost {}", reason.as_str()));
@@ -147,6 +153,8 @@ fn signal(
         tail: b"",
         seq,
         srtt_us: 0,
+        seen: Seen::default(),
+        asked: None,
     }
 }
 
@@ -241,6 +249,9 @@ fn happen(step: &Step, conversation: &mut dyn Conversation, notes: &mut Notes) {
                     rx: 0,
                     tx: 0,
                     srtt_us: 0,
+                    exchange: 0,
+                    counted: false,
+                    ended: 0,
                 },
             )
         }

@@ -57,6 +57,12 @@ fn details() {
         fn end(&mut self, exchange: Exchange) {
             self.1 = Some(exchange);
         }
+        fn whole(&mut self, exchange: Exchange) {
+            self.1 = Some(exchange);
+        }
+        fn wants_detail(&self) -> bool {
+            true
+        }
         fn lost(&mut self, _: ExchangeId, _: LostExchange) {}
         fn ignore(&mut self, _: ConnId, _: Ignored) {}
     }

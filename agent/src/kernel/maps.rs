@@ -1,0 +1,121 @@
+//! The kernel side's maps as the user side works with them.
+
+use super::batch;
+use crate::signal::ConnId;
+use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use onlooker_common::count;
+use onlooker_common::fallback::{FallbackCounts, FallbackKey};
+use onlooker_common::socket::{SocketState, verdict};
+use rustc_hash::FxHashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// The ring buffer, from its reader's side.
+pub struct RecordRing(pub(super) RingBuf<MapData>);
+
+impl RecordRing {
+    /// The next record's bytes, and the room it gives back when dropped.
+    pub fn next_record(&mut self) -> Option<impl std::ops::Deref<Target = [u8]> + '_> {
+        self.0.next()
+    }
+}
+
+impl AsFd for RecordRing {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The socket table, from the user's side.
+pub struct SocketTable {
+    pub(super) map: HashMap<MapData, u64, SocketState>,
+    pub(super) fd: OwnedFd,
+}
+
+impl SocketTable {
+    /// Leave a connection alone from now on. `false`: it is gone already.
+    pub fn ignore(&mut self, sock: u64, conn: ConnId) -> bool {
+        match self.map.get(&sock, 0) {
+            Ok(mut state) if state.conn == conn.0 => {
+                state.verdict = verdict::IGNORE;
+                // BPF_EXIST: it may close at this moment.
+                self.map.insert(sock, state, 2).is_ok()
+            }
+            _ => false,
+        }
+    }
+    /// What the kernel knows of a connection that it follows.
+    pub fn get(&self, sock: u64, conn: ConnId) -> Option<SocketState> {
+        self.map.get(&sock, 0).ok().filter(|state| state.conn == conn.0)
+    }
+    /// Forget a connection: its next request begins a new one. Returns what the kernel knew of it.
+    pub fn forget(&mut self, sock: u64, conn: ConnId) -> Option<SocketState> {
+        let state = self.get(sock, conn)?;
+        let _ = self.map.remove(&sock);
+        Some(state)
+    }
+    /// Shows every entry, many at a call (`BPF_MAP_LOOKUP_BATCH`, kernel 5.6). Entries that come or go meanwhile may be left
+    /// out.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn sweep(&self, mut each: impl FnMut(u64, &SocketState)) -> std::io::Result<()> {
+        batch::lookup(self.fd.as_fd(), &SocketState::BLANK, |sock, state| each(*sock, state))
+    }
+}
+
+/// The table of exchanges that the kernel side counted, from the user's side.
+pub struct FallbackTable {
+    map: HashMap<MapData, FallbackKey, FallbackCounts>,
+    known: FxHashMap<FallbackKey, FallbackCounts>,
+}
+
+impl FallbackTable {
+    /// Nothing seen of it so far.
+    pub(super) fn new(map: HashMap<MapData, FallbackKey, FallbackCounts>) -> FallbackTable {
+        FallbackTable {
+            map,
+            known: FxHashMap::default(),
+        }
+    }
+    /// Shows what came to each entry since the last time. Entries of processes that are gone (`alive` says no) are removed
+    /// once nothing came to them.
+    pub fn fresh(&mut self, alive: impl Fn(&FallbackKey) -> bool, mut each: impl FnMut(&FallbackKey, &FallbackCounts)) {
+        let keys: Vec<FallbackKey> = self.map.keys().flatten().collect();
+        for key in keys {
+            let Ok(now) = self.map.get(&key, 0) else { continue };
+            let before = self.known.entry(key).or_default();
+            if *before == now {
+                if !alive(&key) {
+                    let _ = self.map.remove(&key);
+                    self.known.remove(&key);
+                }
+                continue;
+            }
+            let mut fresh = now;
+            for (now, before) in fresh.buckets.iter_mut().zip(&before.buckets) {
+                *now = now.wrapping_sub(*before);
+            }
+            fresh.sum = fresh.sum.wrapping_sub(before.sum);
+            *before = now;
+            each(&key, &fresh);
+        }
+    }
+}
+
+/// Counters of the kernel side.
+#[derive(Clone)]
+pub struct KernelCounters(pub(super) Arc<PerCpuArray<MapData, u64>>);
+
+impl KernelCounters {
+    /// Sums over all CPUs, by index of `onlooker_common::count`.
+    pub fn read(&self) -> [u64; count::COUNT as usize] {
+        let mut sums = [0; count::COUNT as usize];
+        for (index, sum) in sums.iter_mut().enumerate() {
+            if let Ok(values) = self.0.get(&(index as u32), 0) {
+                *sum = values.iter().sum();
+            }
+        }
+        sums
+    }
+}

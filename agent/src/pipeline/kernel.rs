@@ -1,0 +1,95 @@
+//! What the kernel side keeps by itself, looked at once a second: exchanges that it counted because the ring was full,
+//! requests that wait for their answer, ends of connections that found no room in the ring.
+
+use super::{Aggregate, CoreSink, Pipeline};
+use crate::protocol::http1::by_kernel;
+use crate::signal::{ConnId, FlowSignal, Nanos};
+use onlooker_common::fallback::{FallbackCounts, FallbackKey};
+use onlooker_common::socket::{SocketState, phase};
+
+impl Pipeline {
+    /// Takes over what the kernel side counted, and looks at the connections that it follows.
+    pub(super) fn look(&mut self, now: Nanos, series: &mut Aggregate) {
+        let (core, host) = (&mut self.core, &mut self.fallback);
+        let processes = &mut core.processes;
+        let mut fresh = Vec::new();
+        host.fresh(
+            |key| processes.knows(by_kernel::process(key)),
+            |key, counts| fresh.push((*key, *counts)),
+        );
+        for (key, counts) in &fresh {
+            self.count(key, counts, series);
+        }
+        for id in self.waiting.drain(..) {
+            series.lost(id);
+        }
+        let (mut gone, mut held) = (Vec::new(), Vec::new());
+        let looked = self.sockets.sweep(|sock, state| {
+            if state.gone != 0 {
+                gone.push((sock, *state));
+            } else if state.held > 0 {
+                held.push((state.asker, state.role, state.method, state.started));
+            }
+        });
+        if let Err(error) = looked {
+            tracing::warn!(%error, "the kernel's table of connections cannot be read");
+        }
+        for (asker, role, method, started) in held {
+            self.core.next_id += 1;
+            let Some(begin) = by_kernel::waiting(self.core.next_id, asker, role, method, started) else {
+                continue;
+            };
+            let service = self.core.processes.service(begin.actor.process);
+            series.begin(&service, &begin);
+            self.waiting.push(begin.id);
+        }
+        for (sock, state) in gone {
+            self.bury(now, sock, &state, series);
+        }
+    }
+
+    /// Forgets a connection here and there; what the kernel side was about to count is counted.
+    pub(super) fn forget(&mut self, sock: u64, conn: ConnId, series: &mut Aggregate) {
+        if let Some(state) = self.sockets.forget(sock, conn)
+            && state.phase == phase::DARK
+        {
+            let (key, counts) = by_kernel::last(&state);
+            self.count(&key, &counts, series);
+        }
+    }
+
+    /// A connection ended while the ring was full.
+    fn bury(&mut self, now: Nanos, sock: u64, state: &SocketState, series: &mut Aggregate) {
+        let conn = ConnId(state.conn);
+        self.sockets.forget(sock, conn);
+        let Some(connection) = self.connections.get(conn) else {
+            return;
+        };
+        if let (Some(request), Some(conversation)) =
+            (by_kernel::request(state), connection.conversation.as_mut())
+        {
+            let mut sink = CoreSink {
+                core: &mut self.core,
+                series,
+                open: &connection.open,
+            };
+            conversation.payload(&request, &mut sink);
+        }
+        let event = by_kernel::closed(state);
+        self.flow(FlowSignal { at: now, conn, event }, series);
+    }
+
+    fn count(&mut self, key: &FallbackKey, counts: &FallbackCounts, series: &mut Aggregate) {
+        let Some(counted) = by_kernel::counted(key, counts) else {
+            return;
+        };
+        let exchanges: u64 = counts.buckets.iter().sum();
+        let service = self.core.processes.service(by_kernel::process(key));
+        series.add(&service, &counted);
+        let known = exchanges.min(self.core.counted_by_kernel);
+        self.core.counted_by_kernel -= known;
+        self.core.counts.exchanges.seen(exchanges - known);
+        self.core.counts.exchanges.delivered(exchanges);
+        self.core.counts.by_kernel(exchanges);
+    }
+}

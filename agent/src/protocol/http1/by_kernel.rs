@@ -1,0 +1,126 @@
+//! What the kernel side knows of HTTP/1.x by itself, in the words of this side.
+
+use super::schema::HTTP;
+use super::target;
+use crate::protocol::exchange::{Begin, Counted, ExchangeId};
+use crate::signal::{
+    Actor, ConnId, Direction, FlowEvent, Nanos, PayloadSignal, ProcessKey, Role, Seen,
+};
+use onlooker_common::fallback::{BOUNDS, FallbackCounts, FallbackKey};
+use onlooker_common::record::{self, role};
+use onlooker_common::socket::{SocketState, phase};
+use onlooker_common::method;
+
+/// Whose exchanges a key counts.
+pub fn process(key: &FallbackKey) -> ProcessKey {
+    ProcessKey {
+        pid: key.tgid,
+        start: key.start,
+    }
+}
+
+/// Exchanges that were counted; `None` when the key holds what it cannot.
+pub fn counted(key: &FallbackKey, counts: &FallbackCounts) -> Option<Counted> {
+    Some(Counted {
+        schema: &HTTP,
+        role: side(key.role)?,
+        operation: target::operation(name(key.method)).0,
+        version: if key.version == 0 { "1.0" } else { "1.1" },
+        status: key.status,
+        durations: counts.buckets,
+        sum: counts.sum,
+    })
+}
+
+/// The exchange that a connection's entry is about to count.
+pub fn last(state: &SocketState) -> (FallbackKey, FallbackCounts) {
+    let key = FallbackKey::new(state.asker, state.role, state.method, state.version, state.status);
+    let duration = state.last.saturating_sub(state.started);
+    let mut counts = FallbackCounts::BLANK;
+    counts.buckets[BOUNDS.partition_point(|&bound| bound < duration)] = 1;
+    counts.sum = duration;
+    (key, counts)
+}
+
+/// A request that waits for its answer in the kernel, as an exchange that is open.
+pub fn waiting(id: u64, asker: record::Actor, role: u8, method: u8, started: Nanos) -> Option<Begin> {
+    Some(Begin {
+        id: ExchangeId(id),
+        schema: &HTTP,
+        role: side(role)?,
+        conn: ConnId(0),
+        actor: actor(asker),
+        started,
+        operation: target::operation(name(method)).0,
+        context: None,
+        join: None,
+    })
+}
+
+/// The request that a connection's entry holds, as the call that moved it.
+pub fn request(state: &SocketState) -> Option<PayloadSignal<'_>> {
+    let role = side(state.role)?;
+    let bytes = state.room.get(..state.held.into()).filter(|bytes| !bytes.is_empty())?;
+    let (direction, requests, other) = match role {
+        Role::Server => (Direction::Rx, state.rx, state.tx),
+        Role::Client => (Direction::Tx, state.tx, state.rx),
+    };
+    Some(PayloadSignal {
+        at: state.started,
+        conn: ConnId(state.conn),
+        actor: actor(state.asker),
+        direction,
+        role,
+        offset: requests.checked_sub(bytes.len() as u64)?,
+        total: bytes.len() as u64,
+        prefix: bytes,
+        tail: b"",
+        seq: (state.asked_tx, state.asked_rx),
+        srtt_us: 0,
+        seen: Seen {
+            exchange: state.exchange,
+            begins: true,
+            other,
+            ended: state.ended,
+        },
+        asked: None,
+    })
+}
+
+/// The end of a connection as its entry tells it.
+pub fn closed(state: &SocketState) -> FlowEvent {
+    FlowEvent::Closed {
+        errno: state.err.into(),
+        rx: state.rx,
+        tx: state.tx,
+        srtt_us: 0,
+        exchange: state.exchange,
+        counted: state.exchange > 0 && state.phase == phase::IDLE,
+        ended: state.ended,
+    }
+}
+
+fn name(method: u8) -> &'static [u8] {
+    match method::NAMES.get(usize::from(method)) {
+        None | Some(&target::OTHER) => b"",
+        Some(name) => name.as_bytes(),
+    }
+}
+
+fn side(role: u8) -> Option<Role> {
+    match role {
+        role::SERVER => Some(Role::Server),
+        role::CLIENT => Some(Role::Client),
+        _ => None,
+    }
+}
+
+fn actor(who: record::Actor) -> Actor {
+    Actor {
+        process: ProcessKey {
+            pid: who.tgid,
+            start: who.start,
+        },
+        tid: who.tid,
+    }
+}
