@@ -8,7 +8,7 @@ mod pace;
 pub use counts::PipelineCounts;
 pub use pace::Pace;
 
-use crate::aggregate::{Aggregate, SharedAggregate};
+use crate::aggregate::{Aggregate, Handle, SharedAggregate};
 use crate::attribute::connection::Connections;
 use crate::attribute::process::Processes;
 use crate::export::SpanSink;
@@ -16,8 +16,9 @@ use crate::kernel::loader::Kernel;
 use crate::kernel::maps::{FallbackTable, RecordRing, SocketTable};
 use crate::probes::decode;
 use crate::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
+use crate::protocol::memo::{Known, Memo};
 use crate::protocol::{Ignored, LostExchange, Sink};
-use crate::signal::{ConnId, Endpoints, FlowEvent, FlowOpen, FlowSignal, Nanos, PayloadSignal, Role, Signal};
+use crate::signal::{ConnId, Endpoints, FlowEvent, FlowOpen, FlowSignal, Nanos, PayloadSignal, ProcessEvent, Role, Signal};
 use crate::trace::Tracer;
 use onlooker_common::record::kind;
 use std::sync::Arc;
@@ -84,6 +85,8 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
             next_id: 0,
             ignored: None,
             counted_by_kernel: 0,
+            whole: 0,
+            memo: Memo::default(),
         },
     };
     let mut last_second = 0;
@@ -137,6 +140,9 @@ struct Core {
     ignored: Option<Ignored>,
     /// Exchanges that were seen to begin here and then counted by the kernel side, whose count is still to come.
     counted_by_kernel: u64,
+    /// Exchanges that were whole when they were heard of, in this batch.
+    whole: u64,
+    memo: Memo,
 }
 
 impl Pipeline {
@@ -167,6 +173,9 @@ impl Pipeline {
                 }
             }
         }
+        let whole = std::mem::take(&mut self.core.whole);
+        self.core.counts.exchanges.seen(whole);
+        self.core.counts.exchanges.delivered(whole);
         for (counter, n) in self.core.counts.delivered.iter().zip(delivered) {
             if n > 0 {
                 counter.fetch_add(n, Ordering::Release);
@@ -179,6 +188,10 @@ impl Pipeline {
     fn signal(&mut self, signal: Signal<'_>, series: &mut Aggregate) -> bool {
         match signal {
             Signal::Process(signal) => {
+                if !matches!(signal.event, ProcessEvent::Fork { .. }) {
+                    // What it serves from now on may be another service's.
+                    series.renew();
+                }
                 self.core.processes.signal(&signal);
                 true
             }
@@ -436,11 +449,24 @@ impl Sink for CoreSink<'_> {
         self.core.tracer.begin(&begin);
     }
 
-    fn whole(&mut self, exchange: Exchange) {
+    fn whole(&mut self, exchange: Exchange) -> Option<Handle> {
         let service = self.core.processes.service(exchange.actor.process);
-        self.core.counts.exchanges.seen(1);
         self.series.end(&service, &exchange, |_| None);
-        self.core.counts.exchanges.delivered(1);
+        self.core.whole += 1;
+        self.series.last()
+    }
+
+    fn again(&mut self, known: &Known, started: Nanos, ended: Nanos) -> bool {
+        let bodies = (known.request_body, known.response_body);
+        let counted = self
+            .series
+            .again(known.handle, self.open.role, (started, ended), bodies);
+        self.core.whole += u64::from(counted);
+        counted
+    }
+
+    fn memo(&mut self) -> Option<&mut Memo> {
+        Some(&mut self.core.memo)
     }
 
     fn wants_detail(&self) -> bool {

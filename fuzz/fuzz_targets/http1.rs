@@ -5,6 +5,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use onlooker::aggregate::Handle;
+use onlooker::protocol::memo::{Known, Memo};
 use onlooker::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use onlooker::protocol::http1::{HEAD, Http1, PIPELINE};
 use onlooker::protocol::{Ignored, LostExchange, Protocol, Sink};
@@ -34,8 +36,15 @@ impl Sink for Pairs {
         assert!(exchange.target.len() <= 1024);
         assert!(exchange.first_byte.is_none_or(|at| at <= exchange.ended));
     }
-    fn whole(&mut self, exchange: Exchange) {
+    fn whole(&mut self, exchange: Exchange) -> Option<Handle> {
         assert!(exchange.target.len() <= 1024);
+        None
+    }
+    fn again(&mut self, _: &Known, _: u64, _: u64) -> bool {
+        false
+    }
+    fn memo(&mut self) -> Option<&mut Memo> {
+        None
     }
     fn wants_detail(&self) -> bool {
         true

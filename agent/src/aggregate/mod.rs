@@ -104,6 +104,17 @@ pub struct Aggregate {
     series: SeriesTable,
     active: ActiveTable,
     folded: Folded,
+    /// Changes whenever a [`Handle`] may lead elsewhere.
+    epoch: u32,
+    last: Option<Handle>,
+}
+
+/// Where an exchange was counted: the next one with the same labels may be counted there at once, for a second at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handle {
+    series: u32,
+    service: u32,
+    epoch: u32,
 }
 
 impl Aggregate {
@@ -127,6 +138,8 @@ impl Aggregate {
             series: SeriesTable::new(config.series_limit),
             active: ActiveTable::new(active),
             folded: Folded::default(),
+            epoch: 0,
+            last: None,
             config,
         }
     }
@@ -183,10 +196,17 @@ impl Aggregate {
             role,
         };
         let (services, operations, versions) = (&self.services, &self.operations, &self.versions);
-        let (series, fold) = self.series.find(key, self.now, |key| {
+        let (index, fold) = self.series.index(key, self.now, |key| {
             labels(services, operations, versions, key, error)
         });
         self.folded.series += u64::from(fold != Fold::Nothing);
+        let plain = fold == Fold::Nothing && route != OTHER_ROUTE && number != OTHER_SERVICE;
+        self.last = plain.then_some(Handle {
+            series: index,
+            service: number,
+            epoch: self.epoch,
+        });
+        let series = self.series.at(index);
         let bucket = series.record(exchange, self.now);
         if let Some((trace_id, span_id)) = trace(self.services.route_name(number, role, route)) {
             let exemplars = series.exemplars.get_or_insert_with(|| Box::new([None; 15]));
@@ -205,6 +225,34 @@ impl Aggregate {
                 .record(exchange.ended.saturating_sub(exchange.started), fault);
         }
         self.services.route_name(number, role, route)
+    }
+
+    /// Where the last exchange that ended was counted; `None` when it had to give up labels.
+    pub fn last(&self) -> Option<Handle> {
+        self.last
+    }
+
+    /// One more exchange with the labels of an earlier one, in a role, answered at once: its first byte was its last. `false`
+    /// when the handle is too old.
+    pub fn again(&mut self, handle: Handle, role: Role, times: (Nanos, Nanos), bodies: (u64, u64)) -> bool {
+        if handle.epoch != self.epoch {
+            return false;
+        }
+        let (started, ended) = times;
+        self.now = self.now.max(ended);
+        let duration = ended.saturating_sub(started);
+        let series = self.series.at(handle.series);
+        series.again(duration, bodies, self.now);
+        let error = series.key.error != Fault::No;
+        if let Some(entry) = self.services.role(handle.service, role) {
+            entry.live.record(duration, error);
+        }
+        true
+    }
+
+    /// A process may speak for another service from now on: no [`Handle`] holds any longer.
+    pub fn renew(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
     }
 
     /// Exchanges ended that were counted elsewhere.
@@ -249,6 +297,7 @@ impl Aggregate {
     /// Removes what was not used for the time to live. To be called every few seconds; walks all tables.
     pub fn expire(&mut self, now: Nanos) {
         self.now = self.now.max(now);
+        self.epoch = self.epoch.wrapping_add(1);
         let ttl = u64::try_from(self.config.ttl.as_nanos()).unwrap_or(u64::MAX);
         let since = self.now.saturating_sub(ttl);
         // In this order: what others point to goes last.
@@ -304,6 +353,7 @@ impl Aggregate {
         }
         let (routed, changed) = entry.routes.route(target, self.now);
         if changed {
+            self.epoch = self.epoch.wrapping_add(1);
             self.services.restamp(service, role);
         }
         let route = match routed {

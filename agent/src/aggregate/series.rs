@@ -137,6 +137,15 @@ impl Series {
             .record(&DURATION, exchange.ended.saturating_sub(exchange.started))
     }
 
+    /// Records an exchange that was answered at once.
+    pub(crate) fn again(&mut self, duration: u64, (request_body, response_body): (u64, u64), now: u64) {
+        self.seen = self.seen.max(now);
+        self.duration.record(&DURATION, duration);
+        self.first_byte.record(&FIRST_BYTE, duration);
+        self.request_body.record(&SIZE, request_body);
+        self.response_body.record(&SIZE, response_body);
+    }
+
     /// Adds durations that were counted elsewhere; `sum` in nanoseconds.
     pub(crate) fn add(&mut self, durations: &[u64; 15], sum: u64, now: u64) {
         self.seen = self.seen.max(now);
@@ -173,13 +182,19 @@ impl SeriesTable {
     pub(crate) fn find(&mut self, key: Key, now: u64, labels: impl FnOnce(Key) -> Labels) -> (&mut Series, Fold) {
         let (index, fold) = self.index(key, now, labels);
         // `index` is that of a slot in use.
+        (self.at(index), fold)
+    }
+
+    /// The series at an index that is in use.
+    pub(crate) fn at(&mut self, index: u32) -> &mut Series {
         match &mut self.slots[index as usize] {
-            Some(series) => (series, fold),
+            Some(series) => series,
             None => unreachable!("an index of `by_key` leads to a series"),
         }
     }
 
-    fn index(&mut self, key: Key, now: u64, labels: impl FnOnce(Key) -> Labels) -> (u32, Fold) {
+    /// As [`SeriesTable::find`].
+    pub(crate) fn index(&mut self, key: Key, now: u64, labels: impl FnOnce(Key) -> Labels) -> (u32, Fold) {
         // The last step always has room.
         let fits = |fold: &Fold| self.by_key.contains_key(&fold.apply(key)) || self.has_room(*fold);
         let fold = match self.by_key.get(&key) {

@@ -2,9 +2,12 @@
 
 pub mod exchange;
 pub mod http1;
+pub mod memo;
 
 use crate::signal::{ConnId, FlowEvent, Nanos, PayloadSignal, Role};
+use crate::aggregate::Handle;
 use exchange::{Begin, Exchange, JoinKey};
+use memo::{Known, Memo};
 
 /// All protocols, asked in this order.
 pub static REGISTRY: &[&dyn Protocol] = &[&http1::Http1];
@@ -58,8 +61,13 @@ pub trait Sink {
     fn begin(&mut self, begin: Begin);
     /// An exchange ended.
     fn end(&mut self, exchange: Exchange);
-    /// An exchange that was whole when it was first heard of: the same as a `begin` and an `end`.
-    fn whole(&mut self, exchange: exchange::Exchange);
+    /// An exchange that was whole when it was first heard of: the same as a `begin` and an `end`. Returns where it was
+    /// counted, if the next one like it may be counted there too.
+    fn whole(&mut self, exchange: exchange::Exchange) -> Option<Handle>;
+    /// Another exchange like one before, byte for byte: counted without being read. `false`: it has to be read.
+    fn again(&mut self, known: &Known, started: Nanos, ended: Nanos) -> bool;
+    /// Exchanges that were seen before; `None` where each has to be read.
+    fn memo(&mut self) -> Option<&mut Memo>;
     /// Whether anybody wants to know more than the metrics: who was asked (`server`, `agent`), and the trace context.
     fn wants_detail(&self) -> bool;
     /// An exchange began but its end will not be known.

@@ -11,6 +11,7 @@ use super::response::{self, Place, ResponseState, Sync};
 use super::schema::HTTP;
 use super::target;
 use crate::protocol::exchange::Exchange;
+use crate::protocol::memo::Known;
 use crate::protocol::{LostExchange, Sink};
 use crate::signal::{Asked, Nanos, PayloadSignal, Seen};
 
@@ -129,6 +130,12 @@ impl Http1Conversation {
         if !quiet {
             return false;
         }
+        let process = asked.actor.process;
+        let known = out.memo().and_then(|memo| memo.find(process, self.role, bytes, call.prefix, call.total));
+        if known.is_some_and(|known| out.again(&known, asked.at, call.at)) {
+            self.passes(call, asked, bytes);
+            return true;
+        }
         let Parsed::Complete(request, request_head) = head::request(bytes) else {
             return false;
         };
@@ -146,7 +153,6 @@ impl Http1Conversation {
         let (operation, operation_original) = target::operation(request.method);
         let (path, named) = target::split(request.method, request.target);
         let detail = out.wants_detail();
-        let asked_seq = Call::streams(asked.seq, self.role);
         let exchange = Exchange {
             id: out.next_id(),
             schema: &HTTP,
@@ -172,6 +178,22 @@ impl Http1Conversation {
             join: None,
             srtt_us: call.srtt_us,
         };
+        self.passes(call, asked, bytes);
+        let handle = out.whole(exchange);
+        if let (Some(handle), Some(memo)) = (handle, out.memo()) {
+            let known = Known {
+                handle,
+                request_body,
+                response_body,
+            };
+            memo.put(process, self.role, bytes, &call.prefix[..answer_head], call.total, known);
+        }
+        true
+    }
+
+    /// Both streams go on behind a request and its answer that were seen whole.
+    fn passes(&mut self, call: &Call<'_>, asked: &Asked<'_>, bytes: &[u8]) {
+        let asked_seq = Call::streams(asked.seq, self.role);
         self.life = Life::Live;
         self.request
             .passes(bytes.len() as u64, asked_seq.map(|(request, _)| request));
@@ -182,7 +204,5 @@ impl Http1Conversation {
             next: self.response.next,
             seq: self.response.seq,
         };
-        out.whole(exchange);
-        true
     }
 }

@@ -1,6 +1,8 @@
 //! Transcripts: what a process moved over one connection, and the exchanges that are to come of it.
 
 use super::Http1;
+use crate::aggregate::Handle;
+use crate::protocol::memo::{Known, Memo};
 use crate::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use crate::protocol::{Conversation, Ignored, LostExchange, Protocol, Sink};
 use crate::signal::{Actor, ConnId, Direction, FlowEvent, PayloadSignal, Role, Seen};
@@ -93,8 +95,15 @@ impl Sink for Notes {
         assert!(self.open.remove(&exchange.id), "ended without begin");
         self.lines.push(line(&exchange));
     }
-    fn whole(&mut self, exchange: Exchange) {
+    fn whole(&mut self, exchange: Exchange) -> Option<Handle> {
         self.lines.push(line(&exchange));
+        None
+    }
+    fn again(&mut self, _: &Known, _: u64, _: u64) -> bool {
+        false
+    }
+    fn memo(&mut self) -> Option<&mut Memo> {
+        None
     }
     fn wants_detail(&self) -> bool {
         true

@@ -57,8 +57,15 @@ fn details() {
         fn end(&mut self, exchange: Exchange) {
             self.1 = Some(exchange);
         }
-        fn whole(&mut self, exchange: Exchange) {
+        fn whole(&mut self, exchange: Exchange) -> Option<Handle> {
             self.1 = Some(exchange);
+            None
+        }
+        fn again(&mut self, _: &Known, _: u64, _: u64) -> bool {
+            false
+        }
+        fn memo(&mut self) -> Option<&mut Memo> {
+            None
         }
         fn wants_detail(&self) -> bool {
             true
