@@ -183,6 +183,10 @@ impl Conversation for Http1Conversation {
         if of_request {
             if payload.seen.begins {
                 self.begins(payload.seen, call.offset, payload.seen.other, out);
+            } else if payload.seen.exchange != self.number {
+                // The rest of a request whose beginning was lost.
+                self.request.next = self.request.next.max(call.end_offset());
+                return;
             }
             self.on_request(call, out);
         } else {

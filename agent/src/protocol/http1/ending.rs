@@ -98,8 +98,13 @@ impl Http1Conversation {
         }
         let answered = front.exchange.first_byte.is_some();
         if answered && front.gap {
-            front.gap = false;
-            front.exchange.ended = front.exchange.ended.max(ended);
+            // The rest of its answer was moved and not reported: whether it was whole, nobody knows.
+            if let Some(mut open) = self.queue.pop_front() {
+                open.exchange.ended = open.exchange.ended.max(ended);
+                open.exchange.response_body = None;
+                out.end(open.exchange);
+            }
+            self.response.state = ResponseState::Idle;
         } else if !answered && (front.number < exchange || counted) {
             // A later one was answered, or this one was, and not to us.
             if let Some(open) = self.queue.pop_front() {

@@ -84,7 +84,7 @@ impl Http1Conversation {
                 srtt_us: 0,
             };
             self.on_request(request, out);
-        } else if asked.answered && end > self.request.next && payload.seen.exchange != self.number {
+        } else if asked.answered && payload.seen.exchange != self.number {
             // Its request was never reported.
             self.settle(payload.seen.ended, out);
             self.number = payload.seen.exchange;
