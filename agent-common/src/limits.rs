@@ -30,7 +30,7 @@ pub const HELD_SHORT: usize = 128;
 /// Elements of an iovec array that are looked at.
 pub const IOVECS: usize = 8;
 /// Messages of one `sendmmsg`/`recvmmsg` that are looked at.
-pub const MMSGS: usize = 4;
+pub const MMSGS: usize = 2;
 
 /// Bytes of an executable's path in an exec record.
 pub const FILENAME: usize = 256;

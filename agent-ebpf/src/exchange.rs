@@ -261,6 +261,8 @@ pub(crate) fn settle(s: &mut SocketState) {
     while bucket < BOUNDS.len() && BOUNDS[bucket] < duration {
         bucket += 1;
     }
+    // One path on, not one for each bucket.
+    let bucket = forget(bucket as u64) as usize;
     // SAFETY: map value of aligned words, shared with other CPUs.
     unsafe {
         if let Some(cell) = (*counts).buckets.get_mut(bucket) {
