@@ -48,9 +48,7 @@ fn object(toolchain: &Toolchain, program: &str, name: &str) -> Result<PathBuf> {
     let changed = copy_if_changed(&without_dwarf(toolchain, built), &object)?;
     let size = fs::metadata(&object)?.len();
     let how = if changed { "new" } else { "unchanged" };
-    say(format!(
-        "kernel side: target/ebpf/{name} is {how}, {size} bytes"
-    ));
+    say(format!("kernel side: target/ebpf/{name} is {how}, {size} bytes"));
     Ok(object)
 }
 

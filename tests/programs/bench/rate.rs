@@ -97,7 +97,12 @@ pub(crate) fn run(plan: &Plan) -> Result<Outcome> {
         let stream = TcpStream::connect(plan.address).with_context(|| format!("connection {n}"))?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        epoll::add(&epoll, &stream, epoll::EventData::new_u64(n as u64), epoll::EventFlags::IN)?;
+        epoll::add(
+            &epoll,
+            &stream,
+            epoll::EventData::new_u64(n as u64),
+            epoll::EventFlags::IN,
+        )?;
         connections.push(Connection {
             stream,
             read: Vec::with_capacity(1024),
@@ -208,7 +213,9 @@ mod tests {
             let mut pause = Some(pause);
             let mut scratch = [0; 1000];
             while let Ok(1..) = stream.read(&mut scratch) {
-                pause.take().map(std::thread::sleep);
+                if let Some(pause) = pause.take() {
+                    std::thread::sleep(pause);
+                }
                 stream
                     .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
                     .unwrap();
