@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use onlooker_tests::http::{Connection, Target};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -11,6 +12,9 @@ const MOST_PROCESSES: usize = 20_000;
 
 /// Holds keep-alive connections that had one request each.
 pub(crate) fn connections(address: SocketAddr, count: usize) -> Result<()> {
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    setrlimit(Resource::Nofile, files)?;
     let target = Target::Tcp(address);
     let mut held = Vec::with_capacity(count);
     for _ in 0..count {

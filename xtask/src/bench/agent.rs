@@ -18,6 +18,9 @@ const MB: f64 = 1e6;
 /// Between two scrapes.
 const PACE: Duration = Duration::from_millis(100);
 
+/// Time after which no further scrape begins.
+const LONGEST: Duration = Duration::from_secs(5);
+
 /// Limits that let 10,000 routes of one service, seen from both ends, be series of their own.
 const ROOM_FOR_ROUTES: &[&str] = &["--limits.routes-per-service=10000", "--limits.series=100000"];
 
@@ -76,11 +79,15 @@ impl Quiet {
         let start = agent.cpu()?;
         std::thread::sleep(2 * bed.time()); // what is measured is an agent that is left alone
         let idle = agent.cpu()?.since(&start) / (2 * bed.time()).as_secs_f64();
-        let scrapes = bed.scaled(20, 5);
         let (before, started) = (agent.cpu()?, Instant::now());
-        let mut bytes = 0;
-        for n in 1..=scrapes {
+        let (mut bytes, mut scrapes) = (0, 0);
+        // Large ones may take longer than the pace: fewer of them do.
+        for n in 1..=bed.scaled(20, 5) {
+            if started.elapsed() > LONGEST {
+                break;
+            }
             bytes = agent.scrape()?.bytes();
+            scrapes = n;
             let next = started + PACE * n as u32;
             std::thread::sleep(next.saturating_duration_since(Instant::now())); // the pace
         }

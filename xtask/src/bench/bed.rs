@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::exact::DRIVER;
 use super::onlooker::Agent;
-use super::process::{Helper, Process};
+use super::process::{Ends, Helper, Process};
 use crate::programs;
 use crate::shell::{find_program, say, target};
 
@@ -153,15 +153,15 @@ impl Bed {
     }
 
     /// Starts a long-lived program.
-    pub(crate) fn start(&self, name: &str, program: &Path, args: &[String]) -> Result<Process> {
-        Process::start(&target().join("bench"), name, program, args, &self.path)
+    pub(crate) fn start(&self, name: &str, program: &Path, args: &[String], ends: Ends) -> Result<Process> {
+        Process::start(&target().join("bench"), name, program, args, &self.path, ends)
     }
 
     /// Starts a command of the program `bench` that holds something.
     pub(crate) fn helper(&self, args: &[&str]) -> Result<Helper> {
         let owned: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let name = args.first().copied().unwrap_or("bench");
-        Helper::new(self.start(name, &self.helper, &owned)?, name)
+        Helper::new(self.start(name, &self.helper, &owned, Ends::WithInput)?, name)
     }
 
     /// Runs a command of the program `bench` to its end; its line. It is the driver: a service of that name.

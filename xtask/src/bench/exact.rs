@@ -1,10 +1,12 @@
 //! Whether onlooker's counts are the truth, and whether it accounts for every event that it saw.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::metrics::label;
 use super::onlooker::Agent;
 use super::server::Server;
 
@@ -29,8 +31,8 @@ pub(crate) struct Exact {
     pub(crate) onlooker: u64,
     /// How far they are apart, in each round by itself.
     pub(crate) difference: u64,
-    /// Events that onlooker says it lost.
-    pub(crate) lost: u64,
+    /// Events that onlooker says it lost, of the whole host, by kind and reason.
+    pub(crate) lost: BTreeMap<String, u64>,
     /// Events seen that were neither delivered nor lost when all had settled: 0 when `seen = delivered + lost` holds.
     pub(crate) unaccounted: u64,
 }
@@ -63,7 +65,16 @@ pub(crate) fn check(
             let labels: Vec<&str> = std::iter::once(service.as_str()).chain(more.iter().copied()).collect();
             scrape.sum(&name, &labels) as u64
         };
-        let lost = scrape.sum("onlooker_events_lost_total", &[]) as u64;
+        let mut lost = BTreeMap::new();
+        for (labels, value) in scrape
+            .samples("onlooker_events_lost_total")
+            .filter(|(_, value)| *value > 0.0)
+        {
+            lost.insert(
+                format!("{} {}", label(labels, "kind"), label(labels, "reason")),
+                value as u64,
+            );
+        }
         let found = |role: &str, by: &str, truth: u64, onlooker: u64| Exact {
             condition: condition.to_owned(),
             role: role.to_owned(),
@@ -71,7 +82,7 @@ pub(crate) fn check(
             truth,
             onlooker,
             difference: truth.abs_diff(onlooker),
-            lost,
+            lost: lost.clone(),
             unaccounted,
         };
         let counted = count("server", &server.service, &[]);
@@ -93,6 +104,13 @@ pub(crate) fn check(
     }
 }
 
+impl Exact {
+    /// Events lost, of all kinds.
+    pub(crate) fn all_lost(&self) -> u64 {
+        self.lost.values().sum()
+    }
+}
+
 /// Sums what several rounds found, by condition and role in the order of their first appearance.
 pub(crate) fn summed(rounds: impl IntoIterator<Item = Exact>) -> Vec<Exact> {
     let mut sums: Vec<Exact> = Vec::new();
@@ -103,7 +121,9 @@ pub(crate) fn summed(rounds: impl IntoIterator<Item = Exact>) -> Vec<Exact> {
                 sum.truth += one.truth;
                 sum.onlooker += one.onlooker;
                 sum.difference += one.difference;
-                sum.lost += one.lost;
+                for (reason, lost) in one.lost {
+                    *sum.lost.entry(reason).or_insert(0) += lost;
+                }
                 sum.unaccounted += one.unaccounted;
             }
             None => sums.push(one),
@@ -125,15 +145,13 @@ mod tests {
             truth,
             onlooker,
             difference: truth.abs_diff(onlooker),
-            lost: 1,
+            lost: BTreeMap::from([("payload ring_full".to_owned(), 1)]),
             unaccounted: 0,
         };
         let sums = summed([one("server", 10, 8), one("client", 10, 10), one("server", 10, 12)]);
         assert_eq!(sums.len(), 2);
-        assert_eq!(
-            (sums[0].truth, sums[0].onlooker, sums[0].difference, sums[0].lost),
-            (20, 20, 4, 2)
-        );
+        assert_eq!((sums[0].truth, sums[0].onlooker, sums[0].difference), (20, 20, 4));
+        assert_eq!(sums[0].lost["payload ring_full"], 2);
         assert_eq!(sums[1].difference, 0);
     }
 }

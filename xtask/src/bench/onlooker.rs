@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::bed::{Bed, Hooks};
 use super::metrics::{Scrape, get, label};
-use super::process::Process;
+use super::process::{Ends, Process};
 
 /// Longest time to readiness, and to the end of what is on its way.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,9 +37,9 @@ impl Agent {
         ];
         args.extend(more.iter().map(|arg| (*arg).to_owned()));
         let started = Instant::now();
-        let process = bed.start("onlooker", &bed.onlooker, &args)?;
+        let process = bed.start("onlooker", &bed.onlooker, &args, Ends::BySignal)?;
         let mut agent = Agent {
-            process: process.without_input(),
+            process,
             address,
             ready_after: Duration::ZERO,
         };
@@ -140,10 +140,10 @@ impl Cpu {
         let nanos = if all_live {
             self.threads
                 .iter()
-                .map(|(id, now)| now - before.threads.get(id).unwrap_or(&0))
+                .map(|(id, now)| now.saturating_sub(*before.threads.get(id).unwrap_or(&0)))
                 .sum()
         } else {
-            (self.ticks - before.ticks) * TICK
+            self.ticks.saturating_sub(before.ticks) * TICK
         };
         nanos as f64 / 1e9
     }

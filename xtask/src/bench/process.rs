@@ -13,32 +13,58 @@ use serde_json::Value;
 /// A helper that holds some thousands of processes needs a while to end them.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How a program is told to end, by this process or by its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// When its standard input does; it may have things to put away.
+    WithInput,
+    /// By a signal.
+    BySignal,
+}
+
 /// A running program. Dropping it ends it.
 pub(crate) struct Process {
     child: Child,
-    /// Closed first: helpers end when theirs does.
     input: Option<ChildStdin>,
     log: PathBuf,
 }
 
 impl Process {
     /// Starts `program` with its standard error in a file below `folder`.
-    pub(crate) fn start(folder: &Path, name: &str, program: &Path, args: &[String], path: &str) -> Result<Process> {
+    pub(crate) fn start(
+        folder: &Path,
+        name: &str,
+        program: &Path,
+        args: &[String],
+        path: &str,
+        ends: Ends,
+    ) -> Result<Process> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let log = folder.join(format!("{name}.log"));
         let stderr = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         // Both replace themselves, so the process id is the program's.
-        let mut child = Command::new("setpriv")
-            .args(["--pdeathsig", "TERM", "setsid"])
+        let (mut command, stdin) = match ends {
+            Ends::WithInput => (Command::new("setsid"), Stdio::piped()),
+            Ends::BySignal => {
+                let mut command = Command::new("setpriv");
+                command.args(["--pdeathsig", "TERM", "setsid"]);
+                (command, Stdio::null())
+            }
+        };
+        let stdout = match ends {
+            Ends::WithInput => Stdio::piped(),
+            Ends::BySignal => Stdio::null(),
+        };
+        let mut child = command
             .arg(program)
             .args(args)
             .env("PATH", path)
             .env_remove("OTEL_SERVICE_NAME")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdin(stdin)
+            .stdout(stdout)
             .stderr(stderr)
             .spawn()
-            .context("cannot start `setpriv` (of the package util-linux)")?;
+            .context("cannot start `setsid` or `setpriv` (of the package util-linux)")?;
         let input = child.stdin.take();
         Ok(Process { child, input, log })
     }
@@ -64,7 +90,6 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Who reads standard input to its end has things to put away; who does not is killed at once.
         let told = self.input.take().is_some();
         let end = Instant::now() + PATIENCE;
         while told && matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
@@ -72,14 +97,6 @@ impl Drop for Process {
         }
         let _ = self.child.kill(); // it may have ended
         let _ = self.child.wait();
-    }
-}
-
-impl Process {
-    /// For programs that do not read standard input: nothing is waited for when it is dropped.
-    pub(crate) fn without_input(mut self) -> Process {
-        self.input = None;
-        self
     }
 }
 
@@ -129,7 +146,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("xtask-process-{}", std::process::id()));
         let path = std::env::var("PATH").unwrap();
         let args = ["-c".to_owned(), script.to_owned()];
-        Process::start(&folder, "sh", Path::new("sh"), &args, &path).unwrap()
+        Process::start(&folder, "sh", Path::new("sh"), &args, &path, Ends::WithInput).unwrap()
     }
 
     #[test]

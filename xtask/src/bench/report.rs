@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
+use super::exact::Exact;
 use super::machine::Machine;
 use super::row::{Row, Style};
 use super::stats::Spread;
@@ -166,7 +167,7 @@ impl Report {
                     format!("{}, {}", row.benchmark, exact.condition),
                     exact.role.clone(),
                     number(exact.difference as f64),
-                    number(exact.lost as f64),
+                    lost(exact),
                     balance,
                     format!("{} ({})", number(exact.truth as f64), exact.by),
                     number(exact.onlooker as f64),
@@ -176,13 +177,19 @@ impl Report {
     }
 
     fn notes(&self, text: &mut String) {
-        let noted: Vec<&Row> = self.rows.iter().filter(|row| !row.note.is_empty()).collect();
-        if noted.is_empty() {
+        let mut notes: Vec<(&str, Vec<String>)> = Vec::new();
+        for row in self.rows.iter().filter(|row| !row.note.is_empty()) {
+            match notes.iter_mut().find(|(note, _)| *note == row.note) {
+                Some((_, rows)) => rows.push(named(row)),
+                None => notes.push((&row.note, vec![named(row)])),
+            }
+        }
+        if notes.is_empty() {
             return;
         }
         text.push_str("\n## Notes\n\n");
-        for row in noted {
-            let _ = writeln!(text, "- {}: {}", named(row), row.note);
+        for (note, rows) in notes {
+            let _ = writeln!(text, "- {}: {note}", rows.join(", "));
         }
     }
 }
@@ -236,15 +243,28 @@ fn found(row: &Row) -> String {
     }
 }
 
+/// Events lost, with their reasons.
+fn lost(exact: &Exact) -> String {
+    let reasons: Vec<String> = exact
+        .lost
+        .iter()
+        .map(|(reason, lost)| format!("{} {reason}", number(*lost as f64)))
+        .collect();
+    match reasons.is_empty() {
+        true => "0".to_owned(),
+        false => reasons.join(", "),
+    }
+}
+
 /// A ratio with its spread.
 fn spread(value: Option<Spread>) -> String {
     let Some(value) = value else {
         return "-".to_owned();
     };
-    let Spread {
-        median, least, most, ..
-    } = value;
-    format!("{median:.3} ({least:.3}..{most:.3})")
+    match value.rounds {
+        1 => format!("{:.3}", value.median),
+        _ => format!("{:.3} ({:.3}..{:.3})", value.median, value.least, value.most),
+    }
 }
 
 /// A value with its spread and unit.
@@ -289,7 +309,6 @@ fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::exact::Exact;
     use crate::bench::row::{Sides, Target};
 
     fn report() -> Report {
@@ -311,7 +330,7 @@ mod tests {
             truth: 300_000,
             onlooker: 299_998,
             difference: 2,
-            lost: 5,
+            lost: [("payload ring_full".to_owned(), 5)].into(),
             unaccounted: 0,
         }];
         Report {
@@ -352,7 +371,7 @@ mod tests {
              | not met | 150,000 1/s (100,000..200,000) |",
             "| `rate-1k` p50 | 0.725 (0.700..0.750) | 0.995 (0.990..1.000) | -40 us (-50..-30) | -0.500 us (-1..0) |",
             "| `start` size | 7.50 MB |  |  |",
-            "| nginx, socket hooks | server | 2 | 5 | yes | 300,000 (nginx's own count) | 299,998 |",
+            "| nginx, socket hooks | server | 2 | 5 payload ring_full | yes | 300,000 (nginx's own count) | 299,998 |",
             "- `nginx` requests a second: one worker\n- `node` skipped: node is not installed\n",
         ] {
             assert!(page.contains(expect), "{expect}\nis not in\n{page}");
@@ -374,6 +393,11 @@ mod tests {
 
     #[test]
     fn numbers_can_be_read() {
+        let one = Spread::of(&[0.85]);
+        assert_eq!(
+            (spread(one), with_unit(one, "us")),
+            ("0.850".to_owned(), "0.850 us".to_owned())
+        );
         for (value, expect) in [
             (0.0, "0"),
             (0.0123, "0.012"),
