@@ -1,4 +1,4 @@
-//! onlooker's own commands: `cargo xtask build`, `run`, `test` and their parts. One file a command.
+//! onlooker's own commands: `cargo xtask build`, `run`, `test`, `bench` and their parts. One file a command.
 
 mod apt;
 mod bench;

@@ -201,7 +201,9 @@ impl Load {
     fn at(&self, bed: &Bed, server: &Server, exchanges: u32, routes: usize) -> Result<Vec<Row>> {
         let (mut each, mut share, mut memory) = (Vec::new(), Vec::new(), Memory::default());
         let condition = Condition::Onlooker(bed.own_hooks(), ROOM_FOR_ROUTES);
-        let found = bed.compare(&[condition], bed.rounds.min(3), |condition, attached| {
+        let at = format!("{exchanges} exchanges/s of {routes} routes");
+        let counted = format!("{at}, {}", told(condition));
+        let found = bed.compare(&[condition], bed.rounds.min(3), |_, attached| {
             let Some(agent) = attached.agent() else {
                 return Ok(Vec::new());
             };
@@ -223,11 +225,11 @@ impl Load {
                 name: "the driver",
                 answered: said["requests"].as_u64().context("requests")?,
             };
-            exact::check(agent, told(condition), server, served, Some(driver))
+            exact::check(agent, &counted, server, served, Some(driver))
         })?;
-        let at = format!("{exchanges} exchanges/s, {routes} routes");
         let per_exchange = format!("CPU of an exchange, {at}");
         let mut first = Row::value(self.name(), per_exchange, "us", &each).wanting(below!("<= 1.5 us", 1.5000001));
+        first.note = format!("with {}", ROOM_FOR_ROUTES.join(" "));
         first.exact = exact::summed(found.into_iter().flatten().flatten().collect::<Vec<Exact>>());
         let mut rows = vec![
             first,
@@ -249,7 +251,7 @@ impl Bench for Routes {
     }
 
     fn about(&self) -> &'static str {
-        "the agent that holds 10 and 10,000 routes of one service, seen from both ends"
+        "the agent with 10 and 10,000 routes of one service, both ends"
     }
 
     fn run(&self, bed: &Bed) -> Result<Vec<Row>> {
@@ -282,7 +284,7 @@ impl Bench for Processes {
     }
 
     fn about(&self) -> &'static str {
-        "the agent that saw 10 and 5,000 processes begin, which live on and do nothing"
+        "the agent that saw 10 and 5,000 processes begin, which sleep"
     }
 
     fn run(&self, bed: &Bed) -> Result<Vec<Row>> {

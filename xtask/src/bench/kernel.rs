@@ -28,7 +28,7 @@ impl Bench for Programs {
     }
 
     fn about(&self) -> &'static str {
-        "eBPF programs under saturated nginx: nanoseconds a run, instructions verified"
+        "eBPF programs at saturation: time a run, instructions verified"
     }
 
     fn run(&self, bed: &Bed) -> Result<Vec<Row>> {

@@ -123,7 +123,10 @@ impl Report {
              Nothing attached, no-op programs on the hooks that onlooker uses, and onlooker take turns, {rounds} rounds of \
              {seconds} s each (some benchmarks fewer), each round beginning with another one. A ratio is that of a round to \
              itself; told are the median and, in parentheses, least and most of the rounds. The measurements took {took:.1} \
-             minutes. Server and driver share the processors with the agent, which is in a session of its own.\n",
+             minutes. Server and driver share the processors with the agent, which is in a session of its own. wrk drives \
+             what is saturated; fixed rates come from an open loop that counts latency from the moment a request was due. \
+             CPU of the agent is that of its process: the hooks run in the programs that are watched, and show in their \
+             figures.\n",
             command = self.command,
             day = machine.day,
             commit = machine.commit,

@@ -120,7 +120,7 @@ pub(crate) static LARGE: Saturated = Saturated {
 /// Many connections.
 pub(crate) static IDLE: Saturated = Saturated {
     name: "idle",
-    about: "nginx, 1,000 active connections beside 10,000 idle ones, a table with room for both ends of all",
+    about: "nginx, 1,000 active connections beside 10,000 idle ones, all followed",
     connections: 1_000,
     idle: 10_000,
     args: &["--limits.connections=32768"],
