@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::metrics::label;
+use super::metrics::{Scrape, label};
 use super::onlooker::Agent;
 use super::server::Server;
 
@@ -59,12 +59,6 @@ pub(crate) fn check(
     loop {
         let unaccounted = agent.settle()?;
         let scrape = agent.scrape()?;
-        let count = |role: &str, service: &str, more: &[&str]| {
-            let name = format!("http_{role}_request_duration_seconds_count");
-            let service = format!("service_name=\"{service}\"");
-            let labels: Vec<&str> = std::iter::once(service.as_str()).chain(more.iter().copied()).collect();
-            scrape.sum(&name, &labels) as u64
-        };
         let mut lost = BTreeMap::new();
         for (labels, value) in scrape
             .samples("onlooker_events_lost_total")
@@ -85,7 +79,7 @@ pub(crate) fn check(
             lost: lost.clone(),
             unaccounted,
         };
-        let counted = count("server", &server.service, &[]);
+        let counted = exchanges(&scrape, "server", &server.service, |_| true);
         // Asked after the scrape: a server that is asked by a request counts that too.
         let mut all = vec![found(
             "server",
@@ -94,7 +88,9 @@ pub(crate) fn check(
             counted,
         )];
         if let Some(driver) = driver {
-            let counted = count("client", DRIVER, &["http_response_status_code=\"200\""]);
+            // An answer that the driver did not read to its end before it ended is none to the driver.
+            let whole = |labels: &str| label(labels, "error_type").is_empty();
+            let counted = exchanges(&scrape, "client", DRIVER, whole);
             all.push(found("client", driver.name, driver.answered, counted));
         }
         if all.iter().all(|exact| exact.difference == 0) || Instant::now() >= end {
@@ -102,6 +98,15 @@ pub(crate) fn check(
         }
         std::thread::sleep(Duration::from_millis(20)); // until the next look
     }
+}
+
+/// Exchanges of a service whose labels are wanted.
+fn exchanges(scrape: &Scrape, role: &str, service: &str, wanted: impl Fn(&str) -> bool) -> u64 {
+    let name = format!("http_{role}_request_duration_seconds_count");
+    let of_service = scrape
+        .samples(&name)
+        .filter(|(labels, _)| label(labels, "service_name") == service && wanted(labels));
+    of_service.map(|(_, value)| value).sum::<f64>() as u64
 }
 
 impl Exact {
