@@ -120,8 +120,8 @@ impl Report {
              {quick}\
              Measured on {processors} processors ({processor}{virtually}), {memory} GiB, {system}, Linux {kernel}; load \
              average before the run {load}. {programs}.\n\n\
-             Nothing attached, no-op programs on the hooks that onlooker uses, and onlooker take turns, {rounds} rounds of \
-             {seconds} s each (some benchmarks fewer), each round beginning with another one. A ratio is that of a round to \
+             Nothing attached, no-op programs on the hooks that onlooker uses, and onlooker take turns, {rounds} {word} of \
+             {seconds} s each (some benchmarks fewer), each beginning with another one. A ratio is that of a round to \
              itself; told are the median and, in parentheses, least and most of the rounds. The measurements took {took:.1} \
              minutes. Server and driver share the processors with the agent, which is in a session of its own. wrk drives \
              what is saturated; fixed rates come from an open loop that counts latency from the moment a request was due. \
@@ -139,6 +139,7 @@ impl Report {
             load = machine.load_before,
             programs = programs.join(", "),
             rounds = self.rounds,
+            word = if self.rounds == 1 { "round" } else { "rounds" },
             seconds = self.seconds,
             took = self.took_seconds / 60.0,
         )
