@@ -53,16 +53,26 @@ macro_rules! need {
     };
 }
 
-/// Folder of this build (`target` or `CARGO_TARGET_DIR`): the test binary lies in `TARGET/PROFILE/deps`.
+/// Folder of this build (`target` or `CARGO_TARGET_DIR`).
 pub fn target_dir() -> PathBuf {
-    let exe = std::env::current_exe().unwrap_or_default();
-    exe.ancestors().nth(3).map(Path::to_path_buf).unwrap_or_default()
+    profile_dir().parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// A program of this crate, built beside the tests.
 pub fn own_program(name: &str) -> PathBuf {
+    profile_dir().join(name)
+}
+
+/// `TARGET/PROFILE`: programs lie in it, test binaries in its folder `deps`.
+fn profile_dir() -> PathBuf {
     let exe = std::env::current_exe().unwrap_or_default();
-    exe.ancestors().nth(2).map(|dir| dir.join(name)).unwrap_or_default()
+    let folder = exe.parent().unwrap_or(Path::new(""));
+    let folder = if folder.ends_with("deps") {
+        folder.parent().unwrap_or(folder)
+    } else {
+        folder
+    };
+    folder.to_path_buf()
 }
 
 /// Folder of this crate's sources.

@@ -1,4 +1,5 @@
-//! `cargo xtask build`: the kernel side into `target/ebpf/onlooker.bpf.o`, then the program that embeds it.
+//! `cargo xtask build`: the kernel side into `target/ebpf/onlooker.bpf.o`, then the program that embeds it. The object of
+//! no-op programs that `cargo xtask bench` compares with is built the same way, beside it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -26,24 +27,28 @@ pub(crate) fn run(options: &Options) -> Result<PathBuf> {
 
 /// Builds both sides with a toolchain already found.
 pub(crate) fn with(toolchain: &Toolchain, options: &Options) -> Result<PathBuf> {
-    kernel_side(toolchain)?;
+    object(toolchain, "onlooker-ebpf", "onlooker.bpf.o")?;
     user_side(options)
 }
 
-/// Builds the kernel side, and replaces the embedded object only when it changed.
-fn kernel_side(toolchain: &Toolchain) -> Result<PathBuf> {
-    say("kernel side: compiling agent-ebpf");
-    let root = root();
-    let bpf = root.join("target/ebpf-build");
-    on_kernel_side(toolchain, Run::foreign(&toolchain.compiler.cargo).arg("build")).run()?;
-    let built = bpf.join(BPF_TARGET).join("bpf/onlooker-ebpf");
-    let object = target().join("ebpf/onlooker.bpf.o");
+/// Builds the object of programs that do nothing; its path.
+pub(crate) fn no_ops(toolchain: &Toolchain) -> Result<PathBuf> {
+    object(toolchain, "onlooker-noop", "noop.bpf.o")
+}
+
+/// Builds one object of the kernel side, and replaces the one in `target/ebpf` only when it changed: the agent's is
+/// embedded.
+fn object(toolchain: &Toolchain, program: &str, name: &str) -> Result<PathBuf> {
+    say(format!("kernel side: compiling {program} of agent-ebpf"));
+    let bpf = root().join("target/ebpf-build");
+    let cargo = Run::foreign(&toolchain.compiler.cargo).args(["build", "--bin", program]);
+    on_kernel_side(toolchain, cargo).run()?;
+    let built = bpf.join(BPF_TARGET).join("bpf").join(program);
+    let object = target().join("ebpf").join(name);
     let changed = copy_if_changed(&without_dwarf(toolchain, built), &object)?;
     let size = fs::metadata(&object)?.len();
     let how = if changed { "new" } else { "unchanged" };
-    say(format!(
-        "kernel side: target/ebpf/onlooker.bpf.o is {how}, {size} bytes"
-    ));
+    say(format!("kernel side: target/ebpf/{name} is {how}, {size} bytes"));
     Ok(object)
 }
 

@@ -1,6 +1,7 @@
-//! onlooker's own commands: `cargo xtask build`, `run`, `test` and their parts. One file a command.
+//! onlooker's own commands: `cargo xtask build`, `run`, `test`, `bench` and their parts. One file a command.
 
 mod apt;
+mod bench;
 mod build;
 mod deny;
 mod fmt;
@@ -36,6 +37,8 @@ enum Command {
     Run(run::Options),
     /// Install what tests drive, then run every check and every test: `cargo xtask test [FILTER]`
     Test(test::Options),
+    /// Measure what onlooker costs and whether its counts are exact: `cargo xtask bench [NAME…]`
+    Bench(bench::Options),
     /// Check what keeps the architecture true
     Tidy,
     /// Format every crate
@@ -61,6 +64,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Build(options) => build::run(&options).map(drop),
         Command::Run(options) => run::run(&options),
         Command::Test(options) => test::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Tidy => tidy::run(),
         Command::Fmt(options) => fmt::run(&options),
         Command::Lint => lint::run(),
@@ -79,5 +83,6 @@ mod tests {
         let run = Cli::try_parse_from(["xtask", "run", "--debug", "--", "--summary=never"]);
         assert!(matches!(run.map(|cli| cli.command), Ok(Command::Run(_))));
         assert!(Cli::try_parse_from(["xtask", "test", "wire", "--except", "fuzz"]).is_ok());
+        assert!(Cli::try_parse_from(["xtask", "bench", "nginx", "--rounds", "2", "--quick"]).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! The programs that tests drive: the one table of what `cargo xtask test` installs.
+//! The programs that tests and benchmarks drive: the one table of what `cargo xtask test` and `bench` install.
 
 use std::path::PathBuf;
 

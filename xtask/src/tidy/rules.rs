@@ -55,7 +55,13 @@ const IGNORANCE: &[Ignorance] = &[
 
 /// Crates of the aya family, and where they may be used.
 const AYA: [&str; 5] = ["aya", "aya_log", "aya_obj", "aya_ebpf", "aya_log_ebpf"];
-const AYA_PLACES: [&str; 4] = ["agent/src/kernel/", "agent/src/probes/", "agent-common/", "agent-ebpf/"];
+const AYA_PLACES: [&str; 5] = [
+    "agent/src/kernel/",
+    "agent/src/probes/",
+    "agent-common/",
+    "agent-ebpf/",
+    "tests/programs/bench/",
+];
 
 /// The one file that loads programs into the kernel.
 const LOADER: &str = "agent/src/kernel/loader.rs";
