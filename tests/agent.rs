@@ -1,13 +1,14 @@
 //! The agent under test: start, scrape, spans, stop.
 
-use crate::http::{self, Response, Target};
+use crate::http::{self, Connection, Response, Target};
 use crate::metrics::Scrape;
 use crate::process::{Program, free_port};
-use crate::require::agent_program;
+use crate::require::{agent_program, say};
 use crate::truth::{Counts, Key, count};
 use crate::wait;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, ExitStatus, Stdio};
@@ -171,9 +172,13 @@ impl Agent {
         http::get(&self.web, path, fields)
     }
 
-    /// `/metrics`.
+    /// `/metrics`, asked for in a way that the agent does not see: the empty line before the request is allowed (RFC 9112,
+    /// 2.2), but for the kernel side it is no beginning of a request. So looking changes nothing of what is looked at.
     pub fn scrape(&self) -> Result<Scrape> {
-        let response = self.get("/metrics", &[])?;
+        let mut connection = Connection::open(&self.web)?;
+        let request = http::request("GET", "/metrics", &[("Connection", "close")], b"");
+        connection.send(&[b"\r\n", request.as_slice()].concat())?;
+        let response = connection.response("GET")?;
         ensure!(response.status == 200, "/metrics: {}", response.status);
         Scrape::parse(&response.text())
     }
@@ -201,20 +206,62 @@ impl Agent {
         count(self.spans(service, kind).iter().map(Span::key))
     }
 
-    /// Waits until everything that the kernel side had seen when this was called is delivered or counted as lost.
+    /// Waits until everything that was seen when this was called is delivered or counted as lost.
     pub fn settle(&self) -> Result<()> {
-        let seen_before = by_kind(&self.scrape()?, "onlooker_events_seen_total");
-        ensure!(!seen_before.is_empty(), "no onlooker_events_seen_total");
+        let before = ledger(&self.scrape()?)?;
         wait::until("settled agent", wait::SOON, || {
-            let scrape = self.scrape()?;
-            let delivered = by_kind(&scrape, "onlooker_events_delivered_total");
-            let lost = by_kind(&scrape, "onlooker_events_lost_total");
-            for (kind, seen) in &seen_before {
-                let done = delivered.get(kind).unwrap_or(&0.0) + lost.get(kind).unwrap_or(&0.0);
-                ensure!(done >= *seen, "{kind}: {seen} seen, {done} done");
+            let now = ledger(&self.scrape()?)?;
+            for (kind, entry) in &before {
+                let done = now.get(kind).map_or(0.0, |entry| entry.done);
+                ensure!(done >= entry.seen, "{kind}: {} seen, {done} done", entry.seen);
             }
             Ok(())
         })
+    }
+
+    /// Waits until nothing is on its way; then `seen = delivered + lost` must hold for every kind of event. Where other
+    /// programs of the host never pause, only what they keep in motion is excused. Every agent that is dropped and the
+    /// shared ones at the end of the tests are asked for this.
+    ///
+    /// # Errors
+    /// Events of a kind are neither delivered nor lost, or are more than were seen.
+    pub fn balanced(&self) -> Result<()> {
+        let before = ledger(&self.scrape()?)?;
+        let mut last = before.clone();
+        let quiet = wait::until("balance of events", wait::SOON, || {
+            last = ledger(&self.scrape()?)?;
+            let open: Vec<_> = last.iter().filter(|(_, entry)| entry.done != entry.seen).collect();
+            ensure!(open.is_empty(), "{open:?}");
+            Ok(())
+        });
+        let moved = |kind: &String| {
+            let entry = last[kind];
+            let before = before.get(kind).copied().unwrap_or_default();
+            entry.done == entry.seen || (entry.done >= before.seen && entry.done > before.done)
+        };
+        match quiet {
+            Err(error) if !last.keys().all(moved) || last.iter().any(|(_, entry)| entry.done > entry.seen) => {
+                Err(error)
+            }
+            Err(error) => {
+                say(&format!(
+                    "the host is not quiet, the last events were not waited for: {error}"
+                ));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Stops it (`SIGSTOP`) and waits until it is.
+    pub fn pause(&self) -> Result<()> {
+        self.program.signal(libc::SIGSTOP);
+        wait::until_true("stopped agent", wait::SOON, || self.program.state() == Some('T'))
+    }
+
+    /// Lets it go on (`SIGCONT`).
+    pub fn resume(&self) {
+        self.program.signal(libc::SIGCONT);
     }
 
     /// Events lost so far, of all kinds and reasons.
@@ -229,6 +276,7 @@ impl Agent {
 
     /// Stops it with SIGTERM; its end must come soon.
     pub fn terminate(mut self) -> Result<ExitStatus> {
+        self.balanced()?;
         self.program.signal(libc::SIGTERM);
         self.program.wait(wait::SOON)
     }
@@ -244,14 +292,25 @@ impl Agent {
     }
 }
 
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if !std::thread::panicking() && self.program.check_alive().is_ok() {
+            let balanced = self.balanced();
+            assert!(balanced.is_ok(), "--capture.hooks={}: {balanced:?}", self.hooks);
+        }
+    }
+}
+
 /// The agents that all cases of a test binary share, one per capture way (`ONLOOKER_TEST_HOOKS` names one alone).
-/// Both watch the same traffic.
+/// Both watch the same traffic. They live until the test binary ends, when their ledgers are checked.
 ///
 /// # Panics
 /// When one cannot be started.
 pub fn shared() -> &'static [Agent] {
     static AGENTS: OnceLock<Vec<Agent>> = OnceLock::new();
     AGENTS.get_or_init(|| {
+        // SAFETY: the function touches nothing that is gone at exit, and never unwinds out of it.
+        unsafe { libc::atexit(check_shared) };
         let only = std::env::var("ONLOOKER_TEST_HOOKS").ok();
         HOOKS
             .into_iter()
@@ -272,18 +331,53 @@ pub fn shared() -> &'static [Agent] {
     })
 }
 
+/// After the last test: nobody drops what is static.
+extern "C" fn check_shared() {
+    let checked = std::panic::catch_unwind(|| {
+        shared().iter().all(|agent| match agent.balanced() {
+            Ok(()) => true,
+            Err(error) => {
+                eprintln!("after all tests, --capture.hooks={}: {error:#}", agent.hooks);
+                false
+            }
+        })
+    });
+    if !matches!(checked, Ok(true)) {
+        // SAFETY: no memory is touched; the status that libtest had chosen is replaced by its status of failure.
+        unsafe { libc::_exit(101) };
+    }
+}
+
 /// Lets one test at a time run, in binaries whose cases would disturb each other.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     lock(&ALONE)
 }
 
-fn by_kind(scrape: &Scrape, name: &str) -> std::collections::BTreeMap<String, f64> {
-    let mut sums = std::collections::BTreeMap::new();
-    for sample in scrape.select(name, &[]) {
-        *sums.entry(sample.label("kind").to_string()).or_insert(0.0) += sample.value;
-    }
-    sums
+/// One kind of event on `/metrics`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Entry {
+    seen: f64,
+    /// Delivered or lost.
+    done: f64,
+}
+
+fn ledger(scrape: &Scrape) -> Result<BTreeMap<String, Entry>> {
+    let seen = scrape.select("onlooker_events_seen_total", &[]);
+    let entries: BTreeMap<String, Entry> = seen
+        .map(|sample| {
+            let kind = sample.label("kind");
+            let done = ["onlooker_events_delivered_total", "onlooker_events_lost_total"]
+                .map(|name| scrape.sum(name, &[("kind", kind)]));
+            let entry = Entry {
+                seen: sample.value,
+                done: done.iter().sum(),
+            };
+            (kind.to_string(), entry)
+        })
+        .collect();
+    ensure!(!entries.is_empty(), "no onlooker_events_seen_total");
+    Ok(entries)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

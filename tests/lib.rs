@@ -18,3 +18,4 @@ pub mod servers;
 pub mod steps;
 pub mod truth;
 pub mod wait;
+pub mod wrk;
