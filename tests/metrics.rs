@@ -71,7 +71,7 @@ impl Scrape {
 
     /// Sum of [`Scrape::select`]; 0 when there is none.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.select(name, labels).map(|s| s.value).sum()
+        self.select(name, labels).fold(0.0, |sum, s| sum + s.value)
     }
 
     /// Sum of the histograms of a family whose labels contain these; empty when there is none.

@@ -103,7 +103,6 @@ fn ends<'a>(server: (&'a str, &'a Counts<u16>), client: (&'a str, &'a Counts<u16
 
 /// The proof of a case: there was an overload, all is counted nevertheless, and some of it by the kernel alone.
 fn expect_exact(agent: &mut Agent, ends: &[End<'_>; 2]) {
-    agent.settle().unwrap();
     let (hooks, lost) = (agent.hooks, ring_full(agent));
     say(&format!("{hooks}: {lost} records found the ring full; {ends:?}"));
     assert!(lost > 0.0, "{hooks}: no overload");
@@ -214,7 +213,7 @@ fn beside_a_flood(hooks: &'static str, kind: Kind, total: u64) {
     let server = Server::start(kind, "beside").unwrap();
     let flood = flood(&agent);
     let paths = ["/ok", "/ok", "/status/404", "/ok", "/status/500"];
-    let (client, answers) = drive_all(&server, 16, total, &paths, false);
+    let (client, answers) = agent.starve(|| drive_all(&server, 16, total, &paths, false));
     drop(flood);
     expect_exact(&mut agent, &ends((&server.service, &answers), (&client, &answers), 0));
 }
@@ -250,11 +249,16 @@ fn slow(hooks: &'static str, unseen: bool) {
             .collect();
         let seen = expect_answers(&agent, &ends((&server.service, &first), (&client, &first), 0));
         let flood = flood(&agent);
-        if unseen {
+        let go_on = || {
+            std::fs::write(&signal, "").unwrap();
+            running.into_iter().flat_map(|client| client.join().unwrap()).collect()
+        };
+        let answers = if unseen {
             agent.pause().unwrap();
-        }
-        std::fs::write(&signal, "").unwrap();
-        let answers = running.into_iter().flat_map(|client| client.join().unwrap()).collect();
+            go_on()
+        } else {
+            agent.starve(go_on)
+        };
         drop(flood);
         agent.resume();
         seen.unwrap();
