@@ -1,6 +1,7 @@
 //! The agent under test: start, scrape, spans, stop.
 
 use crate::http::{self, Connection, Response, Target};
+use crate::ledger::Ledger;
 use crate::metrics::Scrape;
 use crate::process::{Program, free_port};
 use crate::require::{agent_program, say};
@@ -8,7 +9,6 @@ use crate::truth::{Counts, Key, count};
 use crate::wait;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, ExitStatus, Stdio};
@@ -213,15 +213,12 @@ impl Agent {
 
     /// Waits until everything that was seen when this was called is delivered or counted as lost.
     pub fn settle(&self) -> Result<()> {
-        let before = ledger(&self.scrape()?)?;
-        wait::until("settled agent", wait::SOON, || {
-            let now = ledger(&self.scrape()?)?;
-            for (kind, entry) in &before {
-                let done = now.get(kind).map_or(0.0, |entry| entry.done);
-                ensure!(done >= entry.seen, "{kind}: {} seen, {done} done", entry.seen);
-            }
-            Ok(())
-        })
+        let before = self.ledger()?;
+        wait::until("settled agent", wait::SOON, || self.ledger()?.expect_done(&before))
+    }
+
+    fn ledger(&self) -> Result<Ledger> {
+        Ledger::of(&self.scrape()?)
     }
 
     /// Waits until nothing is on its way; then `seen = delivered + lost` must hold for every kind of event. Where other
@@ -232,22 +229,18 @@ impl Agent {
     /// Events of a kind are neither delivered nor lost, or are more than were seen.
     pub fn balanced(&self) -> Result<()> {
         let start = Instant::now();
-        let before = ledger(&self.scrape()?)?;
-        let busy = wait::until("balance of events", UNNOTICED_END, || {
-            let now = ledger(&self.scrape()?)?;
-            let open: Vec<_> = now.iter().filter(|(_, entry)| entry.done != entry.seen).collect();
-            let in_motion = open.iter().all(|(kind, entry)| {
-                let before = before.get(*kind).copied().unwrap_or_default();
-                (before.seen..=entry.seen).contains(&entry.done) && entry.done > before.done
-            });
-            let busy = start.elapsed() > wait::SOON && in_motion;
-            ensure!(open.is_empty() || busy, "{open:?}");
-            Ok(!open.is_empty())
-        })?;
-        if busy {
-            say("the host is not quiet: the last events were not waited for");
-        }
-        Ok(())
+        let before = self.ledger()?;
+        wait::until("balance of events", UNNOTICED_END, || {
+            let now = self.ledger()?;
+            let balance = now.expect_balance();
+            if balance.is_err() && start.elapsed() > wait::SOON && now.moves(&before) {
+                say(&format!(
+                    "the host is not quiet, the last events are not waited for: {now:?}"
+                ));
+                return Ok(());
+            }
+            balance
+        })
     }
 
     /// Stops it (`SIGSTOP`) and waits until it is.
@@ -376,32 +369,6 @@ impl<F: Fn()> Drop for Finally<F> {
     fn drop(&mut self) {
         self.0();
     }
-}
-
-/// One kind of event on `/metrics`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Entry {
-    seen: f64,
-    /// Delivered or lost.
-    done: f64,
-}
-
-fn ledger(scrape: &Scrape) -> Result<BTreeMap<String, Entry>> {
-    let seen = scrape.select("onlooker_events_seen_total", &[]);
-    let entries: BTreeMap<String, Entry> = seen
-        .map(|sample| {
-            let kind = sample.label("kind");
-            let done = ["onlooker_events_delivered_total", "onlooker_events_lost_total"]
-                .map(|name| scrape.sum(name, &[("kind", kind)]));
-            let entry = Entry {
-                seen: sample.value,
-                done: done.iter().sum(),
-            };
-            (kind.to_string(), entry)
-        })
-        .collect();
-    ensure!(!entries.is_empty(), "no onlooker_events_seen_total");
-    Ok(entries)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod bpf;
 pub mod case;
 pub mod http;
+pub mod ledger;
 pub mod load;
 pub mod metrics;
 pub mod otlp;

@@ -3,7 +3,7 @@
 use crate::http::Target;
 use crate::load::Load;
 use crate::process::{Program, copy_as, free_port, output, unique};
-use crate::require::{own_program, source_dir, target_dir, which};
+use crate::require::{Need, own_program, source_dir, target_dir, which};
 use crate::steps::{Answer, Step};
 use crate::truth::{AccessLog, Counts, Request};
 use anyhow::{Context, Result, anyhow};
@@ -34,6 +34,21 @@ pub enum Kind {
     Node,
     /// Go's `net/http`.
     Go,
+}
+
+impl Kind {
+    /// One of each language, for what is the same in all of them.
+    pub const LANGUAGES: [Kind; 3] = [Kind::PythonStdlib, Kind::Node, Kind::Go];
+
+    /// What it needs of the machine.
+    pub fn need(self) -> Need {
+        match self {
+            Kind::PythonStdlib | Kind::PythonHttp10 => Need::Program("python3"),
+            Kind::Werkzeug | Kind::Gunicorn | Kind::Aiohttp => Need::PythonPackages,
+            Kind::Node => Need::Program("node"),
+            Kind::Go => Need::GoProgram,
+        }
+    }
 }
 
 /// A running server.

@@ -11,6 +11,7 @@ use onlooker_tests::wrk::{Wrk, expect_logged};
 use onlooker_tests::{load, metrics::Scrape, process};
 
 fn check(kind: Kind) {
+    need!(kind.need());
     let server = Server::start(kind, "truth").unwrap();
     let sent = load::mixture(&server.target).unwrap();
     let log = server.log.wait(sent).unwrap();
@@ -24,49 +25,42 @@ fn check(kind: Kind) {
 /// Python's standard library logs what was sent.
 #[test]
 fn python_stdlib() {
-    need!(Need::Program("python3"));
     check(Kind::PythonStdlib);
 }
 
 /// Python's standard library in HTTP/1.0 logs what was sent.
 #[test]
 fn python_http10() {
-    need!(Need::Program("python3"));
     check(Kind::PythonHttp10);
 }
 
 /// Flask under werkzeug logs what was sent.
 #[test]
 fn werkzeug() {
-    need!(Need::PythonPackages);
     check(Kind::Werkzeug);
 }
 
 /// Flask under gunicorn logs what was sent.
 #[test]
 fn gunicorn() {
-    need!(Need::PythonPackages);
     check(Kind::Gunicorn);
 }
 
 /// aiohttp logs what was sent.
 #[test]
 fn aiohttp() {
-    need!(Need::PythonPackages);
     check(Kind::Aiohttp);
 }
 
 /// Node logs what was sent.
 #[test]
 fn node() {
-    need!(Need::Program("node"));
     check(Kind::Node);
 }
 
 /// Go logs what was sent.
 #[test]
 fn go() {
-    need!(Need::GoProgram);
     check(Kind::Go);
 }
 

@@ -83,6 +83,7 @@ fn nginx_wrk() {
 
 /// The other servers at their own pace: counts by status equal the access log, nothing is lost.
 fn at_own_pace(kind: Kind, total: u64) {
+    need!(Need::Agent, kind.need());
     let _alone = alone();
     for hooks in HOOKS {
         let agent = agent(hooks, &[]);
@@ -99,35 +100,30 @@ fn at_own_pace(kind: Kind, total: u64) {
 /// Python's standard library.
 #[test]
 fn python() {
-    need!(Need::Agent, Need::Program("python3"));
     at_own_pace(Kind::PythonStdlib, 5_000);
 }
 
 /// Flask under gunicorn.
 #[test]
 fn gunicorn() {
-    need!(Need::Agent, Need::PythonPackages);
     at_own_pace(Kind::Gunicorn, 3_000);
 }
 
 /// aiohttp.
 #[test]
 fn aiohttp() {
-    need!(Need::Agent, Need::PythonPackages);
     at_own_pace(Kind::Aiohttp, 5_000);
 }
 
 /// Node.
 #[test]
 fn node() {
-    need!(Need::Agent, Need::Program("node"));
     at_own_pace(Kind::Node, 20_000);
 }
 
 /// Go.
 #[test]
 fn go() {
-    need!(Need::Agent, Need::GoProgram);
     at_own_pace(Kind::Go, 50_000);
 }
 

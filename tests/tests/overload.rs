@@ -50,9 +50,9 @@ both_hooks! {
     /// The load ends while the agent is stopped.
     stopped_at_the_end: Need::Program("nginx"), Need::Program("wrk");
     /// Go, beside a flood that keeps the ring full.
-    go: Need::GoProgram, Need::Program("nginx"), Need::Program("wrk");
+    go: Kind::Go.need(), Need::Program("nginx"), Need::Program("wrk");
     /// Python, which sends head and body separately, beside the flood.
-    python: Need::Program("python3"), Need::Program("nginx"), Need::Program("wrk");
+    python: Kind::PythonStdlib.need(), Need::Program("nginx"), Need::Program("wrk");
     /// Answers that take their time after their head, beside the flood.
     slow_answers: Need::Program("nginx"), Need::Program("wrk");
     /// The same while the agent is stopped and the ring is full: none of them is seen by it.
