@@ -152,14 +152,14 @@ fn keep_alive(hooks: &'static str) {
 fn connection_per_request(hooks: &'static str) {
     let mut agent = agent(hooks, &[TINY], false);
     let server = Nginx::mixed("perrequest", "").unwrap().server;
-    let (client, answers) = drive_all(&server, 32, 20_000, &Nginx::MIXED, true);
+    let (client, answers) = agent.starve(|| drive_all(&server, 32, 20_000, &Nginx::MIXED, true));
     expect_exact(&mut agent, &ends((&server.service, &answers), (&client, &answers), 0));
 }
 
 fn with_spans(hooks: &'static str) {
     let mut agent = agent(hooks, &[TINY], true);
     let server = Nginx::mixed("spans", "").unwrap().server;
-    let (client, answers) = drive_all(&server, 64, 30_000, &Nginx::MIXED, false);
+    let (client, answers) = agent.starve(|| drive_all(&server, 64, 30_000, &Nginx::MIXED, false));
     expect_exact(&mut agent, &ends((&server.service, &answers), (&client, &answers), 0));
     for (service, kind) in [(&server.service, "SERVER"), (&client, "CLIENT")] {
         let spans = agent.spans(service, kind).len();
