@@ -1,9 +1,10 @@
 //! The agent under test: start, scrape, spans, stop.
 
-use crate::http::{self, Response, Target};
+use crate::http::{self, Connection, Response, Target};
+use crate::ledger::Ledger;
 use crate::metrics::Scrape;
 use crate::process::{Program, free_port};
-use crate::require::agent_program;
+use crate::require::{agent_program, say};
 use crate::truth::{Counts, Key, count};
 use crate::wait;
 use anyhow::{Context, Result, bail, ensure};
@@ -11,11 +12,16 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Both ways to capture. Every case is run with both.
 pub const HOOKS: [&str; 2] = ["socket", "syscall"];
+
+/// The agent looks after connections that were quiet for half a minute: the end of one that found the ring full is noticed
+/// only then.
+const UNNOTICED_END: Duration = Duration::from_secs(40);
 
 /// One line of `--export=stdout`.
 #[derive(Clone, Debug)]
@@ -171,9 +177,13 @@ impl Agent {
         http::get(&self.web, path, fields)
     }
 
-    /// `/metrics`.
+    /// `/metrics`, asked for in a way that the agent does not see: the empty line before the request is allowed (RFC 9112,
+    /// 2.2), but for the kernel side it is no beginning of a request. So looking changes nothing of what is looked at.
     pub fn scrape(&self) -> Result<Scrape> {
-        let response = self.get("/metrics", &[])?;
+        let mut connection = Connection::open(&self.web)?;
+        let request = http::request("GET", "/metrics", &[("Connection", "close")], b"");
+        connection.send(&[b"\r\n", request.as_slice()].concat())?;
+        let response = connection.response("GET")?;
         ensure!(response.status == 200, "/metrics: {}", response.status);
         Scrape::parse(&response.text())
     }
@@ -201,20 +211,65 @@ impl Agent {
         count(self.spans(service, kind).iter().map(Span::key))
     }
 
-    /// Waits until everything that the kernel side had seen when this was called is delivered or counted as lost.
+    /// Waits until everything that was seen when this was called is delivered or counted as lost.
     pub fn settle(&self) -> Result<()> {
-        let seen_before = by_kind(&self.scrape()?, "onlooker_events_seen_total");
-        ensure!(!seen_before.is_empty(), "no onlooker_events_seen_total");
-        wait::until("settled agent", wait::SOON, || {
-            let scrape = self.scrape()?;
-            let delivered = by_kind(&scrape, "onlooker_events_delivered_total");
-            let lost = by_kind(&scrape, "onlooker_events_lost_total");
-            for (kind, seen) in &seen_before {
-                let done = delivered.get(kind).unwrap_or(&0.0) + lost.get(kind).unwrap_or(&0.0);
-                ensure!(done >= *seen, "{kind}: {seen} seen, {done} done");
+        let before = self.ledger()?;
+        wait::until("settled agent", wait::SOON, || self.ledger()?.expect_done(&before))
+    }
+
+    fn ledger(&self) -> Result<Ledger> {
+        Ledger::of(&self.scrape()?)
+    }
+
+    /// Waits until nothing is on its way; then `seen = delivered + lost` must hold for every kind of event. Where other
+    /// programs of the host never pause, only the kinds that they keep in motion are excused. Every agent that is dropped,
+    /// and the shared ones when all tests are over, are asked for this.
+    ///
+    /// # Errors
+    /// Events of a kind are neither delivered nor lost, or are more than were seen.
+    pub fn balanced(&self) -> Result<()> {
+        let start = Instant::now();
+        let before = self.ledger()?;
+        wait::until("balance of events", UNNOTICED_END, || {
+            let now = self.ledger()?;
+            let balance = now.expect_balance();
+            if balance.is_err() && start.elapsed() > wait::SOON && now.moves(&before) {
+                say(&format!(
+                    "the host is not quiet, the last events are not waited for: {now:?}"
+                ));
+                return Ok(());
             }
-            Ok(())
+            balance
         })
+    }
+
+    /// Stops it (`SIGSTOP`) and waits until it is.
+    pub fn pause(&self) -> Result<()> {
+        self.program.signal(libc::SIGSTOP);
+        wait::until_true("stopped agent", wait::SOON, || self.program.state() == Some('T'))
+    }
+
+    /// Lets it run for a small part of the time alone while the work is done, so that the ring is full again and again.
+    pub fn starve<T>(&self, work: impl FnOnce() -> T) -> T {
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    self.program.signal(libc::SIGSTOP);
+                    std::thread::sleep(Duration::from_millis(60)); // the share of time that it does not get
+                    self.resume();
+                    std::thread::sleep(Duration::from_millis(10)); // and that it gets
+                }
+            });
+            // Also when the work panics, or the scope would wait for ever.
+            let _over = Finally(|| over.store(true, Ordering::Relaxed));
+            work()
+        })
+    }
+
+    /// Lets it go on (`SIGCONT`).
+    pub fn resume(&self) {
+        self.program.signal(libc::SIGCONT);
     }
 
     /// Events lost so far, of all kinds and reasons.
@@ -229,6 +284,7 @@ impl Agent {
 
     /// Stops it with SIGTERM; its end must come soon.
     pub fn terminate(mut self) -> Result<ExitStatus> {
+        self.balanced()?;
         self.program.signal(libc::SIGTERM);
         self.program.wait(wait::SOON)
     }
@@ -244,14 +300,25 @@ impl Agent {
     }
 }
 
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if !std::thread::panicking() && self.program.check_alive().is_ok() {
+            let balanced = self.balanced();
+            assert!(balanced.is_ok(), "--capture.hooks={}: {balanced:?}", self.hooks);
+        }
+    }
+}
+
 /// The agents that all cases of a test binary share, one per capture way (`ONLOOKER_TEST_HOOKS` names one alone).
-/// Both watch the same traffic.
+/// Both watch the same traffic. They live until the test binary ends, when their ledgers are checked.
 ///
 /// # Panics
 /// When one cannot be started.
 pub fn shared() -> &'static [Agent] {
     static AGENTS: OnceLock<Vec<Agent>> = OnceLock::new();
     AGENTS.get_or_init(|| {
+        // SAFETY: the function touches nothing that is gone at exit, and never unwinds out of it.
+        unsafe { libc::atexit(check_shared) };
         let only = std::env::var("ONLOOKER_TEST_HOOKS").ok();
         HOOKS
             .into_iter()
@@ -272,18 +339,36 @@ pub fn shared() -> &'static [Agent] {
     })
 }
 
+/// After the last test: nobody drops what is static.
+extern "C" fn check_shared() {
+    let checked = std::panic::catch_unwind(|| {
+        shared().iter().all(|agent| match agent.balanced() {
+            Ok(()) => true,
+            Err(error) => {
+                eprintln!("after all tests, --capture.hooks={}: {error:#}", agent.hooks);
+                false
+            }
+        })
+    });
+    if !matches!(checked, Ok(true)) {
+        // SAFETY: no memory is touched; the status that libtest had chosen is replaced by its status of failure.
+        unsafe { libc::_exit(101) };
+    }
+}
+
 /// Lets one test at a time run, in binaries whose cases would disturb each other.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     lock(&ALONE)
 }
 
-fn by_kind(scrape: &Scrape, name: &str) -> std::collections::BTreeMap<String, f64> {
-    let mut sums = std::collections::BTreeMap::new();
-    for sample in scrape.select(name, &[]) {
-        *sums.entry(sample.label("kind").to_string()).or_insert(0.0) += sample.value;
+/// Does something at the end of a scope, however it is left.
+struct Finally<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        self.0();
     }
-    sums
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,10 +1,11 @@
 //! One case: a service, what truly happened to it, and whether every agent says the same.
 
 use crate::agent::{Agent, Span, shared};
+use crate::metrics::Scrape;
 use crate::require::say;
 use crate::truth::{Counts, Request, canonical_method, count, difference, median};
 use crate::wait;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// Role of a service in a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,10 @@ impl Role {
             Role::Server => "http_server",
             Role::Client => "http_client",
         }
+    }
+    /// Family of its durations.
+    pub fn durations(self) -> String {
+        format!("{}_request_duration_seconds", self.prefix())
     }
 }
 
@@ -74,7 +79,7 @@ pub fn expect_metrics(agent: &Agent, service: &str, role: Role, truth: &[Request
         (canonical_method(&request.method).to_string(), status)
     }));
     wait::until(&format!("metrics of {service}"), wait::SOON, || {
-        let difference = difference(&truth, &metric_counts(agent, service, role)?);
+        let difference = difference(&truth, &metric_counts(&agent.scrape()?, service, role));
         ensure!(difference.is_empty(), "metrics differ:\n{difference}");
         if role == Role::Server {
             let scrape = agent.scrape()?;
@@ -86,9 +91,8 @@ pub fn expect_metrics(agent: &Agent, service: &str, role: Role, truth: &[Request
 }
 
 /// Counts of the duration histogram by method and status.
-pub fn metric_counts(agent: &Agent, service: &str, role: Role) -> Result<Counts<(String, String)>> {
-    let scrape = agent.scrape()?;
-    let name = format!("{}_request_duration_seconds_count", role.prefix());
+fn metric_counts(scrape: &Scrape, service: &str, role: Role) -> Counts<(String, String)> {
+    let name = format!("{}_count", role.durations());
     let mut counts = Counts::new();
     for sample in scrape.select(&name, &[("service_name", service)]) {
         let key = (
@@ -97,7 +101,61 @@ pub fn metric_counts(agent: &Agent, service: &str, role: Role) -> Result<Counts<
         );
         *counts.entry(key).or_insert(0) += sample.value as u64;
     }
-    Ok(counts)
+    counts
+}
+
+/// One end of the exchanges of an overload, whose answers are known by status alone.
+#[derive(Clone, Debug)]
+pub struct End<'a> {
+    /// Service name.
+    pub service: &'a str,
+    /// Its role.
+    pub role: Role,
+    /// Answers by status.
+    pub answers: &'a Counts<u16>,
+    /// Requests that may have been given up before their answer came.
+    pub given_up: u64,
+}
+
+/// The agent must report exactly these answers, as the sum of all series of a service, role and status, and must not add
+/// to them later. Buckets and counts must agree.
+pub fn expect_answers(agent: &Agent, ends: &[End<'_>]) -> Result<()> {
+    let look = || {
+        let scrape = agent.scrape()?;
+        let wrong: Vec<String> = ends
+            .iter()
+            .filter_map(|end| end.wrong(&scrape).err())
+            .map(|error| error.to_string())
+            .collect();
+        ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+        Ok(())
+    };
+    wait::until("answers by status", wait::SOON, look)?;
+    agent.balanced()?;
+    look().context("second look")
+}
+
+impl End<'_> {
+    fn wrong(&self, scrape: &Scrape) -> Result<()> {
+        let what = format!("{} as {:?}", self.service, self.role);
+        let mut answers = Counts::new();
+        let mut given_up = 0;
+        for ((_, status), count) in metric_counts(scrape, self.service, self.role) {
+            match status.parse() {
+                Ok(status) => *answers.entry(status).or_insert(0) += count,
+                Err(_) => given_up += count,
+            }
+        }
+        let difference = difference(self.answers, &answers);
+        ensure!(difference.is_empty(), "{what}: status\n{difference}");
+        ensure!(
+            given_up <= self.given_up,
+            "{what}: {given_up} without an answer, at most {}",
+            self.given_up
+        );
+        scrape.histogram(&self.role.durations(), &[("service_name", self.service)])?;
+        Ok(())
+    }
 }
 
 /// Spans of a service in the order of their paths, each beside the truth of the same path. Paths must be unique.

@@ -1,43 +1,87 @@
 //! Load of an exact number of requests.
 
 use crate::http::{Connection, Target, request};
+use crate::truth::Counts;
 use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Sends `total` GET requests over `connections` keep-alive connections, one thread each, and gives the number of answers.
-/// The paths are taken in turn.
-pub fn get_many(target: &Target, connections: usize, total: u64, paths: &[&str]) -> Result<u64> {
-    let next = AtomicU64::new(0);
-    let done = AtomicU64::new(0);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..connections)
-            .map(|_| {
-                scope.spawn(|| -> Result<()> {
-                    let mut connection = Connection::open(target)?;
-                    loop {
-                        let n = next.fetch_add(1, Ordering::Relaxed);
-                        if n >= total {
-                            return Ok(());
-                        }
-                        let path = paths[n as usize % paths.len()];
-                        connection.send(&request("GET", path, &[], b""))?;
-                        let answer = connection.response("GET").with_context(|| format!("request {n}"))?;
-                        done.fetch_add(1, Ordering::Relaxed);
-                        if answer.closes() {
-                            connection = Connection::open(target)?;
-                        }
-                    }
-                })
-            })
+/// A load of `GET` requests, each of which is answered. `rawhttp load` runs it as a client of its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Load {
+    /// Connections at the same time, one thread each.
+    pub connections: usize,
+    /// Requests over all of them.
+    pub total: u64,
+    /// Taken in turn.
+    pub paths: Vec<String>,
+    /// A connection for each request, instead of keep-alive.
+    pub close: bool,
+}
+
+impl Load {
+    /// Runs it and counts the answers by status.
+    ///
+    /// # Errors
+    /// A request was not answered.
+    pub fn run(&self, target: &Target) -> Result<Counts<u16>> {
+        let next = AtomicU64::new(0);
+        let mut counts = Counts::new();
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.connections)
+                .map(|_| scope.spawn(|| self.worker(target, &next)))
+                .collect();
+            for worker in workers {
+                let answers = worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))??;
+                for (status, count) in answers {
+                    *counts.entry(status).or_insert(0) += count;
+                }
+            }
+            Ok::<_, anyhow::Error>(())
+        })?;
+        let done: u64 = counts.values().sum();
+        ensure!(done == self.total, "{done} of {} requests answered", self.total);
+        Ok(counts)
+    }
+
+    fn worker(&self, target: &Target, next: &AtomicU64) -> Result<Counts<u16>> {
+        let fields: &[(&str, &str)] = if self.close { &[("Connection", "close")] } else { &[] };
+        let requests: Vec<Vec<u8>> = self
+            .paths
+            .iter()
+            .map(|path| request("GET", path, fields, b""))
             .collect();
-        for worker in workers {
-            worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))??;
+        let mut counts = Counts::new();
+        let mut open = None;
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            if n >= self.total {
+                return Ok(counts);
+            }
+            let connection = match &mut open {
+                Some(connection) => connection,
+                None => open.insert(Connection::open(target)?),
+            };
+            connection.send(&requests[n as usize % requests.len()])?;
+            let answer = connection.response("GET").with_context(|| format!("request {n}"))?;
+            *counts.entry(answer.status).or_insert(0) += 1;
+            if answer.closes() {
+                open = None;
+            }
         }
-        Ok::<_, anyhow::Error>(())
-    })?;
-    let done = done.load(Ordering::Relaxed);
-    ensure!(done == total, "{done} of {total} requests answered");
-    Ok(done)
+    }
+}
+
+/// Sends `total` GET requests over `connections` keep-alive connections and gives the answers by status.
+/// The paths are taken in turn.
+pub fn get_many(target: &Target, connections: usize, total: u64, paths: &[&str]) -> Result<Counts<u16>> {
+    let load = Load {
+        connections,
+        total,
+        paths: paths.iter().map(|path| (*path).into()).collect(),
+        close: false,
+    };
+    load.run(target)
 }
 
 /// The standard mixture of requests over keep-alive connections: methods, statuses, bodies and framings that every server of

@@ -23,6 +23,17 @@ impl Sample {
     }
 }
 
+/// A histogram, summed over its series.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histogram {
+    /// Observations at or below a bound, by ascending bound; the last bound is infinite.
+    pub buckets: Vec<(f64, f64)>,
+    /// `_count`.
+    pub count: f64,
+    /// `_sum`.
+    pub sum: f64,
+}
+
 /// One scrape.
 #[derive(Clone, Debug, Default)]
 pub struct Scrape {
@@ -60,7 +71,52 @@ impl Scrape {
 
     /// Sum of [`Scrape::select`]; 0 when there is none.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.select(name, labels).map(|s| s.value).sum()
+        self.select(name, labels).fold(0.0, |sum, s| sum + s.value)
+    }
+
+    /// Sum of the histograms of a family whose labels contain these; empty when there is none.
+    ///
+    /// # Errors
+    /// A series contradicts itself: buckets that fall, or whose last is not the count.
+    pub fn histogram(&self, family: &str, labels: &[(&str, &str)]) -> Result<Histogram> {
+        let [buckets, counts, sums] = ["bucket", "count", "sum"].map(|suffix| format!("{family}_{suffix}"));
+        let mut series: BTreeMap<BTreeMap<String, String>, Vec<(f64, f64)>> = BTreeMap::new();
+        for sample in self.select(&buckets, labels) {
+            let mut labels = sample.labels.clone();
+            let le = labels.remove("le").context("bucket without le")?;
+            series.entry(labels).or_default().push((number(&le)?, sample.value));
+        }
+        let mut sum = Histogram {
+            count: self.sum(&counts, labels),
+            sum: self.sum(&sums, labels),
+            ..Histogram::default()
+        };
+        for (labels, mut buckets) in series {
+            buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let all: Vec<(&str, &str)> = labels
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
+            let exactly = self.select(&counts, &all).find(|sample| sample.labels == labels);
+            let count = exactly.map(|sample| sample.value);
+            if !buckets.is_sorted_by(|a, b| a.1 <= b.1) || buckets.last() != count.map(|n| (f64::INFINITY, n)).as_ref()
+            {
+                bail!("{family}{labels:?}: count {count:?}, buckets {buckets:?}");
+            }
+            if sum.buckets.is_empty() {
+                sum.buckets = buckets.iter().map(|(le, _)| (*le, 0.0)).collect();
+            }
+            for ((bound, total), (le, value)) in sum.buckets.iter_mut().zip(&buckets) {
+                if bound != le {
+                    bail!("{family}: buckets of other bounds");
+                }
+                *total += value;
+            }
+        }
+        if sum.buckets.last().map_or(0.0, |(_, all)| *all) != sum.count {
+            bail!("{family}: a count without buckets");
+        }
+        Ok(sum)
     }
 
     /// Whether any such sample is there.
@@ -93,17 +149,19 @@ fn sample(line: &str) -> Result<Sample> {
         Some((before, exemplar)) => (before, Some(exemplar.to_string())),
         None => (rest, None),
     };
-    let number = rest.split_whitespace().next().context("no value")?;
-    let value = match number {
-        "+Inf" => f64::INFINITY,
-        "-Inf" => f64::NEG_INFINITY,
-        other => other.parse()?,
-    };
     Ok(Sample {
         name: name.into(),
         labels,
-        value,
+        value: number(rest.split_whitespace().next().context("no value")?)?,
         exemplar,
+    })
+}
+
+fn number(text: &str) -> Result<f64> {
+    Ok(match text {
+        "+Inf" => f64::INFINITY,
+        "-Inf" => f64::NEG_INFINITY,
+        other => other.parse()?,
     })
 }
 
@@ -143,5 +201,23 @@ mod tests {
         assert_eq!(scrape.sum("b", &[]), 0.5);
         assert_eq!(scrape.samples[2].exemplar.as_deref(), Some("{trace_id=\"ab\"} 0.1 1.5"));
         assert!(Scrape::parse("a{x=\"1} 3").is_err());
+    }
+
+    /// Histograms of several series add up, and one that contradicts itself is an error.
+    #[test]
+    fn adds_histograms() {
+        let one = |service: &str, low: u32, all: u32, count: u32| {
+            format!(
+                "d_bucket{{s=\"{service}\",le=\"0.5\"}} {low}\nd_bucket{{s=\"{service}\",le=\"+Inf\"}} {all}\n\
+                 d_count{{s=\"{service}\"}} {count}\nd_sum{{s=\"{service}\"}} 1.5\n"
+            )
+        };
+        let of = |text: String| Scrape::parse(&text).unwrap().histogram("d", &[]);
+        let sum = of(one("a", 1, 3, 3) + &one("b", 2, 2, 2)).unwrap();
+        assert_eq!(sum.buckets, [(0.5, 3.0), (f64::INFINITY, 5.0)]);
+        assert_eq!((sum.count, sum.sum), (5.0, 3.0));
+        assert!(of(one("a", 1, 3, 4)).is_err(), "count beside +Inf");
+        assert!(of(one("a", 4, 3, 3)).is_err(), "falling buckets");
+        assert_eq!(of(String::new()).unwrap(), Histogram::default());
     }
 }

@@ -104,6 +104,13 @@ impl Program {
         )
     }
 
+    /// State of its main thread (`/proc/PID/stat`): `R`, `S`, `T` for stopped.
+    pub fn state(&self) -> Option<char> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;
+        // Behind the name, which may hold anything.
+        stat.rsplit_once(") ")?.1.chars().next()
+    }
+
     /// Resident memory, bytes (`VmRSS` of `/proc/PID/status`).
     pub fn resident_bytes(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;

@@ -1,10 +1,11 @@
 //! Real servers, each with a service name, a folder and an access log of its own.
 
 use crate::http::Target;
+use crate::load::Load;
 use crate::process::{Program, copy_as, free_port, output, unique};
-use crate::require::{own_program, source_dir, target_dir, which};
+use crate::require::{Need, own_program, source_dir, target_dir, which};
 use crate::steps::{Answer, Step};
-use crate::truth::AccessLog;
+use crate::truth::{AccessLog, Counts, Request};
 use anyhow::{Context, Result, anyhow};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -33,6 +34,21 @@ pub enum Kind {
     Node,
     /// Go's `net/http`.
     Go,
+}
+
+impl Kind {
+    /// One of each language, for what is the same in all of them.
+    pub const LANGUAGES: [Kind; 3] = [Kind::PythonStdlib, Kind::Node, Kind::Go];
+
+    /// What it needs of the machine.
+    pub fn need(self) -> Need {
+        match self {
+            Kind::PythonStdlib | Kind::PythonHttp10 => Need::Program("python3"),
+            Kind::Werkzeug | Kind::Gunicorn | Kind::Aiohttp => Need::PythonPackages,
+            Kind::Node => Need::Program("node"),
+            Kind::Go => Need::GoProgram,
+        }
+    }
 }
 
 /// A running server.
@@ -146,6 +162,21 @@ impl Server {
         })
     }
 
+    /// Waits until it has no connection any more, then gives its log, which is whole now: a line is written before its
+    /// connection is closed. For loads of which nobody else knows how many requests were logged.
+    pub fn whole_log(&self) -> Result<Vec<Request>> {
+        crate::wait::until(
+            &format!("end of the connections to {}", self.target),
+            crate::wait::SOON,
+            || {
+                let open = connections_to(&self.target)?;
+                anyhow::ensure!(open == 0, "{open} connections");
+                Ok(())
+            },
+        )?;
+        self.log.read()
+    }
+
     /// `http://ADDRESS` of a TCP server.
     pub fn url(&self) -> String {
         format!("http://{}", self.target)
@@ -166,6 +197,25 @@ pub fn wait_listening(program: &mut Program, target: &Target) -> Result<()> {
         program.check_alive()?;
         crate::http::Connection::open(target).map(drop)
     })
+}
+
+/// Connections to a TCP server of IPv4 that it still has, or has yet to accept (`/proc/net/tcp`).
+fn connections_to(target: &Target) -> Result<usize> {
+    let Target::Tcp(SocketAddr::V4(addr)) = target else {
+        anyhow::bail!("{target} is no TCP server of IPv4");
+    };
+    let local = format!(":{:04X}", addr.port());
+    let table = std::fs::read_to_string("/proc/net/tcp")?;
+    let open = |line: &&str| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [_, from, _, state, _, _, _, _, _, inode, ..] = words.as_slice() else {
+            return false;
+        };
+        // 0A: LISTEN. 01 and 08: ESTABLISHED and CLOSE_WAIT, which without an inode wait to be accepted. Without an inode
+        // all others are closed by the program and the kernel's alone.
+        from.ends_with(&local) && *state != "0A" && (*inode != "0" || matches!(*state, "01" | "08"))
+    };
+    Ok(table.lines().filter(open).count())
 }
 
 /// nginx from the machine's package, run under a name of its own.
@@ -202,6 +252,20 @@ impl Default for NginxOptions {
 }
 
 impl Nginx {
+    /// Paths of [`Nginx::mixed`]: three in five are answered with 200, the others with 404 and 503.
+    pub const MIXED: [&str; 5] = ["/ok", "/ok", "/gone", "/ok", "/bad"];
+
+    /// Starts nginx for a load of which some requests fail, with these lines added to its `server` block.
+    pub fn mixed(case: &str, more: &str) -> Result<Nginx> {
+        let locations =
+            "location /ok { return 200 \"ok\\n\"; } location /gone { return 404; } location /bad { return 503; }";
+        let options = NginxOptions {
+            server: format!("{more} {locations}"),
+            ..NginxOptions::default()
+        };
+        Nginx::start(case, &options)
+    }
+
     /// Starts nginx.
     pub fn start(case: &str, options: &NginxOptions) -> Result<Nginx> {
         let dir = TempDir::new()?;
@@ -276,11 +340,25 @@ fn open_to_workers(dir: &Path) -> Result<()> {
 
 /// Runs the steps by `rawhttp ask` as a client of the service name given.
 pub fn ask(service: &str, target: &Target, steps: &[Step]) -> Result<Vec<Answer>> {
+    raw_client("ask", service, target, &steps)
+}
+
+/// Runs a load by `rawhttp load` as a client of the service name given; the answers by status.
+pub fn drive(service: &str, target: &Target, load: &Load) -> Result<Counts<u16>> {
+    raw_client("load", service, target, load)
+}
+
+fn raw_client<T: serde::de::DeserializeOwned>(
+    word: &str,
+    service: &str,
+    target: &Target,
+    order: &impl serde::Serialize,
+) -> Result<T> {
     let mut command = Command::new(own_program("rawhttp"));
     command
-        .arg("ask")
+        .arg(word)
         .arg(target.to_string())
-        .arg(serde_json::to_string(steps)?)
+        .arg(serde_json::to_string(order)?)
         .env("OTEL_SERVICE_NAME", service);
     Ok(serde_json::from_str(&output(command)?)?)
 }

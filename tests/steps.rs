@@ -2,9 +2,11 @@
 //! `rawhttp ask`.
 
 use crate::http::{Connection, Target};
+use crate::wait;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::net::Shutdown;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// One thing a client does. A connection is opened by the first step and after each that ends one.
@@ -29,6 +31,8 @@ pub enum Step {
     ReadToEnd,
     /// Lets the connection idle, or paces a peer (never to wait for something).
     Pause(u64),
+    /// Waits until there is a file, by which the test says to go on.
+    AwaitFile(PathBuf),
     /// `shutdown(SHUT_WR)`.
     FinishSending,
     /// Closes.
@@ -102,6 +106,7 @@ pub fn run(target: &Target, steps: &[Step]) -> Result<Vec<Answer>> {
                 pause(*ms);
                 Ok(())
             }
+            Step::AwaitFile(path) => wait::until_true("file to go on by", wait::SOON * 3, || path.exists()),
             Step::FinishSending => open.stream.shutdown(Shutdown::Write),
             Step::Close => {
                 connection = None;

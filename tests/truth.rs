@@ -77,6 +77,11 @@ pub fn count<K: Ord>(keys: impl IntoIterator<Item = K>) -> Counts<K> {
     counts
 }
 
+/// Answers by status. What was not answered is left out.
+pub fn statuses(requests: &[Request]) -> Counts<u16> {
+    count(requests.iter().filter_map(|request| request.status))
+}
+
 /// What is different between truth and report, in words; empty when nothing is.
 pub fn difference<K: Ord + Clone + std::fmt::Debug>(truth: &Counts<K>, report: &Counts<K>) -> String {
     let mut lines = Vec::new();

@@ -1,8 +1,10 @@
 //! An HTTP/1.1 server and client without a library between them and the socket, for exact control of what goes over the
-//! wire and exact times of it: `rawhttp serve ADDRESS LOG` and `rawhttp ask ADDRESS STEPS-AS-JSON`.
+//! wire and exact times of it: `rawhttp serve ADDRESS LOG`, `rawhttp ask ADDRESS STEPS-AS-JSON` and
+//! `rawhttp load ADDRESS LOAD-AS-JSON`.
 
 use anyhow::{Context, Result, bail};
 use onlooker_tests::http::{Connection, Head, Stream, Target};
+use onlooker_tests::load::Load;
 use onlooker_tests::steps::{self, Step};
 use serde_json::json;
 use std::fs::File;
@@ -23,7 +25,12 @@ fn main() -> Result<()> {
             println!("{}", serde_json::to_string(&answers)?);
             Ok(())
         }
-        _ => bail!("usage: rawhttp serve ADDRESS LOG | rawhttp ask ADDRESS STEPS"),
+        ["load", target, load] => {
+            let load: Load = serde_json::from_str(load)?;
+            println!("{}", serde_json::to_string(&load.run(&target.parse()?)?)?);
+            Ok(())
+        }
+        _ => bail!("usage: rawhttp serve ADDRESS LOG | rawhttp ask ADDRESS STEPS | rawhttp load ADDRESS LOAD"),
     }
 }
 

@@ -4,11 +4,14 @@
 use onlooker_tests::http::Connection;
 use onlooker_tests::need;
 use onlooker_tests::require::Need;
-use onlooker_tests::servers::{Kind, Nginx, NginxOptions, Server, ask};
+use onlooker_tests::servers::{Kind, Nginx, NginxOptions, Server, ask, drive};
 use onlooker_tests::steps::Step;
+use onlooker_tests::truth::{Counts, statuses};
+use onlooker_tests::wrk::{Wrk, expect_logged};
 use onlooker_tests::{load, metrics::Scrape, process};
 
 fn check(kind: Kind) {
+    need!(kind.need());
     let server = Server::start(kind, "truth").unwrap();
     let sent = load::mixture(&server.target).unwrap();
     let log = server.log.wait(sent).unwrap();
@@ -22,49 +25,42 @@ fn check(kind: Kind) {
 /// Python's standard library logs what was sent.
 #[test]
 fn python_stdlib() {
-    need!(Need::Program("python3"));
     check(Kind::PythonStdlib);
 }
 
 /// Python's standard library in HTTP/1.0 logs what was sent.
 #[test]
 fn python_http10() {
-    need!(Need::Program("python3"));
     check(Kind::PythonHttp10);
 }
 
 /// Flask under werkzeug logs what was sent.
 #[test]
 fn werkzeug() {
-    need!(Need::PythonPackages);
     check(Kind::Werkzeug);
 }
 
 /// Flask under gunicorn logs what was sent.
 #[test]
 fn gunicorn() {
-    need!(Need::PythonPackages);
     check(Kind::Gunicorn);
 }
 
 /// aiohttp logs what was sent.
 #[test]
 fn aiohttp() {
-    need!(Need::PythonPackages);
     check(Kind::Aiohttp);
 }
 
 /// Node logs what was sent.
 #[test]
 fn node() {
-    need!(Need::Program("node"));
     check(Kind::Node);
 }
 
 /// Go logs what was sent.
 #[test]
 fn go() {
-    need!(Need::GoProgram);
     check(Kind::Go);
 }
 
@@ -77,6 +73,37 @@ fn nginx() {
     let log = nginx.server.log.wait(1000).unwrap();
     assert_eq!(log.len(), 1000);
     assert_eq!(log.iter().filter(|request| request.status == Some(404)).count(), 500);
+}
+
+/// wrk and nginx agree, but for the requests that were on their way when wrk ended; with keep-alive and without.
+#[test]
+fn wrk() {
+    need!(Need::Program("nginx"), Need::Program("wrk"));
+    for close in [false, true] {
+        let nginx = Nginx::mixed("truth", "").unwrap();
+        let mut wrk = Wrk::start(&nginx.server.target, 1, &Nginx::MIXED, close).unwrap();
+        let answers = wrk.finish().unwrap();
+        assert_eq!(answers.keys().copied().collect::<Vec<_>>(), [200, 404, 503]);
+        expect_logged(&answers, &statuses(&nginx.server.whole_log().unwrap()));
+    }
+}
+
+/// The raw client's own load and nginx agree exactly, with keep-alive and without.
+#[test]
+fn raw_load() {
+    need!(Need::Program("nginx"));
+    for close in [false, true] {
+        let nginx = Nginx::mixed("truth", "").unwrap();
+        let load = load::Load {
+            connections: 8,
+            total: 1000,
+            paths: Nginx::MIXED.map(String::from).to_vec(),
+            close,
+        };
+        let answers = drive("truth-client", &nginx.server.target, &load).unwrap();
+        assert_eq!(answers, Counts::from([(200, 600), (404, 200), (503, 200)]));
+        assert_eq!(answers, statuses(&nginx.server.whole_log().unwrap()));
+    }
 }
 
 /// The raw server and the raw client agree about statuses and sizes, and their times about a pause.

@@ -8,7 +8,7 @@ use onlooker_tests::load::get_many;
 use onlooker_tests::need;
 use onlooker_tests::process::output;
 use onlooker_tests::require::{Need, say, which};
-use onlooker_tests::servers::{Kind, Nginx, NginxOptions, Server};
+use onlooker_tests::servers::{Kind, Nginx, Server};
 use onlooker_tests::wait;
 use std::process::Command;
 
@@ -24,29 +24,6 @@ fn agent(hooks: &'static str, args: &[&str]) -> Agent {
     Agent::start(&options).unwrap()
 }
 
-/// Returns as soon as the log has not grown for a while: how many lines wrk made is known to nobody else.
-fn quiet_log(server: &Server) -> Vec<onlooker_tests::truth::Request> {
-    let mut before = 0;
-    wait::until("a log that grows no more", wait::SOON, || {
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        let log = server.log.read()?;
-        let grown = log.len() != std::mem::replace(&mut before, log.len());
-        anyhow::ensure!(!grown, "{} lines", log.len());
-        Ok(log)
-    })
-    .unwrap()
-}
-
-/// Options of nginx for a load: some requests fail.
-fn loaded_nginx(case: &str) -> Nginx {
-    let options = NginxOptions {
-        server: "location /ok { return 200 \"ok\\n\"; } location /gone { return 404; } location /bad { return 503; }"
-            .into(),
-        ..NginxOptions::default()
-    };
-    Nginx::start(case, &options).unwrap()
-}
-
 /// Exactly 100,000 requests over 64 keep-alive connections to nginx: counts by status equal the access log, nothing is lost,
 /// and memory stays within its limits.
 #[test]
@@ -58,14 +35,8 @@ fn nginx_100k_exact() {
         let mut agent = agent(hooks, &[]);
         let own = Loaded::now().unwrap().without(&before);
         let at_start = agent.program.resident_bytes().unwrap();
-        let nginx = loaded_nginx("load");
-        get_many(
-            &nginx.server.target,
-            64,
-            100_000,
-            &["/ok", "/ok", "/gone", "/ok", "/bad"],
-        )
-        .unwrap();
+        let nginx = Nginx::mixed("load", "").unwrap();
+        get_many(&nginx.server.target, 64, 100_000, &Nginx::MIXED).unwrap();
         let log = nginx.server.log.wait(100_000).unwrap();
         assert_eq!(log.len(), 100_000);
         agent.settle().unwrap();
@@ -92,13 +63,13 @@ fn nginx_wrk() {
     let _alone = alone();
     for hooks in HOOKS {
         let mut agent = agent(hooks, &[]);
-        let nginx = loaded_nginx("wrk");
+        let nginx = Nginx::mixed("wrk", "").unwrap();
         let mut command = Command::new(which("wrk").unwrap());
         command
             .args(["-t2", "-c64", "-d4s"])
             .arg(format!("{}/ok", nginx.server.url()));
         let said = output(command).unwrap();
-        let log = quiet_log(&nginx.server);
+        let log = nginx.server.whole_log().unwrap();
         say(&format!("{hooks}: {} requests logged; wrk says: {said}", log.len()));
         assert!(log.len() > 10_000, "{said}");
         agent.settle().unwrap();
@@ -112,6 +83,7 @@ fn nginx_wrk() {
 
 /// The other servers at their own pace: counts by status equal the access log, nothing is lost.
 fn at_own_pace(kind: Kind, total: u64) {
+    need!(Need::Agent, kind.need());
     let _alone = alone();
     for hooks in HOOKS {
         let agent = agent(hooks, &[]);
@@ -128,35 +100,30 @@ fn at_own_pace(kind: Kind, total: u64) {
 /// Python's standard library.
 #[test]
 fn python() {
-    need!(Need::Agent, Need::Program("python3"));
     at_own_pace(Kind::PythonStdlib, 5_000);
 }
 
 /// Flask under gunicorn.
 #[test]
 fn gunicorn() {
-    need!(Need::Agent, Need::PythonPackages);
     at_own_pace(Kind::Gunicorn, 3_000);
 }
 
 /// aiohttp.
 #[test]
 fn aiohttp() {
-    need!(Need::Agent, Need::PythonPackages);
     at_own_pace(Kind::Aiohttp, 5_000);
 }
 
 /// Node.
 #[test]
 fn node() {
-    need!(Need::Agent, Need::Program("node"));
     at_own_pace(Kind::Node, 20_000);
 }
 
 /// Go.
 #[test]
 fn go() {
-    need!(Need::Agent, Need::GoProgram);
     at_own_pace(Kind::Go, 50_000);
 }
 
@@ -167,7 +134,7 @@ fn full_ring_is_counted() {
     let _alone = alone();
     for hooks in HOOKS {
         let mut agent = agent(hooks, &["--limits.ring-bytes=65536"]);
-        let nginx = loaded_nginx("ring");
+        let nginx = Nginx::mixed("ring", "").unwrap();
         get_many(&nginx.server.target, 64, 30_000, &["/ok"]).unwrap();
         let log = nginx.server.log.wait(30_000).unwrap();
         agent.settle().unwrap();
@@ -201,7 +168,7 @@ fn ten_thousand_connections() {
 
 fn ten_thousand(hooks: &'static str, limit: Option<&str>) {
     let mut agent = agent(hooks, limit.as_slice());
-    let nginx = loaded_nginx("many");
+    let nginx = Nginx::mixed("many", "").unwrap();
     let mut connections = Vec::new();
     for _ in 0..10_000 {
         let mut connection = Connection::open(&nginx.server.target).unwrap();

@@ -132,6 +132,7 @@ fn unix_ends_are_joined() {
 /// Calls that a thread makes while it handles a request are children of that request, down a chain of three services, with
 /// many requests at the same time.
 fn chain(kind: Kind) {
+    need!(Need::Agent, kind.need());
     shared();
     let front = Server::start(kind, "front").unwrap();
     let back = Server::raw("back", "127.0.0.1").unwrap();
@@ -181,21 +182,18 @@ fn chain(kind: Kind) {
 /// Python's standard library, a thread a connection.
 #[test]
 fn calls_of_python() {
-    need!(Need::Agent, Need::Program("python3"));
     chain(Kind::PythonStdlib);
 }
 
 /// Flask under werkzeug's threads.
 #[test]
 fn calls_of_werkzeug() {
-    need!(Need::Agent, Need::PythonPackages);
     chain(Kind::Werkzeug);
 }
 
 /// Flask under gunicorn's pool of threads.
 #[test]
 fn calls_of_gunicorn() {
-    need!(Need::Agent, Need::PythonPackages);
     chain(Kind::Gunicorn);
 }
 
