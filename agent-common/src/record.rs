@@ -19,7 +19,7 @@ pub mod kind {
     pub const FORK: u16 = 4;
     /// [`super::ExitRecord`].
     pub const EXIT: u16 = 5;
-    /// [`super::AnswerRecord`].
+    /// [`super::PayloadRecord`] that may be an answer.
     pub const ANSWER: u16 = 6;
     /// Number of kinds.
     pub const COUNT: usize = 7;
@@ -82,11 +82,12 @@ pub mod turn {
     pub const ANSWER: u8 = 2;
 }
 
-/// Bytes moved over a connection by one call, or by one piece of a long call. Followed by `prefix + tail` bytes of data.
+/// Bytes moved over a connection by one call, or by one piece of a long call. Followed by `room` bytes, the first `held` of
+/// which are the request that these bytes answer, then by `prefix + tail` bytes of data.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PayloadRecord {
-    /// `kind::PAYLOAD`.
+    /// `kind::PAYLOAD`, or `kind::ANSWER` for the first bytes in the direction of responses since a request began.
     pub head: Header,
     /// The connection, see [`FlowOpenRecord::conn`].
     pub conn: u64,
@@ -124,17 +125,7 @@ pub struct PayloadRecord {
     pub method: u8,
     /// Reserved, zero.
     pub pad: u16,
-}
-
-/// Bytes of a response's beginning, led by its request where that went out with nothing before. Followed by `room` bytes, the
-/// first `held` of which are the request, then by the data of `payload`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AnswerRecord {
-    /// The response. `head.kind` is `kind::ANSWER`; `turn` is [`turn::ANSWER`], or [`turn::NONE`] when these bytes are no
-    /// final answer (an interim one, or nothing of HTTP).
-    pub payload: PayloadRecord,
-    /// When the request's first byte was moved.
+    /// When the first byte of that exchange's request was moved.
     pub started: u64,
     /// Who moved it.
     pub asker: Actor,
@@ -142,12 +133,12 @@ pub struct AnswerRecord {
     pub asked_tx: u32,
     /// `tcp_sock.copied_seq` after that call.
     pub asked_rx: u32,
-    /// Bytes of the request; 0 when it went out as a record of its own.
+    /// Bytes of the request that come with its answer; 0 when it went out as a record of its own.
     pub held: u16,
-    /// Bytes between this struct and the response's.
+    /// Bytes between this struct and the data.
     pub room: u16,
     /// Reserved, zero.
-    pub pad: u32,
+    pub pad2: u32,
 }
 
 /// First sight of a connection that may carry requests.
@@ -290,8 +281,7 @@ macro_rules! sizes {
 sizes!(
     Header = 16,
     Actor = 16,
-    PayloadRecord = 96,
-    AnswerRecord = 136,
+    PayloadRecord = 136,
     FlowOpenRecord = 104,
     FlowStateRecord = 88,
     ExecRecord = 72,
@@ -314,7 +304,6 @@ macro_rules! plain {
 plain!(
     Header,
     PayloadRecord,
-    AnswerRecord,
     FlowOpenRecord,
     FlowStateRecord,
     ExecRecord,

@@ -1,9 +1,9 @@
 //! One call on a socket: is it interesting, and what of it goes to user space. All capture probes end here.
 
 use crate::{
-    emit::{self, With},
-    exchange,
-    fill::{BUFFER, NONE, Plan, VECTOR, fill},
+    emit,
+    exchange::{self, Look},
+    fill::{BUFFER, NONE, Plan, VECTOR},
     globals::{config, forget},
     maps::SOCKETS,
     read::{copy_user, user},
@@ -39,6 +39,21 @@ pub(crate) struct Call {
     pub nr: u16,
 }
 
+impl Call {
+    /// The same call, of which the verifier knows nothing.
+    #[inline(always)]
+    fn forget(&self) -> Call {
+        Call {
+            direction: forget(self.direction.into()) as u8,
+            result: forget(self.result as u64) as i64,
+            which: forget(self.which),
+            at: forget(self.at),
+            count: forget(self.count),
+            nr: forget(self.nr.into()) as u16,
+        }
+    }
+}
+
 const ECONNRESET: i64 = 104;
 const EPIPE: i64 = 32;
 const ETIMEDOUT: i64 = 110;
@@ -63,14 +78,7 @@ pub(crate) fn dull(result: i64) -> bool {
 /// `sk` is a `struct sock` as `A` wants it, of the given family.
 #[inline(always)]
 pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
-    let call = &Call {
-        direction: forget(call.direction.into()) as u8,
-        result: forget(call.result as u64) as i64,
-        which: forget(call.which),
-        at: forget(call.at),
-        count: forget(call.count),
-        nr: forget(call.nr.into()) as u16,
-    };
+    let call = &call.forget();
     let family = forget(family.into()) as u16;
     // SAFETY: the caller's, here and below.
     unsafe {
@@ -85,20 +93,31 @@ pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
             }
             None => None,
         };
-        let mut asks = call.result > 0;
+        let mut look = Look {
+            asks: false,
+            kept: false,
+            first: 0,
+        };
+        let mut room = core::ptr::null_mut();
+        let mut may_ask = call.result > 0;
         if let Some(state) = known {
             if (*state).verdict == verdict::IGNORE {
                 return;
             }
-            asks = asks && is_request(&*state, call.direction) && (*state).phase != phase::ASKED;
+            may_ask = may_ask && is_request(&*state, call.direction) && (*state).phase != phase::ASKED;
+            if exchange::may_wait(call) {
+                room = (*state).room.as_mut_ptr();
+            }
         }
         if (bpf_get_current_pid_tgid() >> 32) as u32 == config().self_tgid {
             return;
         }
-        asks = asks && looks_like_request(call);
+        if may_ask {
+            look = looks_like_request(call, room);
+        }
         let state = match known {
             Some(state) => state,
-            None if asks => match track(key, check, call.direction) {
+            None if look.asks => match track(key, check, call.direction) {
                 Some(state) => state,
                 None => return,
             },
@@ -106,8 +125,14 @@ pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
         };
         let now = bpf_ktime_get_ns();
         let actor = task::actor::<A>(A::task());
-        let asks = forget(asks.into()) != 0;
-        if (*state).held != 0 && (call.result <= 0 || is_request(&*state, call.direction)) {
+        let look = Look {
+            asks: forget(look.asks.into()) != 0,
+            kept: forget(look.kept.into()) != 0,
+            first: forget(look.first),
+        };
+        let (call, family) = (&call.forget(), forget(family.into()) as u16);
+        // What waits goes out before anything but its answer.
+        if (*state).held != 0 && (call.result <= 0 || call.which == NONE || is_request(&*state, call.direction)) {
             let responses = if (*state).role == role::SERVER {
                 (*state).tx
             } else {
@@ -123,7 +148,7 @@ pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
         if (*state).announced == 0 {
             announce::<A>(sk, family, call, state, now, actor);
         }
-        moved::<A>(sk, family, call, state, now, actor, asks);
+        moved::<A>(sk, forget(family.into()) as u16, &call.forget(), state, now, actor, look);
     }
 }
 
@@ -206,7 +231,7 @@ unsafe fn moved<A: Current>(
     state: *mut SocketState,
     now: u64,
     actor: Actor,
-    asks: bool,
+    look: Look,
 ) {
     // SAFETY: the caller's.
     unsafe {
@@ -227,33 +252,24 @@ unsafe fn moved<A: Current>(
         let (seq_tx, seq_rx, srtt_us) = sock::streams::<A>(sk, family);
         s.seq_rx = seq_rx;
         let requests = is_request(s, call.direction);
-        if asks {
-            exchange::begin(s, now, actor, (seq_tx, seq_rx), call);
+        if look.asks {
+            exchange::begin(s, now, actor, (seq_tx, seq_rx), call, look);
             if s.held != 0 {
                 return;
             }
         }
-        let mut record = PayloadRecord {
-            head: header(kind::PAYLOAD, size_of::<PayloadRecord>(), now),
-            conn: s.conn,
-            actor,
+        let call = &call.forget();
+        let moved = exchange::Moved {
             offset,
             other,
-            ended: s.ended,
-            total: 0,
             seq_tx,
             seq_rx,
             srtt_us,
-            prefix: 0,
-            tail: 0,
             dir: call.direction,
-            role: s.role,
             nr: call.nr,
-            exchange: s.exchange,
-            turn: if asks { turn::BEGIN } else { turn::NONE },
-            method: s.method,
-            pad: 0,
+            turn: forget(if look.asks { turn::BEGIN } else { turn::NONE }.into()) as u8,
         };
+        let mut record = exchange::record(s, now, actor, &moved);
         if s.phase == phase::DARK {
             // User space knows nothing of this exchange.
             if !requests {
@@ -292,8 +308,8 @@ unsafe fn moved<A: Current>(
                     prefix: LARGE,
                     tail: 0,
                 };
-                send::<CLASS_LARGE, false>(&record, &piece);
-                record.turn = turn::NONE;
+                exchange::send::<HELD, CLASS_LARGE, false>(s, &record, &piece);
+                record.turn = forget(turn::NONE.into()) as u8;
                 record.offset += LARGE;
                 at += LARGE;
                 i += 1;
@@ -320,55 +336,20 @@ unsafe fn moved<A: Current>(
             prefix: forget(prefix),
             tail: forget(tail),
         };
-        if !requests {
-            if s.phase == phase::ASKED {
-                exchange::answer(s, &record, &plan);
-                return;
-            }
+        let answers = forget((!requests && s.phase == phase::ASKED && which != NONE).into()) != 0;
+        // Numbers that the verifier does not know: one path from here on.
+        record.head.kind = forget(if answers { kind::ANSWER } else { kind::PAYLOAD }.into()) as u16;
+        record.held = forget(if answers { s.held } else { 0 }.into()) as u16;
+        let sent = exchange::report(s, &record, &plan);
+        if answers {
+            exchange::answered(s, now, &plan, sent);
+        } else if !requests && s.phase == phase::ANSWERED {
             s.ended = now;
-        }
-        let room = forget(plan.prefix + plan.tail);
-        if plan.which == NONE {
-            emit::send(kind::PAYLOAD, record);
-        } else if plan.which == VECTOR {
-            // The rule of halves in `fill` asks for twice the room where the bytes lie scattered. Fewer classes: each costs
-            // the verifier a walk through all elements.
-            if forget(plan.prefix * 2) + TAIL as u64 <= CLASS_MEDIUM as u64 {
-                send::<CLASS_MEDIUM, true>(&record, &plan);
-            } else {
-                send::<CLASS_LARGE, true>(&record, &plan);
-            }
-        } else if room <= CLASS_SMALL as u64 {
-            send::<CLASS_SMALL, false>(&record, &plan);
-        } else if room <= CLASS_MEDIUM as u64 {
-            send::<CLASS_MEDIUM, false>(&record, &plan);
-        } else {
-            send::<CLASS_LARGE, false>(&record, &plan);
         }
     }
 }
 
 const LARGE: u64 = CLASS_LARGE as u64;
-
-#[inline(always)]
-unsafe fn send<const N: usize, const SCATTERED: bool>(record: &PayloadRecord, plan: &Plan) {
-    let Some(mut entry) = emit::reserve::<With<PayloadRecord, N>>(kind::PAYLOAD) else {
-        return;
-    };
-    let at = entry.as_mut_ptr();
-    // SAFETY: the entry is writable and holds N bytes of data.
-    unsafe {
-        (*at).record = *record;
-        let filled = fill::<N, SCATTERED>((&raw mut (*at).data).cast(), plan);
-        if filled.prefix == 0 {
-            emit::bump(onlooker_common::count::lost(kind::PAYLOAD, reason::NO_DATA));
-        }
-        (*at).record.prefix = filled.prefix as u16;
-        (*at).record.tail = filled.tail as u16;
-        (*at).record.head.len = (size_of::<PayloadRecord>() as u64 + filled.prefix + filled.tail) as u32;
-    }
-    emit::submit(entry);
-}
 
 /// A new entry of the socket table.
 #[inline(always)]
@@ -402,16 +383,21 @@ fn track(key: u64, check: u64, direction: u8) -> Option<*mut SocketState> {
 const PEEK: usize = 24;
 
 /// Do the first bytes look like the head of a request: a token, a space, the start of a target? A short call may hold less;
-/// then what is there must fit.
+/// then what is there must fit. `room`: where all bytes of the call go, or null.
 #[inline(always)]
-fn looks_like_request(call: &Call) -> bool {
+unsafe fn looks_like_request(call: &Call, room: *mut u8) -> Look {
+    const NO: Look = Look {
+        asks: false,
+        kept: false,
+        first: 0,
+    };
     let (mut at, mut available) = (call.at, call.result as u64);
     if call.which == NONE {
-        return false;
+        return NO;
     }
     if call.which == VECTOR {
         let Some(first) = user::<[u64; 2]>(at) else {
-            return false;
+            return NO;
         };
         at = first[0];
         if first[1] < available {
@@ -419,87 +405,82 @@ fn looks_like_request(call: &Call) -> bool {
         }
     }
     let available = forget(available);
-    let n = if available < PEEK as u64 {
-        available
-    } else {
-        PEEK as u64
+    let mut words = MaybeUninit::<[u64; PEEK / 8]>::uninit();
+    let kept = !room.is_null();
+    // SAFETY: all PEEK bytes are written first, n of them once more by the helper.
+    let words = unsafe {
+        let stack = words.as_mut_ptr().cast::<u64>();
+        let to = if kept { room.cast::<u64>() } else { stack };
+        to.write_volatile(END_WORD);
+        to.add(1).write_volatile(END_WORD);
+        to.add(2).write_volatile(END_WORD);
+        if kept {
+            let n = crate::read::opaque(available);
+            if n > HELD as u64 || !copy_user(room, n, at) {
+                return NO;
+            }
+            stack.write_volatile(to.read_volatile());
+            stack.add(1).write_volatile(to.add(1).read_volatile());
+            stack.add(2).write_volatile(to.add(2).read_volatile());
+        } else {
+            let n = if available < PEEK as u64 {
+                available
+            } else {
+                PEEK as u64
+            };
+            let n = crate::read::opaque(n);
+            if n > PEEK as u64 || !copy_user(stack.cast(), n, at) {
+                return NO;
+            }
+        }
+        words.assume_init()
     };
-    let n = crate::read::opaque(n);
-    if n > PEEK as u64 {
+    Look {
+        asks: begins_request(&words),
+        kept,
+        first: words[0],
+    }
+}
+
+/// By whole words, not byte by byte: the verifier walks each way out of a loop. User space looks closer.
+#[inline(always)]
+fn begins_request(words: &[u64; PEEK / 8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    /// The high bit of each byte that is no printable character, exact up to the first of them.
+    #[inline(always)]
+    fn stops(word: u64) -> u64 {
+        (word | (word.wrapping_sub(ONES * 0x21) & !word)) & (ONES << 7)
+    }
+    let letter = words[0] & 0xff | 0x20;
+    if letter.wrapping_sub(u64::from(b'a')) > 25 {
         return false;
     }
-    let mut bytes = MaybeUninit::<[u8; PEEK]>::uninit();
-    // SAFETY: all PEEK bytes are written first, n of them once more by the helper.
-    let bytes = unsafe {
-        let words = bytes.as_mut_ptr().cast::<u64>();
-        words.write_volatile(END_WORD);
-        words.add(1).write_volatile(END_WORD);
-        words.add(2).write_volatile(END_WORD);
-        if !copy_user(bytes.as_mut_ptr().cast(), n, at) {
-            return false;
-        }
-        bytes.assume_init()
-    };
-    let mut i = 0;
-    while i < PEEK {
-        let byte = bytes[i];
-        if !is_token(byte) {
-            // A byte that is no token character ends the method, or is where the call ends.
-            return i > 0
-                && (byte == END
-                    || (byte == b' ' && (i + 1 == PEEK || bytes[i + 1] == END || starts_target(bytes[i + 1]))));
-        }
-        i += 1;
+    let (mut word, mut next) = (words[0], words[1]);
+    if stops(word) == 0 {
+        (word, next) = (words[1], words[2]);
     }
-    true
+    if stops(word) == 0 {
+        (word, next) = (words[2], END_WORD);
+    }
+    let found = stops(word);
+    if found == 0 {
+        return true;
+    }
+    // A one in the byte of the first stop; the ones below it, one a byte, count its place.
+    let one = (found & found.wrapping_neg()) >> 7;
+    let place = forget((one - 1 & ONES).wrapping_mul(ONES) >> 56 << 3);
+    let byte = (word >> (place & 63)) as u8;
+    if byte != b' ' {
+        // No character of a token ends the method, or this is where the call ends.
+        return byte == END;
+    }
+    let after = if place == 56 { next } else { word >> (place + 8 & 63) } as u8;
+    after == END || starts_target(after)
 }
 
 /// Stands behind the last byte of a short call. (The same byte in the data passes for the end; user space looks again.)
 const END: u8 = 0xff;
 const END_WORD: u64 = u64::MAX;
-
-/// `tchar` of RFC 9110, 5.6.2.
-#[inline(always)]
-fn is_token(byte: u8) -> bool {
-    const fn mask(from: u8) -> u64 {
-        let mut mask = 0;
-        let mut i = 0;
-        while i < 64 {
-            let c = from + i;
-            if c.is_ascii_alphanumeric()
-                || matches!(
-                    c,
-                    b'!' | b'#'
-                        | b'$'
-                        | b'%'
-                        | b'&'
-                        | b'\''
-                        | b'*'
-                        | b'+'
-                        | b'-'
-                        | b'.'
-                        | b'^'
-                        | b'_'
-                        | b'`'
-                        | b'|'
-                        | b'~'
-                )
-            {
-                mask |= 1 << i;
-            }
-            i += 1;
-        }
-        mask
-    }
-    const LOW: u64 = mask(0);
-    const HIGH: u64 = mask(64);
-    let bit = u64::from(byte & 63);
-    if byte < 64 {
-        LOW >> bit & 1 != 0
-    } else {
-        byte < 128 && HIGH >> bit & 1 != 0
-    }
-}
 
 /// First character of a request target: origin, absolute, authority or asterisk form.
 #[inline(always)]

@@ -25,13 +25,16 @@ pub(crate) fn reserve<T: 'static>(kind: u16) -> Option<RingBufEntry<T>> {
     entry
 }
 
+/// More than any record takes.
+const LARGEST: u64 = limits::CLASS_LARGE as u64 + 1024;
+
 /// Sends a record. The reader looks by itself every few milliseconds; it is woken only as the ring passes its mark.
 #[inline(always)]
 pub(crate) fn submit<T>(entry: RingBufEntry<T>) {
     let waiting = RING.query(u64::from(BPF_RB_AVAIL_DATA));
     let mark = u64::from(config().wake_bytes);
     // Once, on the way past the mark: a reader that is behind needs no further calls.
-    let passing = waiting >= mark && waiting < mark + 4 * limits::CLASS_LARGE as u64;
+    let passing = waiting >= mark && waiting < mark + LARGEST;
     entry.submit(u64::from(if passing { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }));
 }
 

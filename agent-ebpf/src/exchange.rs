@@ -8,7 +8,7 @@ use crate::{
     fill::{BUFFER, NONE, Plan, VECTOR, fill},
     globals::{config, forget},
     maps::FALLBACK,
-    read::{copy_user, opaque, user},
+    read::user,
 };
 use aya_ebpf::bindings::BPF_NOEXIST;
 use core::mem::MaybeUninit;
@@ -26,7 +26,14 @@ use onlooker_common::{
 /// # Safety
 /// `s` is a value of the socket table.
 #[inline(always)]
-pub(crate) unsafe fn begin(s: &mut SocketState, now: u64, actor: Actor, (seq_tx, seq_rx): (u32, u32), call: &Call) {
+pub(crate) unsafe fn begin(
+    s: &mut SocketState,
+    now: u64,
+    actor: Actor,
+    (seq_tx, seq_rx): (u32, u32),
+    call: &Call,
+    look: Look,
+) {
     settle(s);
     s.phase = phase::ASKED;
     s.exchange = s.exchange.wrapping_add(1);
@@ -34,22 +41,28 @@ pub(crate) unsafe fn begin(s: &mut SocketState, now: u64, actor: Actor, (seq_tx,
     s.asker = actor;
     s.asked_tx = seq_tx;
     s.asked_rx = seq_rx;
-    // SAFETY: `n` is at most the room.
-    unsafe {
-        let room = s.room.as_mut_ptr();
-        let n = opaque(call.result as u64);
-        if config().hold != 0 && call.which == BUFFER && n <= HELD as u64 && copy_user(room, n, call.at) {
-            s.held = n as u16;
-            s.method = method::of(room.cast::<u64>().read_volatile());
-            return;
-        }
+    if look.kept {
+        s.held = call.result as u16;
     }
-    let mut at = call.at;
-    if call.which == VECTOR {
-        at = user::<u64>(at).unwrap_or(0);
-    }
-    // The first element may be shorter: then it is some other method.
-    s.method = user::<u64>(at).map_or(0, method::of);
+    // One path on, not one for each method.
+    s.method = forget(method::of(forget(look.first)).into()) as u8;
+}
+
+/// May the bytes of this call wait in the socket table for their answer?
+#[inline(always)]
+pub(crate) fn may_wait(call: &Call) -> bool {
+    config().hold != 0 && call.which == BUFFER && call.result <= HELD as i64
+}
+
+/// What was seen of a call's first bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Look {
+    /// They look like a request.
+    pub asks: bool,
+    /// All of the call's bytes are in the room of its socket.
+    pub kept: bool,
+    /// The first eight bytes.
+    pub first: u64,
 }
 
 /// Sends the request that waits by itself. `responses`: bytes of the other direction by then. `false`: the ring is full, and
@@ -70,55 +83,98 @@ pub(crate) unsafe fn release(state: *mut SocketState, responses: u64) -> bool {
         let at = entry.as_mut_ptr();
         let server = s.role == role::SERVER;
         let requests = if server { s.rx } else { s.tx };
-        (*at).record = PayloadRecord {
-            head: header(kind::PAYLOAD, size_of::<PayloadRecord>() + held as usize, s.started),
-            conn: s.conn,
-            actor: s.asker,
+        let moved = Moved {
             offset: requests.wrapping_sub(held),
             other: responses,
-            ended: s.ended,
-            total: held as u32,
             seq_tx: s.asked_tx,
             seq_rx: s.asked_rx,
             srtt_us: 0,
-            prefix: held as u16,
-            tail: 0,
             dir: if server { dir::RX } else { dir::TX },
-            role: s.role,
             nr: 0,
-            exchange: s.exchange,
             turn: turn::BEGIN,
-            method: s.method,
-            pad: 0,
         };
-        copy::<HELD>((&raw mut (*at).data).cast(), s.room.as_ptr().cast());
+        let mut record = record(s, s.started, s.asker, &moved);
+        record.head.len = (size_of::<PayloadRecord>() as u64 + held) as u32;
+        record.total = held as u32;
+        record.prefix = held as u16;
+        (*at).record = record;
+        copy::<HELD>((&raw mut (*at).data).cast(), s.room.as_ptr().cast(), held);
         emit::submit(entry);
     }
     true
 }
 
-/// The first call in the direction of responses since the request: sends it, with the request before it where that waits. If
-/// there is no room for it, the exchange is counted here from now on.
+/// What a call moved, and where.
+pub(crate) struct Moved {
+    /// As in [`PayloadRecord`], as all others.
+    pub offset: u64,
+    pub other: u64,
+    pub seq_tx: u32,
+    pub seq_rx: u32,
+    pub srtt_us: u32,
+    pub dir: u8,
+    pub nr: u16,
+    pub turn: u8,
+}
+
+/// A record of a call at a time by somebody on a connection; how much it moved and what of it is captured is left blank.
+#[inline(always)]
+pub(crate) fn record(s: &SocketState, now: u64, actor: Actor, moved: &Moved) -> PayloadRecord {
+    PayloadRecord {
+        head: header(kind::PAYLOAD, size_of::<PayloadRecord>(), now),
+        conn: s.conn,
+        actor,
+        offset: moved.offset,
+        other: moved.other,
+        ended: s.ended,
+        total: 0,
+        seq_tx: moved.seq_tx,
+        seq_rx: moved.seq_rx,
+        srtt_us: moved.srtt_us,
+        prefix: 0,
+        tail: 0,
+        dir: moved.dir,
+        role: s.role,
+        nr: moved.nr,
+        exchange: s.exchange,
+        turn: moved.turn,
+        method: s.method,
+        pad: 0,
+        started: s.started,
+        asker: s.asker,
+        asked_tx: s.asked_tx,
+        asked_rx: s.asked_rx,
+        held: 0,
+        room: 0,
+        pad2: 0,
+    }
+}
+
+/// Not in the ring.
+pub(crate) const REFUSED: u64 = 0;
+/// In the ring.
+const SENT: u64 = 1;
+/// In the ring, and its bytes begin a final answer.
+const ANSWERED: u64 = 2;
+
+/// Sends a call, with the request before it where the record says so.
 ///
 /// # Safety
 /// `s` is a value of the socket table.
 #[inline(always)]
-pub(crate) unsafe fn answer(s: &mut SocketState, record: &PayloadRecord, plan: &Plan) {
-    let now = record.head.ts;
-    let held = forget(s.held.into());
+pub(crate) unsafe fn report(s: &SocketState, record: &PayloadRecord, plan: &Plan) -> u64 {
+    let held = forget(record.held.into());
     let room = forget(plan.prefix + plan.tail);
     // SAFETY: the caller's.
-    unsafe {
-        let turn = if plan.which == NONE {
-            // A file's bytes: no answer begins so.
-            if held != 0 {
-                release(s, record.offset);
-            }
-            emit::send(kind::PAYLOAD, *record);
-            return;
-        } else if s.announced == 0 {
-            None
+    forget(unsafe {
+        if record.head.kind == kind::ANSWER && s.announced == 0 {
+            // User space does not know the connection.
+            REFUSED
+        } else if plan.which == NONE {
+            u64::from(emit::send(kind::PAYLOAD, *record))
         } else if plan.which == VECTOR {
+            // The rule of halves in `fill` asks for twice the room where the bytes lie scattered. Fewer classes: each costs
+            // the verifier a walk through all elements.
             if forget(plan.prefix * 2) + TAIL as u64 <= CLASS_MEDIUM as u64 {
                 send::<HELD, CLASS_MEDIUM, true>(s, record, plan)
             } else {
@@ -130,31 +186,32 @@ pub(crate) unsafe fn answer(s: &mut SocketState, record: &PayloadRecord, plan: &
             send::<HELD, CLASS_MEDIUM, false>(s, record, plan)
         } else {
             send::<HELD, CLASS_LARGE, false>(s, record, plan)
-        };
-        let turn = match turn {
-            Some(turn) => u64::from(turn),
-            None => {
-                let mut at = plan.at;
-                if plan.which == VECTOR {
-                    at = user::<u64>(at).unwrap_or(0);
-                }
-                match user::<[u64; 2]>(at) {
-                    Some(bytes) => dark(s, now, bytes[0], bytes[1]),
-                    None => 0,
-                }
-            }
-        };
-        s.held = 0;
-        if forget(turn) == turn::ANSWER as u64 {
-            s.phase = phase::ANSWERED;
-            s.ended = now;
         }
-    }
+    })
 }
 
-/// The ring was full when the answer began: what is to be counted is noted.
+/// The first call in the direction of responses since the request was (or was not) sent: if it begins the final answer, it is
+/// settled who counts the exchange.
+///
+/// # Safety
+/// `s` is a value of the socket table.
 #[inline(always)]
-fn dark(s: &mut SocketState, now: u64, first: u64, second: u64) -> u64 {
+pub(crate) unsafe fn answered(s: &mut SocketState, now: u64, plan: &Plan, sent: u64) {
+    s.held = 0;
+    if sent == ANSWERED {
+        s.phase = phase::ANSWERED;
+        s.ended = now;
+    }
+    if sent != REFUSED {
+        return;
+    }
+    let mut at = plan.at;
+    if plan.which == VECTOR {
+        at = user::<u64>(at).unwrap_or(0);
+    }
+    let Some([first, second]) = user::<[u64; 2]>(at) else {
+        return;
+    };
     let status = final_status(first, second);
     if status != 0 {
         s.status = status;
@@ -162,40 +219,35 @@ fn dark(s: &mut SocketState, now: u64, first: u64, second: u64) -> u64 {
         s.phase = phase::DARK;
         s.last = now;
     }
-    0
 }
 
-/// An [`AnswerRecord`] with its data, as it lies in the ring.
+/// A record with its data, as it lies in the ring.
 #[repr(C)]
 struct Pair<const H: usize, const N: usize> {
-    record: AnswerRecord,
+    record: PayloadRecord,
     room: MaybeUninit<[u8; H]>,
     data: MaybeUninit<[u8; N]>,
 }
 
-/// Sends the pair. `None`: there is no room for it; else the record's turn.
+/// Sends a call with up to `H` bytes of the request before it and up to `N` bytes of its own.
+///
+/// # Safety
+/// `s` is a value of the socket table.
 #[inline(always)]
-unsafe fn send<const H: usize, const N: usize, const SCATTERED: bool>(
+pub(crate) unsafe fn send<const H: usize, const N: usize, const SCATTERED: bool>(
     s: &SocketState,
     record: &PayloadRecord,
     plan: &Plan,
-) -> Option<u8> {
-    let mut entry = emit::reserve::<Pair<H, N>>(kind::ANSWER)?;
+) -> u64 {
+    let Some(mut entry) = emit::reserve::<Pair<H, N>>(record.head.kind) else {
+        return REFUSED;
+    };
     let at = entry.as_mut_ptr();
     // SAFETY: the entry is writable and holds H and N bytes of data.
-    let turn = unsafe {
-        (*at).record = AnswerRecord {
-            payload: *record,
-            started: s.started,
-            asker: s.asker,
-            asked_tx: s.asked_tx,
-            asked_rx: s.asked_rx,
-            held: s.held,
-            room: H as u16,
-            pad: 0,
-        };
-        (*at).record.payload.head.kind = kind::ANSWER;
-        copy::<H>((&raw mut (*at).room).cast(), s.room.as_ptr().cast());
+    let status = unsafe {
+        (*at).record = *record;
+        (*at).record.room = H as u16;
+        copy::<H>((&raw mut (*at).room).cast(), s.room.as_ptr().cast(), record.held.into());
         let data: *mut u8 = (&raw mut (*at).data).cast();
         let words = data.cast::<u64>();
         words.write_volatile(0);
@@ -204,20 +256,21 @@ unsafe fn send<const H: usize, const N: usize, const SCATTERED: bool>(
         if filled.prefix == 0 {
             emit::bump(count::lost(kind::PAYLOAD, reason::NO_DATA));
         }
-        let turn = if final_status(words.read_volatile(), words.add(1).read_volatile()) != 0 {
-            turn::ANSWER
-        } else {
-            turn::NONE
+        (*at).record.prefix = filled.prefix as u16;
+        (*at).record.tail = filled.tail as u16;
+        (*at).record.head.len = ((size_of::<PayloadRecord>() + H) as u64 + filled.prefix + filled.tail) as u32;
+        let status = match record.head.kind {
+            kind::ANSWER => final_status(words.read_volatile(), words.add(1).read_volatile()),
+            _ => 0,
         };
-        (*at).record.payload.turn = turn;
-        (*at).record.payload.prefix = filled.prefix as u16;
-        (*at).record.payload.tail = filled.tail as u16;
-        (*at).record.payload.head.len =
-            ((size_of::<AnswerRecord>() + H) as u64 + filled.prefix + filled.tail) as u32;
-        turn
+        let status = forget(status.into());
+        if status != 0 {
+            (*at).record.turn = turn::ANSWER;
+        }
+        status
     };
     emit::submit(entry);
-    Some(turn)
+    if status == 0 { SENT } else { ANSWERED }
 }
 
 /// Status of a final answer of HTTP/1.x (RFC 9112, section 4) by its first sixteen bytes, in memory order; 0 when it is none.
@@ -273,11 +326,14 @@ pub(crate) fn settle(s: &mut SocketState) {
     emit::bump(count::FALLBACK);
 }
 
-/// Copies `N` bytes, a word at a time: less than the call of a helper costs.
+/// Copies `n` bytes, at most `N`, rounded up to words: less than the call of a helper costs.
 #[inline(always)]
-unsafe fn copy<const N: usize>(to: *mut u64, from: *const u64) {
+unsafe fn copy<const N: usize>(to: *mut u64, from: *const u64, n: u64) {
     let mut i = 0;
     while i < N / 8 {
+        if i as u64 * 8 >= n {
+            break;
+        }
         // SAFETY: the caller's.
         unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
         i += 1;

@@ -2,7 +2,7 @@
 
 use onlooker::probes::decode;
 use onlooker_common::record::{
-    Actor, AnswerRecord, ExecRecord, ExitRecord, FlowOpenRecord, FlowStateRecord, ForkRecord, Header, PayloadRecord, Plain, bytes_of,
+    Actor, ExecRecord, ExitRecord, FlowOpenRecord, FlowStateRecord, ForkRecord, Header, PayloadRecord, Plain, bytes_of,
     dir, flow, kind, role, turn,
 };
 use std::path::{Path, PathBuf};
@@ -73,15 +73,8 @@ fn payload(dir: u8, role: u8, prefix: &[u8], tail: &[u8], total: u32) -> Vec<u8>
 }
 
 fn answer(held: &[u8], prefix: &[u8]) -> Vec<u8> {
-    let mut record = AnswerRecord {
-        started: 8_000_000_000,
-        asker: ACTOR,
-        held: held.len() as u16,
-        room: 128,
-        ..AnswerRecord::default()
-    };
-    record.payload = PayloadRecord {
-        head: head(kind::ANSWER, size_of::<AnswerRecord>() + 128, prefix.len()),
+    let record = PayloadRecord {
+        head: head(kind::ANSWER, size_of::<PayloadRecord>() + 128, prefix.len()),
         conn: 5,
         actor: ACTOR,
         other: 60,
@@ -92,6 +85,10 @@ fn answer(held: &[u8], prefix: &[u8]) -> Vec<u8> {
         exchange: 1,
         turn: turn::ANSWER,
         method: 1,
+        started: 8_000_000_000,
+        asker: ACTOR,
+        held: held.len() as u16,
+        room: 128,
         ..PayloadRecord::default()
     };
     let mut room = [0; 128];

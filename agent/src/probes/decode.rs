@@ -37,8 +37,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u16, Option<Signal<'_>>), DecodeError> {
     let short = DecodeError::Short(head.kind);
     let bytes = bytes.get(..head.len as usize).ok_or(short)?;
     let signal = match head.kind {
-        kind::PAYLOAD => payload(bytes)?,
-        kind::ANSWER => answer(bytes)?,
+        kind::PAYLOAD | kind::ANSWER => payload(head.kind, bytes)?,
         kind::FLOW_OPEN => flow_open(bytes)?,
         kind::FLOW_STATE => match flow_state(bytes)? {
             Some(signal) => signal,
@@ -67,48 +66,30 @@ impl DecodeError {
     }
 }
 
-fn payload(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
-    let (r, data) = take::<record::PayloadRecord>(bytes).ok_or(DecodeError::Short(kind::PAYLOAD))?;
-    moved(&r, data, None)
-}
-
-fn answer(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
-    const SHORT: DecodeError = DecodeError::Short(kind::ANSWER);
-    let (r, data) = take::<record::AnswerRecord>(bytes).ok_or(SHORT)?;
-    let (room, data) = data.split_at_checked(r.room.into()).ok_or(SHORT)?;
-    let held = room
-        .get(..r.held.into())
-        .ok_or(DecodeError::Value(kind::ANSWER))?;
+fn payload(kind: u16, bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
+    let (short, wrong) = (DecodeError::Short(kind), DecodeError::Value(kind));
+    let (r, data) = take::<record::PayloadRecord>(bytes).ok_or(short)?;
+    let (room, data) = data.split_at_checked(r.room.into()).ok_or(short)?;
+    let (prefix, rest) = data.split_at_checked(r.prefix.into()).ok_or(short)?;
+    let tail = rest.get(..r.tail.into()).ok_or(short)?;
+    let held = room.get(..r.held.into()).ok_or(wrong)?;
+    let too_many = (prefix.len() + tail.len()) as u64 > u64::from(r.total);
+    // Whoever follows the stream adds up places and lengths.
+    if r.total == 0 || too_many || r.offset.checked_add(r.total.into()).is_none() {
+        return Err(wrong);
+    }
     // The request ends where the other direction stood.
-    if held.len() as u64 > r.payload.other {
-        return Err(DecodeError::Value(kind::ANSWER));
+    if held.len() as u64 > r.other {
+        return Err(wrong);
     }
     let asked = Asked {
         at: r.started,
         actor: actor(&r.asker),
         seq: (r.asked_tx, r.asked_rx),
-        method: method::NAMES
-            .get(usize::from(r.payload.method))
-            .ok_or(DecodeError::Value(kind::ANSWER))?,
+        method: method::NAMES.get(usize::from(r.method)).ok_or(wrong)?,
         bytes: (!held.is_empty()).then_some(held),
-        answered: r.payload.turn == turn::ANSWER,
+        answered: r.turn == turn::ANSWER,
     };
-    moved(&r.payload, data, Some(asked))
-}
-
-fn moved<'a>(
-    r: &record::PayloadRecord,
-    data: &'a [u8],
-    asked: Option<Asked<'a>>,
-) -> Result<Signal<'a>, DecodeError> {
-    let kind = r.head.kind;
-    let (prefix, rest) = data.split_at_checked(r.prefix.into()).ok_or(DecodeError::Short(kind))?;
-    let tail = rest.get(..r.tail.into()).ok_or(DecodeError::Short(kind))?;
-    let too_many = (prefix.len() + tail.len()) as u64 > u64::from(r.total);
-    // Whoever follows the stream adds up places and lengths.
-    if r.total == 0 || too_many || r.offset.checked_add(r.total.into()).is_none() {
-        return Err(DecodeError::Value(kind));
-    }
     Ok(Signal::Payload(PayloadSignal {
         at: r.head.ts,
         conn: ConnId(r.conn),
@@ -127,7 +108,7 @@ fn moved<'a>(
             other: r.other,
             ended: r.ended,
         },
-        asked,
+        asked: (kind == record::kind::ANSWER).then_some(asked),
     }))
 }
 
@@ -328,16 +309,20 @@ mod tests {
     fn an_answer_brings_the_request_that_waited() {
         let answer = |held: &[u8], other| {
             let data = b"HTTP/1.1 200 OK";
-            let mut record = AnswerRecord {
+            let record = PayloadRecord {
+                head: head(kind::ANSWER, size_of::<PayloadRecord>() + 128 + data.len()),
                 started: 5,
                 held: held.len() as u16,
                 room: 128,
+                total: 40,
+                prefix: data.len() as u16,
+                dir: dir::TX,
+                role: role::SERVER,
+                turn: turn::ANSWER,
+                method: 2,
+                other,
                 ..Default::default()
             };
-            record.payload.head = head(kind::ANSWER, size_of::<AnswerRecord>() + 128 + data.len());
-            (record.payload.total, record.payload.prefix) = (40, data.len() as u16);
-            (record.payload.dir, record.payload.role) = (dir::TX, role::SERVER);
-            (record.payload.turn, record.payload.method, record.payload.other) = (turn::ANSWER, 2, other);
             let mut room = held.to_vec();
             room.resize(128, 0xaa);
             [bytes_of(&record), &room, &data[..]].concat()
