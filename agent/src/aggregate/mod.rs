@@ -21,6 +21,7 @@ pub use collect::SharedAggregate;
 pub use rows::{ROW_BUCKETS, ServiceRow, quantile, row_bounds};
 
 use crate::attribute::service::Service;
+use crate::budget::{Shedding, What};
 use crate::metric::Exemplar;
 use crate::protocol::exchange::{Begin, Counted, ErrorType, Exchange, ExchangeId, Schema};
 use crate::signal::{Nanos, Role};
@@ -104,6 +105,7 @@ pub struct Aggregate {
     series: SeriesTable,
     active: ActiveTable,
     folded: Folded,
+    shedding: Shedding,
     /// Changes whenever a [`Handle`] may lead elsewhere.
     epoch: u32,
     last: Option<Handle>,
@@ -138,10 +140,16 @@ impl Aggregate {
             series: SeriesTable::new(config.series_limit),
             active: ActiveTable::new(active),
             folded: Folded::default(),
+            shedding: Shedding::default(),
             epoch: 0,
             last: None,
             config,
         }
+    }
+
+    /// Gives up routes when that says so.
+    pub fn shed_by(&mut self, shedding: Shedding) {
+        self.shedding = shedding;
     }
 
     /// An exchange began: one more is active.
@@ -341,6 +349,10 @@ impl Aggregate {
         // What was asked for may not be known: its route is not invented.
         if exchange.schema.route.is_empty() || exchange.target.is_empty() {
             return NO_ROUTE;
+        }
+        if self.shedding.level().sheds_routes() {
+            self.shedding.count(What::Route);
+            return OTHER_ROUTE;
         }
         let (role, target) = (exchange.role, &*exchange.target);
         let Some(entry) = self.services.role(service, role) else {
