@@ -44,6 +44,11 @@ impl Level {
     /// Exchanges have the route `_OTHER`; nothing is left to give up.
     pub const ROUTES: Level = Level(9);
 
+    /// Level of a number, at most the last.
+    #[cfg(test)]
+    pub(crate) fn of(number: u8) -> Level {
+        Level(number.min(Level::ROUTES.0))
+    }
     /// As a number, 0 to 9.
     pub const fn get(self) -> u8 {
         self.0

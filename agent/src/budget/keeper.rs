@@ -55,7 +55,7 @@ impl Keeper {
             let reading = Reading::counter(
                 "onlooker_budget_shed_total",
                 "",
-                "What was given up to keep the CPU budget: spans that went without detail, spans not made, exchanges whose route \
+                "What was given up to keep the CPU budget: spans made without detail, spans not made or dropped, exchanges whose route \
                  was not looked for.",
                 move || shedding.shed(what) as f64,
             );

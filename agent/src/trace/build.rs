@@ -37,7 +37,7 @@ pub(super) fn build(
     let server = exchange.role == Role::Server;
     let route = if server && route != OTHER { route } else { "" };
     let start = clock.unix(exchange.started);
-    let mut attributes = Attributes(Vec::with_capacity(20));
+    let mut attributes = Attributes(Vec::with_capacity(if detail == Detail::Full { 20 } else { 10 }));
     describe(&mut attributes, exchange, route, peer, detail);
     Span {
         trace_id: [0; 16],

@@ -233,3 +233,28 @@ proptest::proptest! {
         proptest::prop_assert_eq!(aggregate.services.len(), 0);
     }
 }
+
+/// Above the CPU budget routes are given up, and nothing else: counts by status are what they are without.
+#[test]
+fn routes_are_given_up_and_come_back() {
+    let mut aggregate = Aggregate::new(AggregateConfig::default());
+    let shedding = Shedding::default();
+    aggregate.shed_by(shedding.clone());
+    let mut end = |level: u8, id: u64| {
+        shedding.set(crate::budget::Level::of(level));
+        let status = if id % 3 == 0 { 500 } else { 200 };
+        let one = exchange(id, Role::Server, "GET", &format!("/a/{}", id % 2), Some(status));
+        aggregate.end(&service("shop"), &one, |_| None).to_string()
+    };
+    for id in 0..30 {
+        let expect = if (10..20).contains(&id) { OTHER } else { "/a/{id}" };
+        assert_eq!(end(if expect == OTHER { 9 } else { 8 }, id), expect);
+    }
+    assert_eq!(shedding.shed(What::Route), 10);
+    let samples = samples(&aggregate);
+    let count = |labels: &[(&str, &str)]| sum(&samples, "http_server_request_duration_seconds_count", labels);
+    assert_eq!(count(&[("http_route", OTHER)]), 10.0);
+    assert_eq!(count(&[("http_response_status_code", "500")]), 10.0);
+    assert_eq!(count(&[("http_response_status_code", "200")]), 20.0);
+    assert_eq!(aggregate.folded(), Folded::default());
+}
