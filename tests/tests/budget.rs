@@ -19,8 +19,9 @@ const ROUND: u64 = 12_000;
 /// Level from which spans thin out, and the one at which routes go.
 const SPANS: u8 = 2;
 const LAST: u8 = 9;
-/// Nine steps of three seconds each way, on a machine that is shared.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// Nine steps of three seconds each way. Whatever else happens on the machine is seen and costs too, and each step back that
+/// it undoes doubles the wait for the next.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Levels that the agent logged, in order.
 fn logged(agent: &Agent) -> Vec<u8> {

@@ -27,6 +27,9 @@ pub struct Overhead {
     latest: Mutex<Option<Sample>>,
 }
 
+/// Takes a number out of what was measured; `None`: not known.
+type Part = fn(&Overhead, Use) -> Option<f64>;
+
 /// CPU seconds at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Sample {
@@ -75,7 +78,7 @@ impl Overhead {
 
     /// Registers what is measured.
     pub fn register(self: &Arc<Overhead>, own: &Own) {
-        let read = |value: fn(&Overhead, Use) -> Option<f64>| {
+        let read = |value: Part| {
             let overhead = self.clone();
             move || {
                 let used = overhead.used(Instant::now());
@@ -89,7 +92,7 @@ impl Overhead {
              only while kernel.bpf_stats_enabled is 1, else left out) over that of all online CPUs, in the last 15 to 20 s.",
             read(|overhead, used| Some((used.agent + used.programs) / overhead.cpus as f64)),
         ));
-        let parts: [(&'static str, fn(&Overhead, Use) -> Option<f64>); 2] = [
+        let parts: [(&'static str, Part); 2] = [
             ("agent", |_, used| Some(used.agent)),
             ("programs", |overhead, used| {
                 (used.programs > 0.0 || overhead.programs_are_timed()).then_some(used.programs)

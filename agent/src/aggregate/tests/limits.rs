@@ -242,7 +242,7 @@ fn routes_are_given_up_and_come_back() {
     aggregate.shed_by(shedding.clone());
     let mut end = |level: u8, id: u64| {
         shedding.set(crate::budget::Level::of(level));
-        let status = if id % 3 == 0 { 500 } else { 200 };
+        let status = if id.is_multiple_of(3) { 500 } else { 200 };
         let one = exchange(id, Role::Server, "GET", &format!("/a/{}", id % 2), Some(status));
         aggregate.end(&service("shop"), &one, |_| None).to_string()
     };
