@@ -41,7 +41,7 @@ impl Level {
     pub const SPAN_DETAIL: Level = Level(1);
     /// One trace in 2^7 is kept. The levels from 2 to this one halve the traces step by step.
     pub const FEWEST_SPANS: Level = Level(8);
-    /// Exchanges have the route `_OTHER`; nothing is left to give up.
+    /// Targets that were not seen before have the route `_OTHER`; nothing is left to give up.
     pub const ROUTES: Level = Level(9);
 
     /// Level of a number, at most the last.
@@ -63,7 +63,7 @@ impl Level {
         let steps = self.0.saturating_sub(Level::SPAN_DETAIL.0);
         (if steps < most { steps } else { most }) as u32
     }
-    /// Routes are not looked for.
+    /// Routes of new targets are not looked for.
     pub const fn sheds_routes(self) -> bool {
         self.0 >= Level::ROUTES.0
     }
@@ -78,7 +78,7 @@ impl Level {
             words.push(format!("all but 1 of {} traces", 1 << self.halvings()));
         }
         if self.sheds_routes() {
-            words.push("routes".to_owned());
+            words.push("routes of new targets".to_owned());
         }
         match words.is_empty() {
             true => "nothing".to_owned(),

@@ -16,6 +16,8 @@ use std::time::Duration;
 const PATHS: [(&str, &str); 4] = [("/ok", "200"), ("/gone", "404"), ("/ok/b", "200"), ("/bad", "503")];
 /// Requests between two looks at the counts: about a second's worth.
 const ROUND: u64 = 12_000;
+/// Targets that are new when routes are given up.
+const NEW: u64 = 2_000;
 /// Level from which spans thin out, and the one at which routes go.
 const SPANS: u8 = 2;
 const LAST: u8 = 9;
@@ -33,11 +35,12 @@ fn logged(agent: &Agent) -> Vec<u8> {
 }
 
 /// Everything that happened since the start is counted, by status.
-fn expect_counts(agent: &Agent, service: &str, rounds: u64) -> Result<()> {
+fn expect_counts(agent: &Agent, service: &str, rounds: u64, new: u64) -> Result<()> {
     let mut truth: Counts<(String, String)> = Counts::new();
     for (_, status) in PATHS {
         *truth.entry(("GET".into(), status.into())).or_insert(0) += rounds * ROUND / PATHS.len() as u64;
     }
+    *truth.entry(("GET".into(), "200".into())).or_insert(0) += new;
     wait::until("counts", wait::SOON, || {
         let difference = difference(&truth, &metric_counts(agent, service, Role::Server)?);
         ensure!(difference.is_empty(), "after {rounds} rounds:\n{difference}");
@@ -83,7 +86,7 @@ fn detail_goes_in_order_counts_never_and_all_comes_back() {
         })
         .collect();
     let options = NginxOptions {
-        server: "location /ok { return 200 \"ok\\n\"; } location /gone { return 404; } location /bad { return 503; }"
+        server: "location / { return 200 \"ok\\n\"; } location /gone { return 404; } location /bad { return 503; }"
             .into(),
         ..NginxOptions::default()
     };
@@ -99,7 +102,7 @@ fn detail_goes_in_order_counts_never_and_all_comes_back() {
         let mut levels = Vec::new();
         for agent in &agents {
             agent.settle()?;
-            if let Err(error) = expect_counts(agent, service, rounds) {
+            if let Err(error) = expect_counts(agent, service, rounds, 0) {
                 // No use to go on.
                 panic!("{}: {error:#}\n{}", agent.hooks, lost(agent));
             }
@@ -117,32 +120,37 @@ fn detail_goes_in_order_counts_never_and_all_comes_back() {
         let logged: Vec<_> = agents.iter().map(logged).collect();
         panic!("{error:#}: {logged:?}");
     }
-    // One round with routes given up.
+    // At the last level new targets have no route; known ones keep theirs.
+    let count = |agent: &Agent, route: &str| {
+        let labels = [("service_name", service), ("http_route", route)];
+        let scrape = agent.scrape().unwrap();
+        scrape.sum("http_server_request_duration_seconds_count", &labels)
+    };
+    let known: Vec<f64> = agents.iter().map(|agent| count(agent, "/ok")).collect();
+    let new: Vec<String> = (0..NEW).map(|id| format!("/new/{id}")).collect();
+    let new: Vec<&str> = new.iter().map(String::as_str).collect();
+    get_many(&nginx.server.target, 8, NEW, &new).unwrap();
     get_many(&nginx.server.target, 8, ROUND, &paths).unwrap();
     rounds += 1;
-    for agent in &agents {
+    for (agent, known) in agents.iter().zip(known) {
         agent.settle().unwrap();
-        expect_counts(agent, service, rounds).unwrap();
+        expect_counts(agent, service, rounds, NEW).unwrap();
         let scrape = agent.scrape().unwrap();
         for what in ["span_detail", "span", "route"] {
             assert!(shed(&scrape, what) > 0.0, "{}: {what}", agent.hooks);
         }
-        let other = [("service_name", service), ("http_route", "_OTHER")];
+        let (other, told) = (count(agent, "_OTHER"), count(agent, "/new/{id}"));
+        assert_eq!(other + told, NEW as f64, "{}", agent.hooks);
         assert!(
-            scrape.sum("http_server_request_duration_seconds_count", &other) > 0.0,
-            "{}: routes are still told",
+            other > told,
+            "{}: {told} of {NEW} new targets have their route",
             agent.hooks
         );
+        assert_eq!(count(agent, "/ok"), known + (ROUND / 4) as f64, "{}", agent.hooks);
         assert_eq!(scrape.sum("onlooker_budget_cores", &[]), 0.01);
         let ready = agent.get("/readyz", &[]).unwrap();
-        assert!(
-            ready.status == 200
-                && ready
-                    .text()
-                    .contains("above the CPU budget: gives up span detail, all but 1 of 128 traces, routes"),
-            "{}",
-            ready.text()
-        );
+        let says = "above the CPU budget: gives up span detail, all but 1 of 128 traces";
+        assert!(ready.status == 200 && ready.text().contains(says), "{}", ready.text());
     }
 
     // Down: nothing happens, and nobody scrapes, which costs too.
@@ -161,20 +169,18 @@ fn detail_goes_in_order_counts_never_and_all_comes_back() {
         let steps = std::iter::once(&0).chain(&levels).zip(&levels);
         assert!(steps.clone().all(|(from, to)| from.abs_diff(*to) == 1), "{levels:?}");
     }
-    let routes = |agent: &Agent| {
-        let labels = [("service_name", service), ("http_route", "/ok")];
-        agent
-            .scrape()
-            .unwrap()
-            .sum("http_server_request_duration_seconds_count", &labels)
-    };
-    let before: Vec<f64> = agents.iter().map(routes).collect();
-    get_many(&nginx.server.target, 1, PATHS.len() as u64, &paths).unwrap();
-    let log = nginx.server.log.wait((rounds * ROUND) as usize + PATHS.len()).unwrap();
+    let before: Vec<f64> = agents.iter().map(|agent| count(agent, "/new/{id}")).collect();
+    get_many(&nginx.server.target, 1, 1, &["/new/123456"]).unwrap();
+    let log = nginx.server.log.wait((rounds * ROUND + NEW) as usize + 1).unwrap();
     for (agent, before) in agents.iter_mut().zip(before) {
         agent.settle().unwrap();
         expect_metrics(agent, service, Role::Server, &log).unwrap();
-        assert_eq!(routes(agent), before + 1.0, "{}: the route is told again", agent.hooks);
+        assert_eq!(
+            count(agent, "/new/{id}"),
+            before + 1.0,
+            "{}: the route is told again",
+            agent.hooks
+        );
         let scrape = agent.scrape().unwrap();
         for kind in ["payload", "exchange"] {
             assert_eq!(

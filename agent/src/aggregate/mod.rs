@@ -21,7 +21,7 @@ pub use collect::SharedAggregate;
 pub use rows::{ROW_BUCKETS, ServiceRow, quantile, row_bounds};
 
 use crate::attribute::service::Service;
-use crate::budget::{Shedding, What};
+use crate::budget::Shedding;
 use crate::metric::Exemplar;
 use crate::protocol::exchange::{Begin, Counted, ErrorType, Exchange, ExchangeId, Schema};
 use crate::signal::{Nanos, Role};
@@ -147,7 +147,7 @@ impl Aggregate {
         }
     }
 
-    /// Gives up routes when that says so.
+    /// Gives up routes of new targets when that says so.
     pub fn shed_by(&mut self, shedding: Shedding) {
         self.shedding = shedding;
     }
@@ -350,10 +350,6 @@ impl Aggregate {
         if exchange.schema.route.is_empty() || exchange.target.is_empty() {
             return NO_ROUTE;
         }
-        if self.shedding.level().sheds_routes() {
-            self.shedding.count(What::Route);
-            return OTHER_ROUTE;
-        }
         let (role, target) = (exchange.role, &*exchange.target);
         let Some(entry) = self.services.role(service, role) else {
             return OTHER_ROUTE;
@@ -362,6 +358,9 @@ impl Aggregate {
             entry.routes.touch(route, self.now);
             self.folded.routes += u64::from(route == OTHER_ROUTE);
             return route;
+        }
+        if self.shedding.sheds_route() {
+            return OTHER_ROUTE;
         }
         let (routed, changed) = entry.routes.route(target, self.now);
         if changed {

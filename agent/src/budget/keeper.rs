@@ -47,7 +47,7 @@ impl Keeper {
             "onlooker_budget_level",
             "",
             "How much the agent gives up to keep its CPU budget: 0 nothing, 1 span detail, 2 to 8 also all but 1 of 2, 4, ... 128 \
-             traces, 9 also routes. Never counts, statuses, durations or sizes.",
+             traces, 9 also routes of targets not seen before. Never counts, statuses, durations or sizes.",
             move || f64::from(shedding.level().get()),
         ));
         for what in What::ALL {
@@ -55,8 +55,8 @@ impl Keeper {
             let reading = Reading::counter(
                 "onlooker_budget_shed_total",
                 "",
-                "What was given up to keep the CPU budget: spans made without detail, spans not made or dropped, exchanges whose route \
-                 was not looked for.",
+                "What was given up to keep the CPU budget: spans made without detail, spans not made or dropped, exchanges \
+                 counted under _OTHER because the route of a new target was not looked for.",
                 move || shedding.shed(what) as f64,
             );
             own.register(reading.label("what", what.as_str()));

@@ -4,6 +4,10 @@ use super::Level;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+/// While routes are given up, one new target in so many still has its route looked for: a target that comes often is known
+/// soon, and costs less from then on.
+const LEARNT: u64 = 64;
+
 /// Things that are given up, in the order in which they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
@@ -11,7 +15,7 @@ pub enum What {
     SpanDetail,
     /// A whole span.
     Span,
-    /// The route of an exchange.
+    /// The route of an exchange whose target was not seen before.
     Route,
 }
 
@@ -36,6 +40,8 @@ pub struct Shedding(Arc<Shared>);
 struct Shared {
     level: AtomicU8,
     counts: [AtomicU64; What::ALL.len()],
+    /// New targets while routes are given up.
+    targets: AtomicU64,
 }
 
 impl Shedding {
@@ -49,13 +55,20 @@ impl Shedding {
     }
     /// One more was given up.
     pub fn count(&self, what: What) {
-        let count = &self.0.counts[what as usize];
-        // One writer: no need to lock the bus.
-        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        add_one(&self.0.counts[what as usize]);
     }
     /// How often this was given up.
     pub fn shed(&self, what: What) -> u64 {
         self.0.counts[what as usize].load(Ordering::Relaxed)
+    }
+
+    /// Is the route of a target that was not seen before given up? Counts it.
+    pub fn sheds_route(&self) -> bool {
+        if !self.level().sheds_routes() || add_one(&self.0.targets) % LEARNT == LEARNT - 1 {
+            return false;
+        }
+        self.count(What::Route);
+        true
     }
 
     /// Is the span of this trace given up? All spans of a trace share one fate, and what is kept at one level is kept at
@@ -64,6 +77,13 @@ impl Shedding {
         let halvings = self.level().halvings();
         halvings > 0 && mix(u128::from_be_bytes(*trace_id)) >> (64 - halvings) != 0
     }
+}
+
+/// Returns what was there before. One writer: no need to lock the bus.
+fn add_one(count: &AtomicU64) -> u64 {
+    let before = count.load(Ordering::Relaxed);
+    count.store(before + 1, Ordering::Relaxed);
+    before
 }
 
 /// Spreads a trace id over 64 bits: the last steps of the generator splitmix64.

@@ -78,9 +78,9 @@ fn what_is_given_up_grows_with_the_level() {
     assert_eq!(Level(3).words(true), "span detail, all but 1 of 4 traces");
     assert_eq!(
         Level::ROUTES.words(true),
-        "span detail, all but 1 of 128 traces, routes"
+        "span detail, all but 1 of 128 traces, routes of new targets"
     );
-    assert_eq!(Level::ROUTES.words(false), "routes");
+    assert_eq!(Level::ROUTES.words(false), "routes of new targets");
 }
 
 /// A load that stays: the level is found and then left alone, but for trials that become rare.

@@ -197,7 +197,7 @@ pub static OPTIONS: &[Opt] = &[
         name: "budget.cpu",
         value: "PERCENT",
         help: "CPU the agent may use, in percent of one core, e.g. 1%; above it spans lose detail, then spans thin out, then \
-               routes go; counts and durations stay whole. off: no budget.",
+               routes of new targets go; counts and durations stay whole. off: no budget.",
         env: Some("ONLOOKER_BUDGET_CPU"),
         default: &["off"],
         set: checked!(cpu_budget, budget_cpu),
