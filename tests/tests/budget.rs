@@ -42,7 +42,7 @@ fn expect_counts(agent: &Agent, service: &str, rounds: u64, new: u64) -> Result<
     }
     *truth.entry(("GET".into(), "200".into())).or_insert(0) += new;
     wait::until("counts", wait::SOON, || {
-        let difference = difference(&truth, &metric_counts(agent, service, Role::Server)?);
+        let difference = difference(&truth, &metric_counts(&agent.scrape()?, service, Role::Server));
         ensure!(difference.is_empty(), "after {rounds} rounds:\n{difference}");
         Ok(())
     })
