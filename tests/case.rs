@@ -91,7 +91,7 @@ pub fn expect_metrics(agent: &Agent, service: &str, role: Role, truth: &[Request
 }
 
 /// Counts of the duration histogram by method and status.
-fn metric_counts(scrape: &Scrape, service: &str, role: Role) -> Counts<(String, String)> {
+pub fn metric_counts(scrape: &Scrape, service: &str, role: Role) -> Counts<(String, String)> {
     let name = format!("{}_count", role.durations());
     let mut counts = Counts::new();
     for sample in scrape.select(&name, &[("service_name", service)]) {

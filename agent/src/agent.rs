@@ -2,14 +2,17 @@
 
 use crate::aggregate::{AggregateConfig, SharedAggregate, row_bounds};
 use crate::attribute::process::{Processes, ProcessesConfig};
+use crate::budget::{Keeper, Shedding};
 use crate::collectors::own::events::{EventCount, EventCounts};
 use crate::collectors::own::process::ProcessStats;
 use crate::collectors::own::{Own, Reading};
 use crate::config::{Config, Export, Hooks, LogLevel, Roles};
+use crate::cost::{self, Overhead, Stage};
 use crate::export::otlp::{self, OtlpConfig};
 use crate::export::stdout::StdoutSink;
 use crate::export::{QueueLimits, SpanSink};
 use crate::health::Health;
+use crate::kernel::fill::RingFill;
 use crate::kernel::loader::{self, LoadError, ProgramStat, ProgramStats};
 use crate::metric::Source;
 use crate::pipeline::{self, Pace, Parts, PipelineCounts};
@@ -37,6 +40,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_park(|| cost::lap(Stage::Runtime))
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(serve(config, started))
@@ -67,6 +71,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     let web = Web::bind(web_config(config), sources, health.clone())?;
     let mut exporters = Exporters::start(config)?;
     for (kind, sink) in exporters.named() {
+        register_queue(&own, kind, &sink);
         own.register_events(Arc::new(Spans { kind, sink }));
     }
     let kernel = loader::load(&config.host.sys, &loader_options(config, !exporters.named().is_empty()))?;
@@ -120,22 +125,39 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
         "Size of the ring buffer between kernel side and user side, in bytes.",
         move || ring_bytes,
     ));
+    let fill = RingFill::new(&kernel.ring).context("cannot read the ring buffer's positions")?;
+    own.register(Reading::gauge(
+        "onlooker_ring_waiting_bytes",
+        "bytes",
+        "Bytes in the ring buffer that wait for the agent now, from the ring's own positions.",
+        move || fill.bytes() as f64,
+    ));
+    cost::register(&own);
 
     let counts = Arc::new(PipelineCounts::new(kernel.counters.clone()));
     register(&own, &counts);
     let sinks = exporters.sinks();
     let pace = Pace::new(&kernel.ring).context("cannot watch the ring buffer")?;
+    let shedding = Shedding::default();
+    let mut tracer = Tracer::new(
+        TracerConfig {
+            sampler: Sampler::ratio(config.sampler.ratio(), config.sampler.parent_based()),
+            enabled: !sinks.is_empty(),
+            ..TracerConfig::default()
+        },
+        Clock::system(),
+    );
+    tracer.shed_by(shedding.clone());
+    aggregate.lock().shed_by(shedding.clone());
+    let overhead = overhead(config, &kernel.stats);
+    overhead.register(&own);
+    let keeper = Keeper::new(config.budget_cpu, !sinks.is_empty(), shedding, overhead, health.clone());
+    keeper.register(&own);
     let parts = Parts {
         pace,
+        keeper,
         processes,
-        tracer: Tracer::new(
-            TracerConfig {
-                sampler: Sampler::ratio(config.sampler.ratio(), config.sampler.parent_based()),
-                enabled: !sinks.is_empty(),
-                ..TracerConfig::default()
-            },
-            Clock::system(),
-        ),
+        tracer,
         aggregate: aggregate.clone(),
         sinks,
         counts: counts.clone(),
@@ -173,6 +195,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     let server = tokio::spawn(web.serve(async {
         let _ = ended.await;
     }));
+    cost::lap(Stage::Start);
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
@@ -217,6 +240,42 @@ fn loader_options(config: &Config, traces: bool) -> loader::Options {
         },
         hold: !traces,
         trace: config.log.level == LogLevel::Trace,
+    }
+}
+
+/// Measures what agent and programs take of the host.
+fn overhead(config: &Config, programs: &[ProgramStats]) -> Arc<Overhead> {
+    let programs = programs.to_vec();
+    let nanos = move || {
+        programs
+            .iter()
+            .map(|program| program.read(ProgramStat::RunNanos))
+            .sum::<u64>()
+    };
+    Arc::new(Overhead::new(
+        config.host.clone(),
+        Box::new(move || nanos() as f64 * 1e-9),
+    ))
+}
+
+/// How full the queue of an exporter is.
+fn register_queue(own: &Own, exporter: &'static str, sink: &Arc<dyn SpanSink>) {
+    let (spans, bytes) = (sink.clone(), sink.clone());
+    for reading in [
+        Reading::gauge(
+            "onlooker_export_queue_spans",
+            "",
+            "Spans in the queue of an exporter now; those being sent are in onlooker_events_pending.",
+            move || spans.counts().waiting as f64,
+        ),
+        Reading::gauge(
+            "onlooker_export_queue_bytes",
+            "bytes",
+            "Memory of the spans in the queue of an exporter now, about, in bytes.",
+            move || bytes.counts().waiting_bytes as f64,
+        ),
+    ] {
+        own.register(reading.label("kind", exporter));
     }
 }
 

@@ -19,6 +19,7 @@ pub struct ProbeState {
 #[derive(Debug, Default)]
 pub struct Health {
     probes: Mutex<Vec<ProbeState>>,
+    shedding: Mutex<Option<String>>,
 }
 
 impl Health {
@@ -29,6 +30,17 @@ impl Health {
     /// State of all probes; empty until they were tried.
     pub fn probes(&self) -> Vec<ProbeState> {
         self.probes
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .clone()
+    }
+    /// Sets what the agent gives up to keep its CPU budget, in human words; `None`: nothing.
+    pub fn set_shedding(&self, what: Option<String>) {
+        *self.shedding.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = what;
+    }
+    /// What the agent gives up to keep its CPU budget.
+    pub fn shedding(&self) -> Option<String> {
+        self.shedding
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
             .clone()

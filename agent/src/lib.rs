@@ -18,8 +18,10 @@ pub mod tui;
 pub mod web;
 
 pub mod agent;
+pub mod budget;
 pub mod cli;
 pub mod config;
+pub mod cost;
 pub mod health;
 pub mod host;
 pub mod logging;

@@ -11,6 +11,8 @@ pub use pace::Pace;
 use crate::aggregate::{Aggregate, Handle, SharedAggregate};
 use crate::attribute::connection::Connections;
 use crate::attribute::process::Processes;
+use crate::budget::Keeper;
+use crate::cost::{self, Stage};
 use crate::export::SpanSink;
 use crate::kernel::loader::Kernel;
 use crate::kernel::maps::{FallbackTable, RecordRing, SocketTable};
@@ -48,6 +50,8 @@ pub struct Parts {
     pub connections: usize,
     /// When to look at the ring of `kernel`.
     pub pace: Pace,
+    /// What the agent may cost.
+    pub keeper: Keeper,
 }
 
 /// Runs until `stop` is set; then handles what is in the ring, gives up what is open and returns.
@@ -61,6 +65,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         counts,
         connections,
         mut pace,
+        mut keeper,
     } = parts;
     let Kernel {
         mut ring,
@@ -93,6 +98,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     let mut handled = 0;
     while !stop.load(Ordering::Acquire) {
         pace.pause(handled);
+        cost::lap(Stage::Wait);
         handled = 0;
         loop {
             let mut series = aggregate.lock();
@@ -102,15 +108,18 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
                 break;
             }
         }
+        cost::lap(Stage::Drain);
         let now = monotonic();
         pipeline.core.emit_waiting(now);
         if now >= last_second + SECOND {
             last_second = now;
             pipeline.tidy(now, &mut aggregate.lock());
+            keeper.tick();
             if let Some(log) = &mut log {
                 log.flush();
             }
         }
+        cost::lap(Stage::Tidy);
     }
     // Detach first, so that the ring runs dry.
     drop(programs);

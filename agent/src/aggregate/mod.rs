@@ -21,6 +21,7 @@ pub use collect::SharedAggregate;
 pub use rows::{ROW_BUCKETS, ServiceRow, quantile, row_bounds};
 
 use crate::attribute::service::Service;
+use crate::budget::Shedding;
 use crate::metric::Exemplar;
 use crate::protocol::exchange::{Begin, Counted, ErrorType, Exchange, ExchangeId, Schema};
 use crate::signal::{Nanos, Role};
@@ -104,6 +105,7 @@ pub struct Aggregate {
     series: SeriesTable,
     active: ActiveTable,
     folded: Folded,
+    shedding: Shedding,
     /// Changes whenever a [`Handle`] may lead elsewhere.
     epoch: u32,
     last: Option<Handle>,
@@ -138,10 +140,16 @@ impl Aggregate {
             series: SeriesTable::new(config.series_limit),
             active: ActiveTable::new(active),
             folded: Folded::default(),
+            shedding: Shedding::default(),
             epoch: 0,
             last: None,
             config,
         }
+    }
+
+    /// Gives up routes of new targets when that says so.
+    pub fn shed_by(&mut self, shedding: Shedding) {
+        self.shedding = shedding;
     }
 
     /// An exchange began: one more is active.
@@ -350,6 +358,9 @@ impl Aggregate {
             entry.routes.touch(route, self.now);
             self.folded.routes += u64::from(route == OTHER_ROUTE);
             return route;
+        }
+        if self.shedding.sheds_route() {
+            return OTHER_ROUTE;
         }
         let (routed, changed) = entry.routes.route(target, self.now);
         if changed {

@@ -19,7 +19,7 @@ pub struct Reading {
     pub family: Family,
     /// Its labels, e.g. `("map", "SOCKETS")`.
     pub labels: Vec<(&'static str, String)>,
-    /// Reads the present value; must not block.
+    /// Reads the present value; must not block. Not a number: not known now, left out.
     pub read: Box<dyn Fn() -> f64 + Send + Sync>,
 }
 
@@ -170,7 +170,10 @@ impl Own {
                     .iter()
                     .map(|(name, value)| (*name, value.as_str()))
                     .collect();
-                out.number(&labels, (reading.read)());
+                let value = (reading.read)();
+                if !value.is_nan() {
+                    out.number(&labels, value);
+                }
             }
         }
     }

@@ -30,6 +30,8 @@ pub struct Config {
     pub roles: Roles,
     /// Bounds of memory.
     pub limits: Limits,
+    /// CPU that the agent may use before it gives up detail, in cores (0.01: one percent of one core); `None`: no budget.
+    pub budget_cpu: Option<f64>,
     /// A series that saw nothing for this long is dropped.
     pub series_ttl: Duration,
     /// Exporters named with `--export`.
@@ -223,6 +225,7 @@ impl Config {
             hooks: Hooks::Auto,
             roles: Roles::All,
             limits: Limits::default(),
+            budget_cpu: None,
             series_ttl: Duration::ZERO,
             export: Vec::new(),
             sampler: Sampler {

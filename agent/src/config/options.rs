@@ -1,7 +1,7 @@
 //! The table of options. A new option is one field of [`Config`] and one row here: its flag, its file key
 //! (the same name, nested at the dots), its help, its default and its check follow.
 
-use super::value::{ListenAddress, bytes, count, duration, path, ring_bytes, telemetry_path};
+use super::value::{ListenAddress, bytes, count, cpu_budget, duration, path, ring_bytes, telemetry_path};
 use super::{Config, Export, Hooks, LogFormat, LogLevel, Roles, SamplerKind, Summary};
 use std::time::Duration;
 
@@ -191,6 +191,16 @@ pub static OPTIONS: &[Opt] = &[
         help: "Route templates per service; further ones become _OTHER.",
         default: &["100"],
         set: checked!(|value| count(value, 0, 100_000), limits.routes_per_service),
+        ..BASE
+    },
+    Opt {
+        name: "budget.cpu",
+        value: "PERCENT",
+        help: "CPU the agent may use, in percent of one core, e.g. 1%; above it spans lose detail, then spans thin out, then \
+               routes of new targets go; counts and durations stay whole. off: no budget.",
+        env: Some("ONLOOKER_BUDGET_CPU"),
+        default: &["off"],
+        set: checked!(cpu_budget, budget_cpu),
         ..BASE
     },
     Opt {

@@ -9,6 +9,10 @@ use std::time::Duration;
 
 /// Smallest ring: holds a few of the largest records.
 const RING_MIN: u64 = 64 << 10;
+/// Smallest budget of CPU, percent of one core: less than the agent needs to do nothing.
+const CPU_PERCENT_MIN: f64 = 0.01;
+/// Largest budget of CPU, percent of one core.
+const CPU_PERCENT_MAX: f64 = 100_000.0;
 /// Largest ring.
 const RING_MAX: u64 = 1 << 30;
 
@@ -201,6 +205,25 @@ pub fn duration(text: &str, min: Duration) -> Result<Duration, String> {
     }
 }
 
+/// A budget of CPU in percent of one core (`1%`, `0.5%`, `150%`), as cores; `off`: `None`.
+///
+/// # Errors
+/// It is neither, not above 0, or beyond the largest machines.
+pub fn cpu_budget(text: &str) -> Result<Option<f64>, String> {
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(None);
+    }
+    let percent = text.strip_suffix('%').map(str::trim_end);
+    // Digits and a point alone: no sign, no exponent, no infinity.
+    let plain = |number: &&str| number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    match percent.filter(plain).map(str::parse::<f64>) {
+        Some(Ok(percent)) if (CPU_PERCENT_MIN..=CPU_PERCENT_MAX).contains(&percent) => Ok(Some(percent / 100.0)),
+        _ => Err(format!(
+            "is not a share of one core from {CPU_PERCENT_MIN}% to {CPU_PERCENT_MAX}%: use e.g. 1%, 0.5%, or off"
+        )),
+    }
+}
+
 /// A share.
 ///
 /// # Errors
@@ -345,6 +368,31 @@ mod tests {
             ("-0.1", "0 to 1"),
         ] {
             check(input, ratio(input), expect);
+        }
+    }
+
+    #[test]
+    fn budgets_of_cpu() {
+        for (input, expect) in [
+            ("off", "None"),
+            ("Off", "None"),
+            ("1%", "Some(0.01)"),
+            ("0.5%", "Some(0.005)"),
+            ("150 %", "Some(1.5)"),
+            ("0.01%", "Some(0.0001)"),
+            ("1", "use e.g. 1%, 0.5%, or off"),
+            ("0%", "from 0.01% to 100000%"),
+            ("0.001%", "from 0.01%"),
+            ("200000%", "to 100000%"),
+            ("-1%", "not a share of one core"),
+            ("1e0%", "not a share of one core"),
+            ("inf%", "not a share of one core"),
+            ("1.2.3%", "not a share of one core"),
+            ("%", "not a share of one core"),
+            ("", "not a share of one core"),
+            ("on", "not a share of one core"),
+        ] {
+            check(input, cpu_budget(input), expect);
         }
     }
 

@@ -45,6 +45,10 @@ pub struct SpanCounts {
     pub delivered: u64,
     /// In the queue or on the way.
     pub pending: u64,
+    /// Of these, in the queue now.
+    pub waiting: usize,
+    /// Bytes of memory of those in the queue, about.
+    pub waiting_bytes: usize,
     /// By reason; every reason of the exporter is listed, also those with 0.
     pub lost: Vec<(&'static str, u64)>,
 }
@@ -228,6 +232,8 @@ impl SpanQueue {
             seen: state.seen,
             delivered: state.delivered,
             pending: state.waiting.len() as u64 + state.taken,
+            waiting: state.waiting.len(),
+            waiting_bytes: state.bytes,
             lost: Loss::NAMES.into_iter().zip(state.lost).collect(),
         }
     }

@@ -3,6 +3,7 @@
 
 use super::queue::{Loss, SpanQueue};
 use super::{QueueLimits, SpanCounts, SpanSink};
+use crate::cost::{self, Stage};
 use crate::trace::context::Hex;
 use crate::trace::span::{Attribute, AttributeValue, Span, SpanKind};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -82,6 +83,7 @@ async fn write(queue: &SpanQueue, mut writer: impl Write) {
             return queue.end(Loss::Closed);
         }
         queue.settle(spans.len(), 0, Loss::Closed);
+        cost::lap(Stage::Stdout);
     }
 }
 

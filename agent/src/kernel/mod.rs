@@ -2,6 +2,7 @@
 
 mod batch;
 pub mod btf;
+pub mod fill;
 pub mod layout;
 pub mod loader;
 pub mod maps;

@@ -15,6 +15,16 @@ use std::sync::Arc;
 /// What stands for a value beyond a limit or a known list.
 const OTHER: &str = "_OTHER";
 
+/// How much a span says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// All that is known.
+    Full,
+    /// What the semantic conventions require, always or on a condition, and what is a constant. What they recommend has to be
+    /// written for every span (addresses) or copied (the user agent), and goes first when the agent is above its CPU budget.
+    Required,
+}
+
 /// The span of an exchange; its ids are still zero. `route`: empty when there is none.
 pub(super) fn build(
     exchange: &Exchange,
@@ -22,12 +32,13 @@ pub(super) fn build(
     route: &str,
     peer: Option<&Peer>,
     clock: &Clock,
+    detail: Detail,
 ) -> Span {
     let server = exchange.role == Role::Server;
     let route = if server && route != OTHER { route } else { "" };
     let start = clock.unix(exchange.started);
-    let mut attributes = Attributes(Vec::with_capacity(20));
-    describe(&mut attributes, exchange, route, peer);
+    let mut attributes = Attributes(Vec::with_capacity(if detail == Detail::Full { 20 } else { 10 }));
+    describe(&mut attributes, exchange, route, peer, detail);
     Span {
         trace_id: [0; 16],
         span_id: [0; 8],
@@ -59,7 +70,7 @@ fn name(exchange: &Exchange, route: &str) -> String {
     name
 }
 
-fn describe(out: &mut Attributes, exchange: &Exchange, route: &str, peer: Option<&Peer>) {
+fn describe(out: &mut Attributes, exchange: &Exchange, route: &str, peer: Option<&Peer>, detail: Detail) {
     let schema = exchange.schema;
     out.text(schema.operation, exchange.operation.to_string());
     if let Some(original) = &exchange.operation_original {
@@ -73,6 +84,10 @@ fn describe(out: &mut Attributes, exchange: &Exchange, route: &str, peer: Option
     }
     out.text(schema.scheme.0, schema.scheme.1);
     out.text(schema.version, exchange.version);
+    if detail == Detail::Required && exchange.role == Role::Server {
+        out.text(schema.target, exchange.target.to_string());
+        return out.text(schema.route, route.to_owned());
+    }
     let inet = match peer {
         Some(&Peer::Inet { local, remote }) => Some((local, remote)),
         Some(Peer::Unix) => {
@@ -98,6 +113,9 @@ fn describe(out: &mut Attributes, exchange: &Exchange, route: &str, peer: Option
         if let Some(port) = port.or(asked.map(|(_, port)| port)) {
             out.int("server.port", port.into());
         }
+    }
+    if detail == Detail::Required {
+        return;
     }
     if let Some((local, remote)) = inet {
         if exchange.role == Role::Server {

@@ -4,7 +4,7 @@
 //! Without an exporter of spans (`enabled: false`) it keeps no table and makes no ids: an id nobody can look up is of no use.
 //! Exemplars then exist only for requests that carried a sampled `traceparent`, and name the caller's span.
 
-use super::build::build;
+use super::build::{Detail, build};
 use super::clock::Clock;
 use super::context::TraceContext;
 use super::links::{End, Ids, LinkCounts, Links};
@@ -12,6 +12,7 @@ use super::peer::{Peer, same_host};
 use super::sampler::Sampler;
 use super::span::Span;
 use crate::attribute::service::Service;
+use crate::budget::{Shedding, What};
 use crate::protocol::exchange::{Begin, Exchange, ExchangeId};
 use crate::signal::Nanos;
 use rustc_hash::FxHashMap;
@@ -118,6 +119,7 @@ pub struct Tracer {
     order: VecDeque<(Nanos, ExchangeId)>,
     ready: Vec<Span>,
     counts: TracerCounts,
+    shedding: Shedding,
 }
 
 impl Tracer {
@@ -131,7 +133,13 @@ impl Tracer {
             order: VecDeque::new(),
             ready: Vec::new(),
             counts: TracerCounts::default(),
+            shedding: Shedding::default(),
         }
+    }
+
+    /// Gives up spans and their detail when that says so.
+    pub fn shed_by(&mut self, shedding: Shedding) {
+        self.shedding = shedding;
     }
 
     /// An exchange began.
@@ -154,7 +162,7 @@ impl Tracer {
         let (ids, state) = match self.links.end(exchange.id, exchange.ended, may_wait) {
             End::Known(ids, state) => (ids, state),
             End::Suspended => {
-                let span = build(exchange, service, route, peer, &self.clock);
+                let span = self.build(exchange, service, route, peer);
                 self.defer(exchange, span);
                 return Traced::NOTHING;
             }
@@ -168,7 +176,10 @@ impl Tracer {
             self.counts.unsampled += 1;
             return Traced::caller(exchange.context.as_ref());
         }
-        let mut span = build(exchange, service, route, peer, &self.clock);
+        if self.sheds(&ids) {
+            return Traced::caller(exchange.context.as_ref());
+        }
+        let mut span = self.build(exchange, service, route, peer);
         self.counts.built += 1;
         place(&mut span, &ids, state.as_deref());
         Traced {
@@ -208,6 +219,26 @@ impl Tracer {
         }
     }
 
+    fn build(&self, exchange: &Exchange, service: &Arc<Service>, route: &str, peer: Option<&Peer>) -> Span {
+        let detail = match self.shedding.level().sheds_span_detail() {
+            true => {
+                self.shedding.count(What::SpanDetail);
+                Detail::Required
+            }
+            false => Detail::Full,
+        };
+        build(exchange, service, route, peer, &self.clock, detail)
+    }
+
+    /// The span is given up to keep the CPU budget.
+    fn sheds(&self, ids: &Ids) -> bool {
+        let sheds = self.shedding.sheds_trace(&ids.trace_id);
+        if sheds {
+            self.shedding.count(What::Span);
+        }
+        sheds
+    }
+
     fn defer(&mut self, exchange: &Exchange, span: Span) {
         self.counts.deferred += 1;
         self.deferred.insert(exchange.id, span);
@@ -230,6 +261,9 @@ impl Tracer {
         };
         if !ids.sampled {
             self.counts.unsampled += 1;
+            return;
+        }
+        if self.sheds(&ids) {
             return;
         }
         place(&mut span, &ids, state.as_deref());

@@ -6,6 +6,7 @@ pub mod quantile;
 pub mod render;
 pub mod screen;
 
+use crate::cost::{self, Stage};
 use crate::signal::Role;
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
@@ -86,6 +87,7 @@ pub fn start(source: impl Fn() -> Snapshot + Send + 'static) -> io::Result<Summa
                 if draw(&history, terminal).is_err() {
                     return;
                 }
+                cost::lap(Stage::Summary);
                 if stopped.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout) {
                     return screen::leave();
                 }

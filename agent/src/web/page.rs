@@ -31,6 +31,11 @@ pub(crate) fn readiness(health: &Health) -> (bool, String) {
     for probe in &probes {
         text.push_str(&line(probe));
     }
+    if let Some(what) = health.shedding() {
+        text.push_str(&format!(
+            "above the CPU budget: gives up {what}; counts and durations stay whole\n"
+        ));
+    }
     (ready, text)
 }
 

@@ -2,6 +2,7 @@
 //! that reads slowly slows down its own thread alone.
 
 use super::handler::State;
+use crate::cost::{self, Stage};
 use crate::export::prometheus::{Format, PrometheusEncoder};
 use crate::metric::Encoder;
 use bytes::Bytes;
@@ -112,6 +113,7 @@ pub(crate) fn scrape(place: Place, format: Format, gzip: bool) -> AnswerBody {
                 tracing::error!("a scrape failed because a source of metrics panicked");
             }
         }
+        cost::lap(Stage::Scrape);
     });
     AnswerBody::Pieces(body)
 }

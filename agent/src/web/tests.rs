@@ -194,6 +194,13 @@ fn readiness_names_every_probe() {
         state("process", Some("tp_btf"), None),
     ]);
     web.check("GET", "/readyz", 200, "process: attached (tp_btf)\n");
+    web.health.set_shedding(Some("span detail".to_owned()));
+    web.check(
+        "GET",
+        "/readyz",
+        200,
+        "(tp_btf)\nabove the CPU budget: gives up span detail;",
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Every limit reached: what is given up, that it is counted, and that no exchange is lost.
 
 use super::*;
+use crate::budget::What;
 
 #[test]
 fn a_full_table_gives_up_labels_one_after_the_other() {
@@ -232,4 +233,44 @@ proptest::proptest! {
         proptest::prop_assert_eq!(aggregate.series.len(), 0);
         proptest::prop_assert_eq!(aggregate.services.len(), 0);
     }
+}
+
+/// Above the CPU budget routes of new targets are given up, and nothing else: known routes stay, what comes often becomes
+/// known, and counts by status are what they are without.
+#[test]
+fn routes_of_new_targets_are_given_up_and_come_back() {
+    let mut aggregate = Aggregate::new(AggregateConfig::default());
+    let shedding = Shedding::default();
+    aggregate.shed_by(shedding.clone());
+    let mut end = |level: u8, id: u64, target: &str| {
+        shedding.set(crate::budget::Level::of(level));
+        let status = if id.is_multiple_of(3) { 500 } else { 200 };
+        let one = exchange(id, Role::Server, "GET", target, Some(status));
+        aggregate.end(&service("shop"), &one, |_| None).to_string()
+    };
+    for id in 0..30 {
+        assert_eq!(end(8, id, &format!("/a/{id}")), "/a/{id}");
+    }
+    for id in 30..90 {
+        let (target, expect) = match id % 2 {
+            0 => (format!("/a/{}", id % 30), "/a/{id}"),
+            _ => (format!("/a/{id}"), OTHER),
+        };
+        assert_eq!(end(9, id, &target), expect, "{target}");
+    }
+    assert_eq!(shedding.shed(What::Route), 30);
+    let often: Vec<String> = (90..300).map(|id| end(9, id, "/often")).collect();
+    let first = often.iter().position(|route| route == "/often").expect("learnt");
+    assert!(
+        first < 64 && often[first..].iter().all(|route| route == "/often"),
+        "{first}"
+    );
+    assert_eq!(end(8, 300, "/a/31"), "/a/{id}");
+    let samples = samples(&aggregate);
+    let count = |labels: &[(&str, &str)]| sum(&samples, "http_server_request_duration_seconds_count", labels);
+    assert_eq!(count(&[("http_route", OTHER)]), 30.0 + first as f64);
+    assert_eq!(shedding.shed(What::Route), 30 + first as u64);
+    assert_eq!(count(&[("http_response_status_code", "500")]), 101.0);
+    assert_eq!(count(&[("http_response_status_code", "200")]), 200.0);
+    assert_eq!(aggregate.folded(), Folded::default());
 }

@@ -168,3 +168,14 @@ fn a_host_without_proc_costs_the_process_series_only() {
     assert!(!lines.lines.iter().any(|line| line.starts_with("process_")));
     assert!(lines.families.contains("onlooker_build_info") && lines.families.contains("onlooker_events_lost_total"));
 }
+
+#[test]
+fn a_number_that_is_not_known_is_left_out() {
+    let own = Own::new(Host::default(), Arc::new(Health::default()));
+    for (part, value) in [("known", 1.0), ("unknown", f64::NAN)] {
+        own.register(Reading::gauge("onlooker_test", "", "A number.", move || value).label("part", part));
+    }
+    let lines = collected(&own);
+    lines.has("onlooker_test{part=\"known\"} 1");
+    assert!(!lines.lines.iter().any(|line| line.contains("unknown")));
+}

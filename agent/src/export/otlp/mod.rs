@@ -15,6 +15,7 @@ pub use retry::Backoff;
 
 use super::queue::{Loss, SpanCounts, SpanQueue};
 use super::{QueueLimits, SpanSink};
+use crate::cost::{self, Stage};
 use crate::trace::span::Span;
 use http::HttpTransport;
 use std::sync::Arc;
@@ -62,7 +63,7 @@ pub struct OtlpTask {
 impl OtlpTask {
     /// Runs until [`OtlpSink::close`]. Afterwards nothing is pending.
     pub async fn run(self) {
-        self.exporter.run().await;
+        cost::counted(Stage::Otlp, self.exporter.run()).await;
     }
 }
 
