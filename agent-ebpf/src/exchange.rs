@@ -8,7 +8,7 @@ use crate::{
     fill::{BUFFER, NONE, Plan, VECTOR, fill},
     globals::{config, forget},
     maps::FALLBACK,
-    read::user,
+    read::{copy_user, opaque, user},
 };
 use aya_ebpf::bindings::BPF_NOEXIST;
 use core::mem::MaybeUninit;
@@ -41,7 +41,14 @@ pub(crate) unsafe fn begin(
     s.asker = actor;
     s.asked_tx = seq_tx;
     s.asked_rx = seq_rx;
-    if look.kept {
+    let mut kept = look.kept;
+    if !kept && may_wait(call) {
+        // The first of its connection.
+        let n = opaque(call.result as u64);
+        // SAFETY: `n` is at most the room.
+        kept = n <= HELD as u64 && unsafe { copy_user(s.room.as_mut_ptr(), n, call.at) };
+    }
+    if kept {
         s.held = call.result as u16;
     }
     // One path on, not one for each method.

@@ -2,6 +2,7 @@
 //! build spans. One thread, so that its state needs no locks but the aggregate's, which a scrape reads.
 
 mod counts;
+mod flow;
 mod kernel;
 mod pace;
 
@@ -20,7 +21,7 @@ use crate::probes::decode;
 use crate::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use crate::protocol::memo::{Known, Memo};
 use crate::protocol::{Ignored, LostExchange, Sink};
-use crate::signal::{ConnId, Endpoints, FlowEvent, FlowOpen, FlowSignal, Nanos, PayloadSignal, ProcessEvent, Role, Signal};
+use crate::signal::{ConnId, Endpoints, FlowOpen, Last, Nanos, PayloadSignal, ProcessEvent, Role, Signal};
 use crate::trace::Tracer;
 use onlooker_common::record::kind;
 use std::sync::Arc;
@@ -89,7 +90,6 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
             counts,
             next_id: 0,
             ignored: None,
-            counted_by_kernel: 0,
             whole: 0,
             memo: Memo::default(),
         },
@@ -147,8 +147,6 @@ struct Core {
     counts: Arc<PipelineCounts>,
     next_id: u64,
     ignored: Option<Ignored>,
-    /// Exchanges that were seen to begin here and then counted by the kernel side, whose count is still to come.
-    counted_by_kernel: u64,
     /// Exchanges that were whole when they were heard of, in this batch.
     whole: u64,
     memo: Memo,
@@ -238,105 +236,6 @@ impl Pipeline {
         true
     }
 
-    fn flow(&mut self, flow: FlowSignal, series: &mut Aggregate) -> bool {
-        let FlowSignal { at, conn, event } = flow;
-        let event = match event {
-            FlowEvent::Open(open) => {
-                let taken = self.connections.insert(conn, at, open);
-                self.core
-                    .counts
-                    .connections
-                    .store(self.connections.len(), Ordering::Relaxed);
-                return taken;
-            }
-            other => other,
-        };
-        let Some(connection) = self.connections.get(conn) else {
-            // Its end, after it was given up or left alone: nobody waits for it.
-            return true;
-        };
-        connection.last = at;
-        if let Some(conversation) = &mut connection.conversation {
-            let mut sink = CoreSink {
-                core: &mut self.core,
-                series,
-                open: &connection.open,
-            };
-            conversation.flow(at, &event, &mut sink);
-            self.core.ignored = None;
-        }
-        match event {
-            FlowEvent::Closed { .. } => {
-                self.connections.remove(conn);
-                self.core
-                    .counts
-                    .connections
-                    .store(self.connections.len(), Ordering::Relaxed);
-            }
-            FlowEvent::Eof { .. } if connection.open.endpoints == Endpoints::Unix => {
-                connection.eof = true;
-                let open = connection.open.clone();
-                let peer = self.connections.peer(&open);
-                // Unix sockets have no states: that the peer finished sending shows when this end reads it.
-                if let Some(peer) = peer {
-                    self.flow(
-                        FlowSignal {
-                            at,
-                            conn: peer,
-                            event: FlowEvent::LocalFin,
-                        },
-                        series,
-                    );
-                }
-                self.close_finished(conn, at, series);
-            }
-            _ => (),
-        }
-        true
-    }
-
-    /// A Unix connection whose reader saw the end and that owes no answer is over, on both ends.
-    fn close_finished(&mut self, conn: ConnId, at: Nanos, series: &mut Aggregate) {
-        let Some(connection) = self.connections.get(conn) else {
-            return;
-        };
-        if !connection.eof || connection.open_exchanges() > 0 {
-            return;
-        }
-        let open = connection.open.clone();
-        let peer = self.connections.peer(&open);
-        for (id, sock) in [(Some(conn), open.sock), (peer, open.peer_sock)] {
-            let Some(id) = id else { continue };
-            self.forget(sock, id, series);
-            let event = CLOSED;
-            self.flow(FlowSignal { at, conn: id, event }, series);
-        }
-    }
-
-    /// Nobody reads this connection (any more).
-    fn ignore(&mut self, conn: ConnId, why: Ignored) {
-        let Some(connection) = self.connections.get(conn) else {
-            return;
-        };
-        let (sock, fresh) = (connection.open.sock, connection.open.fresh);
-        let counter = match why {
-            Ignored::Unrecognised => &self.core.counts.unrecognised,
-            Ignored::Upgraded => &self.core.counts.upgraded,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        // In the middle of a connection that is older than we are, anything may look like a request: look again later.
-        if why == Ignored::Unrecognised && !fresh {
-            self.sockets.forget(sock, conn);
-        } else {
-            self.sockets.ignore(sock, conn);
-        }
-        // It stays in the table until it is gone from the kernel's: records are still on their way.
-        if let Some(connection) = self.connections.get(conn) {
-            connection.ignored = true;
-            connection.conversation = None;
-        }
-    }
-
     /// Once a second: forget what is over, expire what is old.
     fn tidy(&mut self, now: Nanos, series: &mut Aggregate) {
         self.look(now, series);
@@ -360,14 +259,7 @@ impl Pipeline {
                     connection.last = now;
                 }
             } else {
-                self.flow(
-                    FlowSignal {
-                        at: now,
-                        conn,
-                        event: CLOSED,
-                    },
-                    series,
-                );
+                self.closed(now, conn, Last::default(), series);
             }
         }
         for (conn, open) in self.connections.waiting() {
@@ -452,7 +344,6 @@ impl Sink for CoreSink<'_> {
     }
 
     fn begin(&mut self, begin: Begin) {
-        self.core.counts.exchanges.seen(1);
         let service = self.core.processes.service(begin.actor.process);
         self.series.begin(&service, &begin);
         self.core.tracer.begin(&begin);
@@ -494,6 +385,8 @@ impl Sink for CoreSink<'_> {
             }
             exemplar
         });
+        // Here and not at its begin: until it is over, the kernel side may still count it.
+        self.core.counts.exchanges.seen(1);
         self.core.counts.exchanges.delivered(1);
     }
 
@@ -501,9 +394,10 @@ impl Sink for CoreSink<'_> {
         self.series.lost(id);
         self.core.tracer.lost(id);
         if reason == LostExchange::Counted {
-            self.core.counted_by_kernel += 1;
+            // Seen by the kernel side, and delivered with its counts.
             return;
         }
+        self.core.counts.exchanges.seen(1);
         let index = LostExchange::ALL.iter().position(|other| *other == reason).unwrap_or(0);
         self.core.counts.exchanges.lost(index, 1);
     }
@@ -522,17 +416,6 @@ fn hand_over(span: crate::trace::span::Span, sinks: &[Arc<dyn SpanSink>]) {
         last.accept(span);
     }
 }
-
-/// The end of a connection of which nothing more is known.
-const CLOSED: FlowEvent = FlowEvent::Closed {
-    errno: 0,
-    rx: 0,
-    tx: 0,
-    srtt_us: 0,
-    exchange: 0,
-    counted: false,
-    ended: 0,
-};
 
 fn monotonic() -> Nanos {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);

@@ -120,8 +120,25 @@ pub struct FlowSignal {
     pub at: Nanos,
     /// The connection.
     pub conn: ConnId,
+    /// How far the kernel side had followed it by then.
+    pub last: Last,
     /// What happened.
     pub event: FlowEvent,
+}
+
+/// The last exchange of a connection by the eyes of the kernel side; all zero when it does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Last {
+    /// Its number, as [`Seen::exchange`].
+    pub exchange: u32,
+    /// It was answered, and because the ring was full the kernel side counts it.
+    pub counted: bool,
+    /// As [`Seen::ended`].
+    pub ended: Nanos,
+    /// Bytes received since first sight of the connection.
+    pub rx: u64,
+    /// Bytes sent.
+    pub tx: u64,
 }
 
 /// What happened to a connection.
@@ -151,18 +168,8 @@ pub enum FlowEvent {
     Closed {
         /// Positive errno, 0 when none.
         errno: u32,
-        /// Bytes received since first sight.
-        rx: u64,
-        /// Bytes sent since first sight.
-        tx: u64,
         /// Smoothed round trip time, microseconds, 0 when not known.
         srtt_us: u32,
-        /// Number of the last exchange, as [`Seen::exchange`]; 0 when that is not known.
-        exchange: u32,
-        /// That exchange was counted by the kernel side, because the ring was full.
-        counted: bool,
-        /// As [`Seen::ended`].
-        ended: Nanos,
     },
 }
 

@@ -6,7 +6,7 @@ use onlooker::protocol::memo::{Known, Memo};
 use onlooker::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use onlooker::protocol::http1::{HEAD, Http1, PIPELINE};
 use onlooker::protocol::{Conversation, Ignored, LostExchange, Protocol, Sink};
-use onlooker::signal::{Actor, ConnId, Direction, FlowEvent, PayloadSignal, Role, Seen};
+use onlooker::signal::{Actor, ConnId, Direction, FlowEvent, FlowSignal, Last, PayloadSignal, Role, Seen};
 use proptest::prelude::*;
 use std::collections::HashSet;
 
@@ -313,15 +313,16 @@ fn no_lie(groups: &[Vec<Meant>], out: &Collected) {
     }
 }
 
-const CLOSED: FlowEvent = FlowEvent::Closed {
-    errno: 0,
-    rx: 0,
-    tx: 0,
-    srtt_us: 0,
-    exchange: 0,
-    counted: false,
-    ended: 0,
-};
+const CLOSED: FlowEvent = FlowEvent::Closed { errno: 0, srtt_us: 0 };
+
+fn flow(at: u64, event: FlowEvent) -> FlowSignal {
+    FlowSignal {
+        at,
+        conn: ConnId(1),
+        last: Last::default(),
+        event,
+    }
+}
 
 fn roles() -> impl Strategy<Value = Role> {
     prop::sample::select(vec![Role::Server, Role::Client])
@@ -382,8 +383,8 @@ proptest! {
             player.call(&call, true, &mut out);
         }
         let at = player.at + 1;
-        player.conversation.flow(at, &FlowEvent::PeerFin, &mut out);
-        player.conversation.flow(at, &CLOSED, &mut out);
+        player.conversation.flow(&flow(at, FlowEvent::PeerFin), &mut out);
+        player.conversation.flow(&flow(at, CLOSED), &mut out);
         player.finish(&mut out);
         let seen = out.exchanges.iter().map(|exchange| (exchange.target.to_string(), exchange.status));
         let truth = truth(&groups).into_iter().map(|facts| (facts.1, facts.2));
@@ -440,7 +441,7 @@ proptest! {
                     continue;
                 }
             };
-            player.conversation.flow(at, &event, &mut out);
+            player.conversation.flow(&flow(at, event), &mut out);
             let bound = player.conversation.open() * 4096 + 4 * HEAD + PIPELINE * 8 + 4 * 16384;
             prop_assert!(player.conversation.memory() <= bound);
             prop_assert!(player.conversation.open() <= PIPELINE);

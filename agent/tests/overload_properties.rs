@@ -7,7 +7,7 @@ use onlooker::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use onlooker::protocol::http1::Http1;
 use onlooker::protocol::memo::{Known, Memo};
 use onlooker::protocol::{Conversation, Ignored, LostExchange, Protocol, Sink};
-use onlooker::signal::{Actor, Asked, ConnId, Direction, FlowEvent, PayloadSignal, Role, Seen};
+use onlooker::signal::{Actor, Asked, ConnId, Direction, FlowEvent, FlowSignal, Last, PayloadSignal, Role, Seen};
 use proptest::prelude::*;
 use std::collections::HashSet;
 
@@ -200,15 +200,19 @@ impl Kernel {
         }
     }
 
-    fn close(&self, answered: bool) -> FlowEvent {
-        FlowEvent::Closed {
-            errno: 0,
-            rx: if self.role == Role::Server { self.requests } else { self.responses },
-            tx: if self.role == Role::Server { self.responses } else { self.requests },
-            srtt_us: 0,
-            exchange: self.exchange,
-            counted: !answered,
-            ended: self.ended,
+    fn happens(&self, answered: bool, event: FlowEvent) -> FlowSignal {
+        let server = self.role == Role::Server;
+        FlowSignal {
+            at: self.at + 10,
+            conn: ConnId(1),
+            last: Last {
+                exchange: self.exchange,
+                counted: !answered,
+                ended: self.ended,
+                rx: if server { self.requests } else { self.responses },
+                tx: if server { self.responses } else { self.requests },
+            },
+            event,
         }
     }
 }
@@ -243,6 +247,7 @@ proptest! {
         all in prop::collection::vec(meant(), 1..30),
         server in any::<bool>(),
         hold in any::<bool>(),
+        finishes in any::<bool>(),
     ) {
         let role = if server { Role::Server } else { Role::Client };
         let mut kernel = Kernel {
@@ -266,7 +271,16 @@ proptest! {
             truth.push((meant.status, 10 * (1 + body + calls)));
         }
         let answered = all.last().is_some_and(|meant| meant.kept.1);
-        conversation.flow(kernel.at + 10, &kernel.close(answered), &mut out);
+        // The side that answers finishes first; that word may be lost too.
+        let finish = match role {
+            Role::Server => FlowEvent::LocalFin,
+            Role::Client => FlowEvent::Eof { actor: Actor::default() },
+        };
+        if finishes {
+            conversation.flow(&kernel.happens(answered, finish), &mut out);
+        }
+        let closed = FlowEvent::Closed { errno: 0, srtt_us: 0 };
+        conversation.flow(&kernel.happens(answered, closed), &mut out);
         prop_assert!(out.open.is_empty(), "begun and never ended");
         let mut counted = [out.counted.clone(), kernel.dark.clone()].concat();
         counted.sort_unstable();

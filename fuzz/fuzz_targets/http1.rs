@@ -10,7 +10,7 @@ use onlooker::protocol::memo::{Known, Memo};
 use onlooker::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use onlooker::protocol::http1::{HEAD, Http1, PIPELINE};
 use onlooker::protocol::{Ignored, LostExchange, Protocol, Sink};
-use onlooker::signal::{Actor, ConnId, Direction, FlowEvent, PayloadSignal, Role, Seen};
+use onlooker::signal::{Actor, ConnId, Direction, FlowEvent, FlowSignal, Last, PayloadSignal, Role, Seen};
 use std::collections::HashSet;
 
 #[derive(Default)]
@@ -78,11 +78,12 @@ fuzz_target!(|data: &[u8]| {
             4 => Some(FlowEvent::PeerFin),
             6 => Some(FlowEvent::LocalFin),
             8 => Some(FlowEvent::Error { actor, direction, errno }),
-            10 => Some(FlowEvent::Closed { errno, rx, tx, srtt_us: 0, exchange: 0, counted: false, ended: 0 }),
+            10 => Some(FlowEvent::Closed { errno, srtt_us: 0 }),
             _ => None,
         };
         if let Some(event) = event {
-            conversation.flow(at, &event, &mut out);
+            let last = Last { rx, tx, exchange: errno, counted: tcp, ended: at };
+            conversation.flow(&FlowSignal { at, conn: ConnId(1), last, event }, &mut out);
             continue;
         }
         let [low, high, missing, ..] = *rest else {

@@ -3,7 +3,7 @@
 
 use super::{Aggregate, CoreSink, Pipeline};
 use crate::protocol::http1::by_kernel;
-use crate::signal::{ConnId, FlowSignal, Nanos};
+use crate::signal::{ConnId, FlowEvent, FlowSignal, Last, Nanos};
 use onlooker_common::fallback::{FallbackCounts, FallbackKey};
 use onlooker_common::socket::{SocketState, phase};
 
@@ -48,14 +48,16 @@ impl Pipeline {
         }
     }
 
-    /// Forgets a connection here and there; what the kernel side was about to count is counted.
-    pub(super) fn forget(&mut self, sock: u64, conn: ConnId, series: &mut Aggregate) {
-        if let Some(state) = self.sockets.forget(sock, conn)
-            && state.phase == phase::DARK
-        {
+    /// Forgets a connection in the kernel; what was about to be counted there is counted. Returns what was known of it there.
+    pub(super) fn forget(&mut self, sock: u64, conn: ConnId, series: &mut Aggregate) -> Last {
+        let Some(state) = self.sockets.forget(sock, conn) else {
+            return Last::default();
+        };
+        if state.phase == phase::DARK {
             let (key, counts) = by_kernel::last(&state);
             self.count(&key, &counts, series);
         }
+        by_kernel::last_seen(&state)
     }
 
     /// A connection ended while the ring was full.
@@ -75,8 +77,16 @@ impl Pipeline {
             };
             conversation.payload(&request, &mut sink);
         }
-        let event = by_kernel::closed(state);
-        self.flow(FlowSignal { at: now, conn, event }, series);
+        let flow = FlowSignal {
+            at: now,
+            conn,
+            last: by_kernel::last_seen(state),
+            event: FlowEvent::Closed {
+                errno: state.err.into(),
+                srtt_us: 0,
+            },
+        };
+        self.flow(flow, series);
     }
 
     fn count(&mut self, key: &FallbackKey, counts: &FallbackCounts, series: &mut Aggregate) {
@@ -86,9 +96,7 @@ impl Pipeline {
         let exchanges: u64 = counts.buckets.iter().sum();
         let service = self.core.processes.service(by_kernel::process(key));
         series.add(&service, &counted);
-        let known = exchanges.min(self.core.counted_by_kernel);
-        self.core.counted_by_kernel -= known;
-        self.core.counts.exchanges.seen(exchanges - known);
+        self.core.counts.exchanges.seen(exchanges);
         self.core.counts.exchanges.delivered(exchanges);
         self.core.counts.by_kernel(exchanges);
     }

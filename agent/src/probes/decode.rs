@@ -126,6 +126,7 @@ fn flow_open(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
     Ok(Signal::Flow(FlowSignal {
         at: r.head.ts,
         conn: ConnId(r.conn),
+        last: Last::default(),
         event: FlowEvent::Open(FlowOpen {
             sock: r.sock,
             peer_sock: r.peer_sock,
@@ -149,13 +150,7 @@ fn flow_state(bytes: &[u8]) -> Result<Option<Signal<'_>>, DecodeError> {
         },
         flow::GONE => FlowEvent::Closed {
             errno: r.err,
-            rx: r.rx,
-            tx: r.tx,
             srtt_us: r.srtt_us,
-            exchange: r.exchange,
-            // By then it had been answered, and not to us.
-            counted: r.exchange > 0 && r.phase == phase::IDLE,
-            ended: r.ended,
         },
         flow::STATE => match r.new {
             TCP_FIN_WAIT1 | TCP_LAST_ACK => FlowEvent::LocalFin,
@@ -167,6 +162,14 @@ fn flow_state(bytes: &[u8]) -> Result<Option<Signal<'_>>, DecodeError> {
     Ok(Some(Signal::Flow(FlowSignal {
         at: r.head.ts,
         conn: ConnId(r.conn),
+        last: Last {
+            exchange: r.exchange,
+            // When the connection ends, what was to be counted has been.
+            counted: r.exchange > 0 && matches!(r.phase, phase::IDLE | phase::DARK),
+            ended: r.ended,
+            rx: r.rx,
+            tx: r.tx,
+        },
         event,
     })))
 }
@@ -420,12 +423,7 @@ mod tests {
         check(flow::STATE, 2, 1, None);
         let closed = FlowEvent::Closed {
             errno: 104,
-            rx: 1,
-            tx: 2,
             srtt_us: 0,
-            exchange: 0,
-            counted: false,
-            ended: 0,
         };
         check(flow::GONE, 7, 7, Some(closed));
     }

@@ -4,7 +4,7 @@ pub mod exchange;
 pub mod http1;
 pub mod memo;
 
-use crate::signal::{ConnId, FlowEvent, Nanos, PayloadSignal, Role};
+use crate::signal::{ConnId, FlowSignal, Nanos, PayloadSignal, Role};
 use crate::aggregate::Handle;
 use exchange::{Begin, Exchange, JoinKey};
 use memo::{Known, Memo};
@@ -40,7 +40,7 @@ pub trait Conversation: Send {
     /// Bytes moved. Offsets may jump where records were lost.
     fn payload(&mut self, payload: &PayloadSignal<'_>, out: &mut dyn Sink);
     /// The connection changed.
-    fn flow(&mut self, at: Nanos, event: &FlowEvent, out: &mut dyn Sink);
+    fn flow(&mut self, flow: &FlowSignal, out: &mut dyn Sink);
     /// About once a second while exchanges are open: hands over what need not wait any longer.
     fn tick(&mut self, now: Nanos, out: &mut dyn Sink);
     /// The connection is forgotten (table full, agent ends): open exchanges are given up as lost.

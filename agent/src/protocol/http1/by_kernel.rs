@@ -4,7 +4,7 @@ use super::schema::HTTP;
 use super::target;
 use crate::protocol::exchange::{Begin, Counted, ExchangeId};
 use crate::signal::{
-    Actor, ConnId, Direction, FlowEvent, Nanos, PayloadSignal, ProcessKey, Role, Seen,
+    Actor, ConnId, Direction, Last, Nanos, PayloadSignal, ProcessKey, Role, Seen,
 };
 use onlooker_common::fallback::{BOUNDS, FallbackCounts, FallbackKey};
 use onlooker_common::record::{self, role};
@@ -87,16 +87,14 @@ pub fn request(state: &SocketState) -> Option<PayloadSignal<'_>> {
     })
 }
 
-/// The end of a connection as its entry tells it.
-pub fn closed(state: &SocketState) -> FlowEvent {
-    FlowEvent::Closed {
-        errno: state.err.into(),
+/// What a connection's entry says of its last exchange.
+pub fn last_seen(state: &SocketState) -> Last {
+    Last {
+        exchange: state.exchange,
+        counted: state.exchange > 0 && matches!(state.phase, phase::IDLE | phase::DARK),
+        ended: state.ended,
         rx: state.rx,
         tx: state.tx,
-        srtt_us: 0,
-        exchange: state.exchange,
-        counted: state.exchange > 0 && state.phase == phase::IDLE,
-        ended: state.ended,
     }
 }
 

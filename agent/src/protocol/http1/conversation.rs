@@ -6,7 +6,7 @@ use super::request::{RequestState, RequestStream};
 use super::response::{ResponseState, ResponseStream};
 use crate::protocol::exchange::ErrorType;
 use crate::protocol::{Conversation, Ignored, LostExchange, Sink};
-use crate::signal::{ConnId, FlowEvent, Nanos, PayloadSignal, Role};
+use crate::signal::{ConnId, FlowSignal, Nanos, PayloadSignal, Role};
 use std::collections::VecDeque;
 
 /// One HTTP/1.x connection.
@@ -194,9 +194,9 @@ impl Conversation for Http1Conversation {
         }
     }
 
-    fn flow(&mut self, at: Nanos, event: &FlowEvent, out: &mut dyn Sink) {
+    fn flow(&mut self, flow: &FlowSignal, out: &mut dyn Sink) {
         if self.life != Life::Dead {
-            self.on_flow(at, event, out);
+            self.on_flow(flow, out);
         }
     }
 

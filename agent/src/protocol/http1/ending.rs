@@ -6,7 +6,7 @@ use super::response::ResponseState;
 use super::{body::Body, request::RequestState};
 use crate::protocol::exchange::ErrorType;
 use crate::protocol::{LostExchange, Sink};
-use crate::signal::{Direction, FlowEvent, Nanos, Role};
+use crate::signal::{Direction, FlowEvent, FlowSignal, Last, Nanos, Role};
 
 /// How the response stream ended.
 #[derive(Clone, Copy, Debug)]
@@ -23,14 +23,16 @@ impl Http1Conversation {
     ///
     /// A direction that closed ends nothing that can still be answered: the server's end of the responses is its own FIN
     /// or the end of the connection, the client's is a read of nothing, since after the peer's FIN there may be bytes to read.
-    pub(super) fn on_flow(&mut self, at: Nanos, event: &FlowEvent, out: &mut dyn Sink) {
-        match *event {
+    pub(super) fn on_flow(&mut self, flow: &FlowSignal, out: &mut dyn Sink) {
+        let (at, last) = (flow.at, flow.last);
+        match flow.event {
             FlowEvent::Open(_) => {}
             FlowEvent::Eof { .. } => {
                 self.fin(Side::Peer);
                 match self.role {
                     Role::Server => self.request_ends(out),
                     Role::Client => self.end_all(
+                        last,
                         End {
                             at,
                             orderly: self.fault.is_none(),
@@ -45,7 +47,7 @@ impl Http1Conversation {
                 self.fin(Side::Local);
                 match self.role {
                     Role::Client => self.request_ends(out),
-                    Role::Server => self.end_all(self.end_by_fin(at), out),
+                    Role::Server => self.end_all(last, self.end_by_fin(at), out),
                 }
             }
             FlowEvent::Error { direction, errno, .. } => {
@@ -60,52 +62,39 @@ impl Http1Conversation {
                         orderly: false,
                         cause: fault,
                     };
-                    self.end_all(end, out);
+                    self.end_all(last, end, out);
                 }
             }
-            FlowEvent::Closed {
-                errno,
-                rx,
-                tx,
-                exchange,
-                counted,
-                ended,
-                ..
-            } => {
+            FlowEvent::Closed { errno, .. } => {
                 self.fault = fault(errno).or(self.fault);
-                let moved = match self.role {
-                    Role::Server => tx,
-                    Role::Client => rx,
-                };
-                if moved > self.response.next
-                    && let Some(front) = self.queue.front_mut()
-                {
-                    front.gap = true;
-                }
-                self.last_words(exchange, counted, ended, out);
-                self.end_all(self.end_by_fin(at), out);
+                self.end_all(last, self.end_by_fin(at), out);
             }
         }
     }
 
-    /// The connection is over, and the kernel side says how far it followed it: what was lost on the way needs no guess.
-    fn last_words(&mut self, exchange: u32, counted: bool, ended: Nanos, out: &mut dyn Sink) {
+    /// The kernel side says how far it followed the connection: what was lost on the way needs no guess.
+    fn last_words(&mut self, last: Last, out: &mut dyn Sink) {
+        let moved = match self.role {
+            Role::Server => last.tx,
+            Role::Client => last.rx,
+        };
         let Some(front) = self.queue.front_mut() else {
             return;
         };
-        if front.number == 0 || exchange == 0 {
+        front.gap |= moved > self.response.next;
+        if front.number == 0 || last.exchange == 0 || front.response_done {
             return;
         }
         let answered = front.exchange.first_byte.is_some();
         if answered && front.gap {
             // The rest of its answer was moved and not reported: whether it was whole, nobody knows.
             if let Some(mut open) = self.queue.pop_front() {
-                open.exchange.ended = open.exchange.ended.max(ended);
+                open.exchange.ended = open.exchange.ended.max(last.ended);
                 open.exchange.response_body = None;
                 out.end(open.exchange);
             }
             self.response.state = ResponseState::Idle;
-        } else if !answered && (front.number < exchange || counted) {
+        } else if !answered && (front.number < last.exchange || last.counted) {
             // A later one was answered, or this one was, and not to us.
             if let Some(open) = self.queue.pop_front() {
                 out.lost(open.exchange.id, LostExchange::Counted);
@@ -142,7 +131,8 @@ impl Http1Conversation {
     }
 
     /// No more response bytes will come: ends everything that is open.
-    fn end_all(&mut self, end: End, out: &mut dyn Sink) {
+    fn end_all(&mut self, last: Last, end: End, out: &mut dyn Sink) {
+        self.last_words(last, out);
         let state = std::mem::take(&mut self.response.state);
         let mut under_way = Some(state);
         self.held = Vec::new();

@@ -5,7 +5,7 @@ use crate::aggregate::Handle;
 use crate::protocol::memo::{Known, Memo};
 use crate::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use crate::protocol::{Conversation, Ignored, LostExchange, Protocol, Sink};
-use crate::signal::{Actor, ConnId, Direction, FlowEvent, PayloadSignal, Role, Seen};
+use crate::signal::{Actor, ConnId, Direction, FlowEvent, FlowSignal, Last, PayloadSignal, Role, Seen};
 use std::collections::HashSet;
 
 mod bodies;
@@ -253,20 +253,12 @@ fn happen(step: &Step, conversation: &mut dyn Conversation, notes: &mut Notes) {
             let errno = errno as u32;
             (
                 at,
-                FlowEvent::Closed {
-                    errno,
-                    rx: 0,
-                    tx: 0,
-                    srtt_us: 0,
-                    exchange: 0,
-                    counted: false,
-                    ended: 0,
-                },
+                FlowEvent::Closed { errno, srtt_us: 0 },
             )
         }
         _ => return conversation.abandon(notes),
     };
-    conversation.flow(at, &event, notes);
+    conversation.flow(&FlowSignal { at, conn: ConnId(7), last: Last::default(), event }, notes);
 }
 
 /// The transcript on a server gives these lines; and the same with directions swapped on a client.
