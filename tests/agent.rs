@@ -283,8 +283,13 @@ impl Agent {
     }
 
     /// Stops it with SIGTERM; its end must come soon.
-    pub fn terminate(mut self) -> Result<ExitStatus> {
+    pub fn terminate(self) -> Result<ExitStatus> {
         self.balanced()?;
+        self.terminate_now()
+    }
+
+    /// The same, where events wait for somebody who never comes.
+    pub fn terminate_now(mut self) -> Result<ExitStatus> {
         self.program.signal(libc::SIGTERM);
         self.program.wait(wait::SOON)
     }

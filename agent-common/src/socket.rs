@@ -66,8 +66,8 @@ pub struct SocketState {
     pub method: u8,
     /// Minor version of the answer (HTTP/1.x), in [`phase::DARK`].
     pub version: u8,
-    /// 1 when the socket is gone and the ring had no room for saying so.
-    pub gone: u8,
+    /// Reserved, zero.
+    pub pad: u8,
     /// Status of the answer, in [`phase::DARK`].
     pub status: u16,
     /// Bytes of the present request that wait in `room` for its answer; 0 when none.
@@ -106,7 +106,7 @@ impl SocketState {
         phase: 0,
         method: 0,
         version: 0,
-        gone: 0,
+        pad: 0,
         status: 0,
         held: 0,
         mmsg: 0,
@@ -120,3 +120,34 @@ const _: () = assert!(core::mem::size_of::<SocketState>() == 104 + HELD && core:
 #[cfg(feature = "user")]
 // SAFETY: repr(C), no padding, every bit pattern is a value.
 unsafe impl aya::Pod for SocketState {}
+
+/// What is left of a connection that ended while the ring was full: a hash map from [`SocketState::conn`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grave {
+    /// When it ended.
+    pub at: u64,
+    /// As in [`SocketState`].
+    pub rx: u64,
+    /// As in [`SocketState`].
+    pub tx: u64,
+    /// As in [`SocketState`].
+    pub ended: u64,
+    /// As in [`SocketState`].
+    pub exchange: u32,
+    /// As in [`SocketState`].
+    pub err: u16,
+    /// One of [`phase`].
+    pub phase: u8,
+    /// Reserved, zero.
+    pub pad: u8,
+}
+
+/// Entries of that map.
+pub const GRAVES: u32 = 8192;
+
+const _: () = assert!(core::mem::size_of::<Grave>() == 40 && core::mem::align_of::<Grave>() == 8);
+
+#[cfg(feature = "user")]
+// SAFETY: repr(C), no padding, every bit pattern is a value.
+unsafe impl aya::Pod for Grave {}

@@ -85,7 +85,7 @@ pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
         let key = sk as u64;
         let check = sock::check::<A>(sk, family);
         let known = match SOCKETS.get_ptr_mut(&key) {
-            Some(state) if (*state).check == check && (*state).gone == 0 => Some(state),
+            Some(state) if (*state).check == check => Some(state),
             Some(_) => {
                 // Another socket at a reused address.
                 let _ = SOCKETS.remove(&key);

@@ -8,7 +8,7 @@ use onlooker_common::{
     count,
     fallback::{self, FallbackCounts, FallbackKey},
     limits,
-    socket::SocketState,
+    socket::{self, Grave, SocketState},
 };
 
 /// Records on their way to user space.
@@ -26,3 +26,7 @@ pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(cou
 /// Exchanges that were counted here because the ring was full, see `onlooker_common::fallback`.
 #[map]
 pub(crate) static FALLBACK: HashMap<FallbackKey, FallbackCounts> = HashMap::with_max_entries(fallback::ENTRIES, 0);
+
+/// Connections whose end found no room in the ring, by their identity.
+#[map]
+pub(crate) static GRAVES: HashMap<u64, Grave> = HashMap::with_max_entries(socket::GRAVES, 0);

@@ -16,7 +16,7 @@ use crate::budget::Keeper;
 use crate::cost::{self, Stage};
 use crate::export::SpanSink;
 use crate::kernel::loader::Kernel;
-use crate::kernel::maps::{FallbackTable, RecordRing, SocketTable};
+use crate::kernel::maps::{FallbackTable, Graves, RecordRing, SocketTable};
 use crate::probes::decode;
 use crate::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use crate::protocol::memo::{Known, Memo};
@@ -72,6 +72,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         mut ring,
         sockets,
         fallback,
+        graves,
         log,
         programs,
         ..
@@ -81,6 +82,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     let mut pipeline = Pipeline {
         sockets,
         fallback,
+        graves,
         waiting: Vec::new(),
         connections: Connections::new(connections),
         core: Core {
@@ -100,6 +102,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         pace.pause(handled);
         cost::lap(Stage::Wait);
         handled = 0;
+        let drained = monotonic();
         loop {
             let mut series = aggregate.lock();
             let n = pipeline.drain(&mut ring, &mut series);
@@ -113,7 +116,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         pipeline.core.emit_waiting(now);
         if now >= last_second + SECOND {
             last_second = now;
-            pipeline.tidy(now, &mut aggregate.lock());
+            pipeline.tidy(now, drained, &mut aggregate.lock());
             keeper.tick();
             if let Some(log) = &mut log {
                 log.flush();
@@ -125,7 +128,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     drop(programs);
     let mut series = aggregate.lock();
     while pipeline.drain(&mut ring, &mut series) > 0 {}
-    pipeline.look(monotonic(), &mut series);
+    pipeline.look(Nanos::MAX, &mut series);
     pipeline.abandon_all(&mut series);
     pipeline.core.emit_waiting(Nanos::MAX);
 }
@@ -133,6 +136,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
 struct Pipeline {
     sockets: SocketTable,
     fallback: FallbackTable,
+    graves: Graves,
     /// Exchanges whose requests wait in the kernel, as of the last look.
     waiting: Vec<ExchangeId>,
     connections: Connections,
@@ -237,8 +241,8 @@ impl Pipeline {
     }
 
     /// Once a second: forget what is over, expire what is old.
-    fn tidy(&mut self, now: Nanos, series: &mut Aggregate) {
-        self.look(now, series);
+    fn tidy(&mut self, now: Nanos, drained: Nanos, series: &mut Aggregate) {
+        self.look(drained, series);
         for (conn, sock) in self.connections.surplus(now.saturating_sub(SECOND)) {
             if self.sockets.get(sock, conn).is_some_and(|state| state.held > 0) {
                 // It waits for an answer.

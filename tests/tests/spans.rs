@@ -338,7 +338,7 @@ fn otlp_without_receiver() {
     }
     let log = server.log.wait(10).unwrap();
     expect_metrics(&agent, &server.service, Role::Server, &log).unwrap();
-    assert!(agent.terminate().unwrap().success());
+    assert!(agent.terminate_now().unwrap().success());
 }
 
 /// A sampling ratio of 0 leaves only what the caller sampled, and the metrics complete.

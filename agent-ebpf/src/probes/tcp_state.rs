@@ -5,7 +5,7 @@
 use crate::{
     capture::header,
     emit, exchange,
-    maps::SOCKETS,
+    maps::{GRAVES, SOCKETS},
     read::{Access, Direct, Probed},
     sock,
 };
@@ -18,7 +18,7 @@ use aya_log_ebpf::trace;
 use onlooker_common::{
     layout,
     record::{Actor, FlowStateRecord, flow, kind, role},
-    socket::verdict,
+    socket::{Grave, verdict},
 };
 
 const TCP_CLOSE: i32 = 7;
@@ -109,12 +109,21 @@ unsafe fn on_change<A: Access>(sk: *const u8, event: u8, old: i32, new: i32) {
                 );
         }
         if event == flow::GONE {
-            if told {
-                let _ = SOCKETS.remove(&key);
-            } else {
-                // User space finds it here.
-                (*state).gone = 1;
+            if !told {
+                let s = &*state;
+                let grave = Grave {
+                    at: bpf_ktime_get_ns(),
+                    rx: s.rx,
+                    tx: s.tx,
+                    ended: s.ended,
+                    exchange: s.exchange,
+                    err: s.err,
+                    phase: s.phase,
+                    pad: 0,
+                };
+                let _ = GRAVES.insert(&s.conn, &grave, 0);
             }
+            let _ = SOCKETS.remove(&key);
         }
     }
 }

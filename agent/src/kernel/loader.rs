@@ -1,7 +1,7 @@
 //! Loads the eBPF object, attaches each probe by its best alternative, hands out the maps. The one file that touches
 //! `EbpfLoader`. Nothing is pinned: when the process ends, however it ends, the kernel drops programs and maps.
 
-use super::maps::{FallbackTable, KernelCounters, RecordRing, SocketTable};
+use super::maps::{FallbackTable, Graves, KernelCounters, RecordRing, SocketTable};
 use super::{btf::Btf, btf::BtfError, layout::Layout};
 use crate::health::ProbeState;
 use crate::probes::{Alternative, Hook, Probe, REGISTRY};
@@ -67,6 +67,8 @@ pub struct Kernel {
     pub sockets: SocketTable,
     /// Exchanges that the kernel side counted.
     pub fallback: FallbackTable,
+    /// Connections whose end found no room in the ring.
+    pub graves: Graves,
     /// Records seen and lost in the kernel.
     pub counters: KernelCounters,
     /// What became of each probe.
@@ -188,7 +190,9 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
         PerCpuArray::try_from(programs.take_map("COUNTERS").ok_or_else(|| missing("COUNTERS"))?).map_err(wrong)?;
     let fallback =
         HashMap::try_from(programs.take_map("FALLBACK").ok_or_else(|| missing("FALLBACK"))?).map_err(wrong)?;
+    let graves = HashMap::try_from(programs.take_map("GRAVES").ok_or_else(|| missing("GRAVES"))?).map_err(wrong)?;
     Ok(Kernel {
+        graves: Graves(graves),
         ring: RecordRing(ring),
         sockets,
         fallback: FallbackTable::new(fallback),

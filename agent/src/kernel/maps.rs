@@ -1,11 +1,11 @@
 //! The kernel side's maps as the user side works with them.
 
 use super::batch;
-use crate::signal::ConnId;
+use crate::signal::{ConnId, Nanos};
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use onlooker_common::count;
 use onlooker_common::fallback::{FallbackCounts, FallbackKey};
-use onlooker_common::socket::{SocketState, verdict};
+use onlooker_common::socket::{Grave, SocketState, verdict};
 use rustc_hash::FxHashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -61,6 +61,26 @@ impl SocketTable {
     /// What the kernel said.
     pub fn sweep(&self, mut each: impl FnMut(u64, &SocketState)) -> std::io::Result<()> {
         batch::lookup(self.fd.as_fd(), &SocketState::BLANK, |sock, state| each(*sock, state))
+    }
+}
+
+/// Connections whose end found no room in the ring.
+pub struct Graves(pub(super) HashMap<MapData, u64, Grave>);
+
+impl Graves {
+    /// Takes those of connections that ended before `before`.
+    pub fn take(&mut self, before: Nanos) -> Vec<(ConnId, Grave)> {
+        let conns: Vec<u64> = self.0.keys().flatten().collect();
+        let mut graves = Vec::with_capacity(conns.len());
+        for conn in conns {
+            if let Ok(grave) = self.0.get(&conn, 0)
+                && grave.at < before
+            {
+                let _ = self.0.remove(&conn);
+                graves.push((ConnId(conn), grave));
+            }
+        }
+        graves
     }
 }
 

@@ -1,15 +1,16 @@
 //! What the kernel side keeps by itself, looked at once a second: exchanges that it counted because the ring was full,
 //! requests that wait for their answer, ends of connections that found no room in the ring.
 
-use super::{Aggregate, CoreSink, Pipeline};
+use super::{Aggregate, Pipeline};
 use crate::protocol::http1::by_kernel;
 use crate::signal::{ConnId, FlowEvent, FlowSignal, Last, Nanos};
 use onlooker_common::fallback::{FallbackCounts, FallbackKey};
-use onlooker_common::socket::{SocketState, phase};
+use onlooker_common::socket::phase;
 
 impl Pipeline {
-    /// Takes over what the kernel side counted, and looks at the connections that it follows.
-    pub(super) fn look(&mut self, now: Nanos, series: &mut Aggregate) {
+    /// Takes over what the kernel side counted, and looks at the connections that it follows. All records that were sent
+    /// before `drained` have been handled.
+    pub(super) fn look(&mut self, drained: Nanos, series: &mut Aggregate) {
         let (core, host) = (&mut self.core, &mut self.fallback);
         let processes = &mut core.processes;
         let mut fresh = Vec::new();
@@ -23,11 +24,9 @@ impl Pipeline {
         for id in self.waiting.drain(..) {
             series.lost(id);
         }
-        let (mut gone, mut held) = (Vec::new(), Vec::new());
-        let looked = self.sockets.sweep(|sock, state| {
-            if state.gone != 0 {
-                gone.push((sock, *state));
-            } else if state.held > 0 {
+        let mut held = Vec::new();
+        let looked = self.sockets.sweep(|_, state| {
+            if state.held > 0 {
                 held.push((state.asker, state.role, state.method, state.started));
             }
         });
@@ -43,8 +42,17 @@ impl Pipeline {
             series.begin(&service, &begin);
             self.waiting.push(begin.id);
         }
-        for (sock, state) in gone {
-            self.bury(now, sock, &state, series);
+        for (conn, grave) in self.graves.take(drained) {
+            let flow = FlowSignal {
+                at: grave.at,
+                conn,
+                last: by_kernel::last_words(&grave),
+                event: FlowEvent::Closed {
+                    errno: grave.err.into(),
+                    srtt_us: 0,
+                },
+            };
+            self.flow(flow, series);
         }
     }
 
@@ -58,35 +66,6 @@ impl Pipeline {
             self.count(&key, &counts, series);
         }
         by_kernel::last_seen(&state)
-    }
-
-    /// A connection ended while the ring was full.
-    fn bury(&mut self, now: Nanos, sock: u64, state: &SocketState, series: &mut Aggregate) {
-        let conn = ConnId(state.conn);
-        self.sockets.forget(sock, conn);
-        let Some(connection) = self.connections.get(conn) else {
-            return;
-        };
-        if let (Some(request), Some(conversation)) =
-            (by_kernel::request(state), connection.conversation.as_mut())
-        {
-            let mut sink = CoreSink {
-                core: &mut self.core,
-                series,
-                open: &connection.open,
-            };
-            conversation.payload(&request, &mut sink);
-        }
-        let flow = FlowSignal {
-            at: now,
-            conn,
-            last: by_kernel::last_seen(state),
-            event: FlowEvent::Closed {
-                errno: state.err.into(),
-                srtt_us: 0,
-            },
-        };
-        self.flow(flow, series);
     }
 
     fn count(&mut self, key: &FallbackKey, counts: &FallbackCounts, series: &mut Aggregate) {

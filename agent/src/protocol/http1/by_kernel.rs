@@ -3,12 +3,10 @@
 use super::schema::HTTP;
 use super::target;
 use crate::protocol::exchange::{Begin, Counted, ExchangeId};
-use crate::signal::{
-    Actor, ConnId, Direction, Last, Nanos, PayloadSignal, ProcessKey, Role, Seen,
-};
+use crate::signal::{Actor, ConnId, Last, Nanos, ProcessKey, Role};
 use onlooker_common::fallback::{BOUNDS, FallbackCounts, FallbackKey};
 use onlooker_common::record::{self, role};
-use onlooker_common::socket::{SocketState, phase};
+use onlooker_common::socket::{Grave, SocketState, phase};
 use onlooker_common::method;
 
 /// Whose exchanges a key counts.
@@ -57,36 +55,6 @@ pub fn waiting(id: u64, asker: record::Actor, role: u8, method: u8, started: Nan
     })
 }
 
-/// The request that a connection's entry holds, as the call that moved it.
-pub fn request(state: &SocketState) -> Option<PayloadSignal<'_>> {
-    let role = side(state.role)?;
-    let bytes = state.room.get(..state.held.into()).filter(|bytes| !bytes.is_empty())?;
-    let (direction, requests, other) = match role {
-        Role::Server => (Direction::Rx, state.rx, state.tx),
-        Role::Client => (Direction::Tx, state.tx, state.rx),
-    };
-    Some(PayloadSignal {
-        at: state.started,
-        conn: ConnId(state.conn),
-        actor: actor(state.asker),
-        direction,
-        role,
-        offset: requests.checked_sub(bytes.len() as u64)?,
-        total: bytes.len() as u64,
-        prefix: bytes,
-        tail: b"",
-        seq: (state.asked_tx, state.asked_rx),
-        srtt_us: 0,
-        seen: Seen {
-            exchange: state.exchange,
-            begins: true,
-            other,
-            ended: state.ended,
-        },
-        asked: None,
-    })
-}
-
 /// What a connection's entry says of its last exchange.
 pub fn last_seen(state: &SocketState) -> Last {
     Last {
@@ -95,6 +63,17 @@ pub fn last_seen(state: &SocketState) -> Last {
         ended: state.ended,
         rx: state.rx,
         tx: state.tx,
+    }
+}
+
+/// What is left of a connection says the same.
+pub fn last_words(grave: &Grave) -> Last {
+    Last {
+        exchange: grave.exchange,
+        counted: grave.exchange > 0 && matches!(grave.phase, phase::IDLE | phase::DARK),
+        ended: grave.ended,
+        rx: grave.rx,
+        tx: grave.tx,
     }
 }
 
