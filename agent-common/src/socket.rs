@@ -144,7 +144,7 @@ pub struct Grave {
 }
 
 /// Entries of that map.
-pub const GRAVES: u32 = 8192;
+pub const GRAVES: u32 = 2048;
 
 const _: () = assert!(core::mem::size_of::<Grave>() == 40 && core::mem::align_of::<Grave>() == 8);
 
