@@ -67,9 +67,7 @@ impl Pipeline {
         let Some(connection) = self.connections.get(conn) else {
             return;
         };
-        if let (Some(request), Some(conversation)) =
-            (by_kernel::request(state), connection.conversation.as_mut())
-        {
+        if let (Some(request), Some(conversation)) = (by_kernel::request(state), connection.conversation.as_mut()) {
             let mut sink = CoreSink {
                 core: &mut self.core,
                 series,

@@ -335,12 +335,18 @@ mod tests {
             panic!("{:?}", decode(&bytes))
         };
         let asked = p.asked.unwrap();
-        assert_eq!((asked.bytes, asked.method, asked.at), (Some(&b"HEAD / HTTP/1.1"[..]), "HEAD", 5));
+        assert_eq!(
+            (asked.bytes, asked.method, asked.at),
+            (Some(&b"HEAD / HTTP/1.1"[..]), "HEAD", 5)
+        );
         assert!(asked.answered && !p.seen.begins);
         assert_eq!((p.prefix, p.total, p.seen.other), (&b"HTTP/1.1 200 OK"[..], 40, 15));
         assert_eq!(decode(&answer(b"", 15)).map(|_| ()), Ok(()));
         // A request longer than all that was moved in its direction.
-        assert_eq!(decode(&answer(b"HEAD / HTTP/1.1", 14)).unwrap_err(), DecodeError::Value(kind::ANSWER));
+        assert_eq!(
+            decode(&answer(b"HEAD / HTTP/1.1", 14)).unwrap_err(),
+            DecodeError::Value(kind::ANSWER)
+        );
         assert_eq!(decode(&bytes[..140]).unwrap_err(), DecodeError::Short(kind::ANSWER));
     }
 
@@ -421,10 +427,7 @@ mod tests {
         check(flow::STATE, 1, 8, Some(FlowEvent::PeerFin));
         check(flow::STATE, 4, 5, None);
         check(flow::STATE, 2, 1, None);
-        let closed = FlowEvent::Closed {
-            errno: 104,
-            srtt_us: 0,
-        };
+        let closed = FlowEvent::Closed { errno: 104, srtt_us: 0 };
         check(flow::GONE, 7, 7, Some(closed));
     }
 

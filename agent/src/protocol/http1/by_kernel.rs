@@ -3,13 +3,11 @@
 use super::schema::HTTP;
 use super::target;
 use crate::protocol::exchange::{Begin, Counted, ExchangeId};
-use crate::signal::{
-    Actor, ConnId, Direction, Last, Nanos, PayloadSignal, ProcessKey, Role, Seen,
-};
+use crate::signal::{Actor, ConnId, Direction, Last, Nanos, PayloadSignal, ProcessKey, Role, Seen};
 use onlooker_common::fallback::{BOUNDS, FallbackCounts, FallbackKey};
+use onlooker_common::method;
 use onlooker_common::record::{self, role};
 use onlooker_common::socket::{SocketState, phase};
-use onlooker_common::method;
 
 /// Whose exchanges a key counts.
 pub fn process(key: &FallbackKey) -> ProcessKey {
