@@ -18,7 +18,7 @@ mod template;
 mod tests;
 
 pub use collect::SharedAggregate;
-pub use rows::{ROW_BUCKETS, ServiceRow, quantile, row_bounds};
+pub use rows::{ROW_BUCKETS, ServiceRow, row_bounds};
 
 use crate::attribute::service::Service;
 use crate::budget::Shedding;
