@@ -7,6 +7,7 @@ use crate::{
     emit::{self, With},
     fill::{BUFFER, NONE, Plan, VECTOR, fill},
     globals::{config, forget},
+    look::Look,
     maps::FALLBACK,
     read::{copy_user, opaque, user},
 };
@@ -59,17 +60,6 @@ pub(crate) unsafe fn begin(
 #[inline(always)]
 pub(crate) fn may_wait(call: &Call) -> bool {
     config().hold != 0 && call.which == BUFFER && call.result <= HELD as i64
-}
-
-/// What was seen of a call's first bytes.
-#[derive(Clone, Copy)]
-pub(crate) struct Look {
-    /// They look like a request.
-    pub asks: bool,
-    /// All of the call's bytes are in the room of its socket.
-    pub kept: bool,
-    /// The first eight bytes.
-    pub first: u64,
 }
 
 /// Sends the request that waits by itself. `responses`: bytes of the other direction by then. `false`: the ring is full, and
@@ -346,7 +336,6 @@ unsafe fn copy<const N: usize>(to: *mut u64, from: *const u64, n: u64) {
         i += 1;
     }
 }
-
 
 /// Adds to a word that other CPUs may be adding to. (`core` has no atomics for this target.)
 #[inline(always)]

@@ -13,6 +13,7 @@ mod emit;
 mod exchange;
 mod fill;
 mod globals;
+mod look;
 mod maps;
 mod probes;
 mod read;

@@ -2,9 +2,9 @@
 //! come out are those that went in, or are said to be lost.
 
 use onlooker::aggregate::Handle;
-use onlooker::protocol::memo::{Known, Memo};
 use onlooker::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use onlooker::protocol::http1::{HEAD, Http1, PIPELINE};
+use onlooker::protocol::memo::{Known, Memo};
 use onlooker::protocol::{Conversation, Ignored, LostExchange, Protocol, Sink};
 use onlooker::signal::{Actor, ConnId, Direction, FlowEvent, FlowSignal, Last, PayloadSignal, Role, Seen};
 use proptest::prelude::*;

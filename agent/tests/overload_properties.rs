@@ -121,7 +121,11 @@ struct Kernel {
 impl Kernel {
     fn play(&mut self, meant: &Meant, conversation: &mut dyn Conversation, out: &mut Collected) {
         let n = meant.body.iter().map(|n| usize::from(*n)).sum::<usize>();
-        let length = if n > 0 { format!("Content-Length: {n}\r\n") } else { String::new() };
+        let length = if n > 0 {
+            format!("Content-Length: {n}\r\n")
+        } else {
+            String::new()
+        };
         let request = format!("POST /{} HTTP/1.1\r\nHost: h\r\n{length}\r\n", self.exchange);
         self.exchange += 1;
         self.at += 10;
@@ -155,7 +159,11 @@ impl Kernel {
         for (index, call) in calls.iter().enumerate() {
             self.at += 10;
             let beginning = index == 0;
-            let kept = if beginning { meant.kept.1 } else { meant.kept.1 && meant.kept.2 };
+            let kept = if beginning {
+                meant.kept.1
+            } else {
+                meant.kept.1 && meant.kept.2
+            };
             if kept {
                 conversation.payload(&self.signal(false, call, false, beginning.then_some(asked)), out);
             }
@@ -169,7 +177,13 @@ impl Kernel {
         }
     }
 
-    fn signal<'a>(&self, of_request: bool, bytes: &'a [u8], begins: bool, asked: Option<Asked<'a>>) -> PayloadSignal<'a> {
+    fn signal<'a>(
+        &self,
+        of_request: bool,
+        bytes: &'a [u8],
+        begins: bool,
+        asked: Option<Asked<'a>>,
+    ) -> PayloadSignal<'a> {
         let direction = match (self.role, of_request) {
             (Role::Server, true) | (Role::Client, false) => Direction::Rx,
             _ => Direction::Tx,

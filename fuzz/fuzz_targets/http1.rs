@@ -6,9 +6,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use onlooker::aggregate::Handle;
-use onlooker::protocol::memo::{Known, Memo};
 use onlooker::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use onlooker::protocol::http1::{HEAD, Http1, PIPELINE};
+use onlooker::protocol::memo::{Known, Memo};
 use onlooker::protocol::{Ignored, LostExchange, Protocol, Sink};
 use onlooker::signal::{Actor, ConnId, Direction, FlowEvent, FlowSignal, Last, PayloadSignal, Role, Seen};
 use std::collections::HashSet;
@@ -77,13 +77,31 @@ fuzz_target!(|data: &[u8]| {
             2 => Some(FlowEvent::Eof { actor }),
             4 => Some(FlowEvent::PeerFin),
             6 => Some(FlowEvent::LocalFin),
-            8 => Some(FlowEvent::Error { actor, direction, errno }),
+            8 => Some(FlowEvent::Error {
+                actor,
+                direction,
+                errno,
+            }),
             10 => Some(FlowEvent::Closed { errno, srtt_us: 0 }),
             _ => None,
         };
         if let Some(event) = event {
-            let last = Last { rx, tx, exchange: errno, counted: tcp, ended: at };
-            conversation.flow(&FlowSignal { at, conn: ConnId(1), last, event }, &mut out);
+            let last = Last {
+                rx,
+                tx,
+                exchange: errno,
+                counted: tcp,
+                ended: at,
+            };
+            conversation.flow(
+                &FlowSignal {
+                    at,
+                    conn: ConnId(1),
+                    last,
+                    event,
+                },
+                &mut out,
+            );
             continue;
         }
         let [low, high, missing, ..] = *rest else {

@@ -18,7 +18,12 @@ fuzz_target!(|data: &[u8]| {
         0 => {
             if let Some(declared) = Declared::parse(bytes) {
                 let pairs = declared.attributes.iter().flat_map(|(key, value)| [key, value]);
-                declared.name.iter().chain(&declared.namespace).chain(pairs).for_each(|name| check(name));
+                declared
+                    .name
+                    .iter()
+                    .chain(&declared.namespace)
+                    .chain(pairs)
+                    .for_each(|name| check(name));
                 assert!(declared.attributes.len() <= ATTRIBUTES_MAX);
             }
         }
@@ -32,7 +37,11 @@ fuzz_target!(|data: &[u8]| {
         2 => {
             let text = String::from_utf8_lossy(bytes);
             let cgroup = Cgroup::parse(&text);
-            assert!(cgroup.unit.is_none_or(|unit| !unit.is_empty() && unit.len() <= text.len()));
+            assert!(
+                cgroup
+                    .unit
+                    .is_none_or(|unit| !unit.is_empty() && unit.len() <= text.len())
+            );
         }
         _ => {
             if let Some(name) = clean(bytes) {

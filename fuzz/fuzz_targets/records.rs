@@ -32,10 +32,16 @@ fn check(signal: &Signal<'_>, record: &[u8]) {
         Signal::Payload(payload) => {
             let captured = payload.prefix.len() + payload.tail.len();
             assert!(captured <= record.len() && captured as u64 <= payload.total);
-            assert!(payload.offset.checked_add(payload.total).is_some(), "beyond the end of all streams");
+            assert!(
+                payload.offset.checked_add(payload.total).is_some(),
+                "beyond the end of all streams"
+            );
         }
         Signal::Process(process) => {
-            if let ProcessEvent::Exec { comm, filename, args, .. } = process.event {
+            if let ProcessEvent::Exec {
+                comm, filename, args, ..
+            } = process.event
+            {
                 assert!(comm.len() <= limits::COMM && filename.len() + args.len() <= record.len());
             }
         }

@@ -1,8 +1,8 @@
-//! `cargo xtask fmt`: formats every crate, the kernel side included.
+//! `cargo xtask fmt`: formats every crate, the kernel side and the fuzz targets included.
 
 use anyhow::Result;
 
-use crate::shell::Run;
+use crate::shell::{Run, root};
 
 /// Options of formatting.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -14,6 +14,12 @@ pub(crate) struct Options {
 
 /// Formats, or checks.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let fmt = Run::cargo().args(["fmt", "--all"]);
-    if options.check { fmt.arg("--check") } else { fmt }.run()
+    // The fuzz targets are a workspace of their own.
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        let fmt = Run::cargo()
+            .args(["fmt", "--all", "--manifest-path", manifest])
+            .within(&root());
+        if options.check { fmt.arg("--check") } else { fmt }.run()?;
+    }
+    Ok(())
 }

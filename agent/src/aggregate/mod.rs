@@ -18,7 +18,7 @@ mod template;
 mod tests;
 
 pub use collect::SharedAggregate;
-pub use rows::{ROW_BUCKETS, ServiceRow, quantile, row_bounds};
+pub use rows::{ROW_BUCKETS, ServiceRow, row_bounds};
 
 use crate::attribute::service::Service;
 use crate::budget::Shedding;
@@ -204,9 +204,9 @@ impl Aggregate {
             role,
         };
         let (services, operations, versions) = (&self.services, &self.operations, &self.versions);
-        let (index, fold) = self.series.index(key, self.now, |key| {
-            labels(services, operations, versions, key, error)
-        });
+        let (index, fold) = self
+            .series
+            .index(key, self.now, |key| labels(services, operations, versions, key, error));
         self.folded.series += u64::from(fold != Fold::Nothing);
         let plain = fold == Fold::Nothing && route != OTHER_ROUTE && number != OTHER_SERVICE;
         self.last = plain.then_some(Handle {
@@ -283,17 +283,15 @@ impl Aggregate {
             role,
         };
         let (services, operations, versions) = (&self.services, &self.operations, &self.versions);
-        let (series, fold) = self.series.find(key, self.now, |key| {
-            labels(services, operations, versions, key, error)
-        });
+        let (series, fold) = self
+            .series
+            .find(key, self.now, |key| labels(services, operations, versions, key, error));
         if fold != Fold::Nothing {
             self.folded.series += exchanges;
         }
         series.add(&counted.durations, counted.sum, self.now);
         if let Some(entry) = self.services.role(number, role) {
-            entry
-                .live
-                .add(exchanges, if error.is_some() { exchanges } else { 0 });
+            entry.live.add(exchanges, if error.is_some() { exchanges } else { 0 });
         }
     }
 

@@ -22,7 +22,7 @@ pub struct ServiceRow {
     pub errors: u64,
     /// Exchanges open now.
     pub active: u64,
-    /// Durations; see [`quantile`].
+    /// Durations, by bucket; bounds are those of [`row_bounds`].
     pub durations: Box<[u64]>,
 }
 
@@ -40,30 +40,6 @@ impl ServiceRow {
         }
         row
     }
-
-    /// Quantile of the durations in seconds, `q` from 0 to 1; `None` without exchanges. Off by at most an eighth.
-    pub fn quantile(&self, q: f64) -> Option<f64> {
-        quantile(&self.durations, q)
-    }
-}
-
-/// Quantile in seconds from the buckets of a row, by linear interpolation inside the bucket.
-pub fn quantile(counts: &[u64], q: f64) -> Option<f64> {
-    let total: u64 = counts.iter().sum();
-    if total == 0 || !(0.0..=1.0).contains(&q) {
-        return None;
-    }
-    let rank = q * total as f64;
-    let mut below = 0u64;
-    for (bucket, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        if (below + count) as f64 >= rank {
-            let (low, high) = (lower_bound(bucket), lower_bound(bucket + 1));
-            let part = ((rank - below as f64) / count as f64).clamp(0.0, 1.0);
-            return Some((low + (high - low) * part) * 1e-9);
-        }
-        below += count;
-    }
-    None
 }
 
 /// Upper bounds of the buckets of a row in seconds, all but the last, which has none.
@@ -129,6 +105,7 @@ fn lower_bound(bucket: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tui::quantile::{Quantile, quantile};
 
     #[test]
     fn buckets_and_their_bounds_agree() {
@@ -154,15 +131,15 @@ mod tests {
     #[test]
     fn quantiles() {
         let mut live = Live::default();
-        assert_eq!(quantile(&*live.durations, 0.5), None);
         for millis in 1..=1000u64 {
             live.record(millis * 1_000_000, false);
         }
         for (q, expect) in [(0.5, 0.5), (0.95, 0.95), (0.99, 0.99), (1.0, 1.0)] {
-            let value = quantile(&*live.durations, q).expect("there are observations");
+            let Quantile::About(value) = quantile(q, row_bounds(), &*live.durations) else {
+                panic!("{q} of durations below the highest bound");
+            };
             assert!((value - expect).abs() < expect * 0.07, "{q}: {value}");
         }
-        assert_eq!(quantile(&*live.durations, 1.5), None);
     }
 
     #[test]
@@ -182,7 +159,9 @@ mod tests {
         live.record(1_000_000, false);
         let between = row(&live).since(&first);
         assert_eq!((between.count, between.errors), (1, 0));
-        assert!(between.quantile(0.99).expect("one") < 0.002);
+        // The millisecond alone: a second is not in it any more.
+        assert_eq!(between.durations.iter().sum::<u64>(), 1);
+        assert_eq!(between.durations[bucket(1_000_000)], 1);
         // Forgotten and back: nothing is subtracted.
         assert_eq!(first.since(&row(&live)).count, 1);
     }

@@ -29,7 +29,9 @@ impl Connection {
                 .find(|protocol| {
                     let found = match &first.asked {
                         None => protocol.recognise(first.prefix),
-                        Some(Asked { bytes: Some(request), .. }) => protocol.recognise(request),
+                        Some(Asked {
+                            bytes: Some(request), ..
+                        }) => protocol.recognise(request),
                         // Its request was lost.
                         Some(_) => protocol.recognise_answer(first.prefix),
                     };

@@ -57,7 +57,14 @@ impl Memo {
     }
 
     /// An exchange with this request, whose answer began with `answer` and had `total` bytes.
-    pub fn find(&mut self, process: ProcessKey, role: Role, request: &[u8], answer: &[u8], total: u64) -> Option<Known> {
+    pub fn find(
+        &mut self,
+        process: ProcessKey,
+        role: Role,
+        request: &[u8],
+        answer: &[u8],
+        total: u64,
+    ) -> Option<Known> {
         let slot = self.slot(process, request);
         let same = slot.process == process
             && slot.role == Some(role)

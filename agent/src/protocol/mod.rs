@@ -4,8 +4,8 @@ pub mod exchange;
 pub mod http1;
 pub mod memo;
 
-use crate::signal::{ConnId, FlowSignal, Nanos, PayloadSignal, Role};
 use crate::aggregate::Handle;
+use crate::signal::{ConnId, FlowSignal, Nanos, PayloadSignal, Role};
 use exchange::{Begin, Exchange, JoinKey};
 use memo::{Known, Memo};
 

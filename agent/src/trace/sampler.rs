@@ -1,6 +1,6 @@
-//! Which traces are recorded: the samplers of the OpenTelemetry SDK specification, set by `OTEL_TRACES_SAMPLER` and
-//! `OTEL_TRACES_SAMPLER_ARG`. Ratios follow the consistent probability rule (threshold against the trace id's last 56 bits),
-//! so that every agent and SDK with the same ratio keeps the same traces.
+//! Which traces are recorded: the samplers of the OpenTelemetry SDK specification, set by `--traces.sampler` and
+//! `--traces.sampler-arg` (`OTEL_TRACES_SAMPLER` and its `_ARG`). Ratios follow the consistent probability rule (threshold
+//! against the trace id's last 56 bits), so that every agent and SDK with the same ratio keeps the same traces.
 
 /// 2^56: one more than the largest randomness value of a trace id.
 const SCALE: u64 = 1 << 56;
@@ -11,20 +11,6 @@ pub struct Sampler {
     parent_based: bool,
     /// Traces whose randomness is at least this are kept: 0 all, 2^56 none.
     threshold: u64,
-}
-
-/// A sampler's variables do not make sense.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SamplerError {
-    /// Not a sampler's name.
-    #[error(
-        "OTEL_TRACES_SAMPLER: {0:?} is not known; use always_on, always_off, traceidratio, parentbased_always_on, \
-         parentbased_always_off or parentbased_traceidratio"
-    )]
-    Name(String),
-    /// Not a ratio.
-    #[error("OTEL_TRACES_SAMPLER_ARG: {0:?} is not a number from 0 to 1")]
-    Ratio(String),
 }
 
 impl Default for Sampler {
@@ -64,29 +50,6 @@ impl Sampler {
             threshold,
         }
     }
-    /// Reads `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`. Unset and empty mean the default; a ratio's default is 1.
-    pub fn from_env(get: &dyn Fn(&str) -> Option<String>) -> Result<Sampler, SamplerError> {
-        let get = |name| get(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
-        let ratio = |parent_based| match get("OTEL_TRACES_SAMPLER_ARG") {
-            None => Ok(Sampler::ratio(1.0, parent_based)),
-            Some(text) => match text.parse::<f64>() {
-                Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(Sampler::ratio(ratio, parent_based)),
-                _ => Err(SamplerError::Ratio(text)),
-            },
-        };
-        let Some(name) = get("OTEL_TRACES_SAMPLER") else {
-            return Ok(Sampler::default());
-        };
-        match name.to_ascii_lowercase().as_str() {
-            "always_on" => Ok(Sampler::ALWAYS_ON),
-            "always_off" => Ok(Sampler::ALWAYS_OFF),
-            "traceidratio" => ratio(false),
-            "parentbased_always_on" => Ok(Sampler::PARENT_BASED_ALWAYS_ON),
-            "parentbased_always_off" => Ok(Sampler::PARENT_BASED_ALWAYS_OFF),
-            "parentbased_traceidratio" => ratio(true),
-            _ => Err(SamplerError::Name(name)),
-        }
-    }
     /// Is a span of this trace recorded? `parent`: what was decided for its parent, when it has one.
     pub fn decide(&self, trace_id: &[u8; 16], parent: Option<bool>) -> bool {
         match parent {
@@ -106,46 +69,6 @@ mod tests {
     use super::*;
     use rand::rngs::SmallRng;
     use rand::{Rng, SeedableRng};
-
-    fn check(name: &str, arg: &str, expect: Result<Sampler, &str>) {
-        let get = |key: &str| match key {
-            "OTEL_TRACES_SAMPLER" => Some(name.to_owned()),
-            "OTEL_TRACES_SAMPLER_ARG" => Some(arg.to_owned()),
-            _ => None,
-        };
-        match (Sampler::from_env(&get), expect) {
-            (Ok(found), Ok(expect)) => assert_eq!(found, expect, "{name} {arg}"),
-            (Err(found), Err(expect)) => assert!(found.to_string().contains(expect), "{found}"),
-            other => panic!("{name} {arg}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn names() {
-        check("", "", Ok(Sampler::PARENT_BASED_ALWAYS_ON));
-        check(" Always_On ", "7", Ok(Sampler::ALWAYS_ON));
-        check("always_off", "", Ok(Sampler::ALWAYS_OFF));
-        check("parentbased_always_on", "", Ok(Sampler::PARENT_BASED_ALWAYS_ON));
-        check("parentbased_always_off", "", Ok(Sampler::PARENT_BASED_ALWAYS_OFF));
-        check("traceidratio", "0.25", Ok(Sampler::ratio(0.25, false)));
-        check("traceidratio", "", Ok(Sampler::ALWAYS_ON));
-        check("traceidratio", "0", Ok(Sampler::ALWAYS_OFF));
-        check("parentbased_traceidratio", "1e-3", Ok(Sampler::ratio(0.001, true)));
-        check(
-            "parentbased_traceidratio",
-            "1.5",
-            Err("\"1.5\" is not a number from 0 to 1"),
-        );
-        check("traceidratio", "-0.1", Err("OTEL_TRACES_SAMPLER_ARG"));
-        check("traceidratio", "NaN", Err("OTEL_TRACES_SAMPLER_ARG"));
-        check("traceidratio", "half", Err("OTEL_TRACES_SAMPLER_ARG"));
-        check(
-            "jaeger_remote",
-            "",
-            Err("OTEL_TRACES_SAMPLER: \"jaeger_remote\" is not known"),
-        );
-        assert_eq!(Sampler::from_env(&|_| None), Ok(Sampler::default()));
-    }
 
     #[test]
     fn parents() {

@@ -5,9 +5,9 @@ use super::target;
 use crate::protocol::exchange::{Begin, Counted, ExchangeId};
 use crate::signal::{Actor, ConnId, Last, Nanos, ProcessKey, Role};
 use onlooker_common::fallback::{BOUNDS, FallbackCounts, FallbackKey};
+use onlooker_common::method;
 use onlooker_common::record::{self, role};
 use onlooker_common::socket::{Grave, SocketState, phase};
-use onlooker_common::method;
 
 /// Whose exchanges a key counts.
 pub fn process(key: &FallbackKey) -> ProcessKey {

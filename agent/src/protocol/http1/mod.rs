@@ -1,6 +1,7 @@
 //! HTTP/1.x (RFC 9110, RFC 9112): payload and flow signals of one connection in, exchanges out.
 //!
-//! `conversation` holds the connection's state, `request` and `response` follow the two streams, `ending` knows
+//! `conversation` holds the connection's state, `request` and `response` follow the two streams, `order` knows which answer
+//! belongs to which request where some went unseen, `seen` takes over what the kernel side saw, `ending` knows
 //! what the end of a connection means to what is still open.
 
 mod body;
@@ -11,6 +12,8 @@ mod ending;
 mod fields;
 mod head;
 mod open;
+mod order;
+mod recognise;
 mod request;
 mod response;
 mod schema;
@@ -38,7 +41,7 @@ impl Protocol for Http1 {
         "http"
     }
     fn recognise(&self, first: &[u8]) -> Match {
-        request::recognise(first)
+        recognise::recognise(first)
     }
     fn recognise_answer(&self, first: &[u8]) -> Match {
         match head::may_be_response(first) {

@@ -3,11 +3,12 @@
 use super::HEAD;
 use super::PIPELINE;
 use super::body::Body;
-use super::call::{Arrival, Call, ahead};
+use super::call::{Arrival, Call};
 use super::conversation::{Http1Conversation, Life};
 use super::fields::{Length, Transfer};
 use super::head::{self, Parsed, RequestHead};
 use super::open::{First, Open};
+use super::recognise::{LINE, begins_request, blank, proxy, recognise_as};
 use super::response::{Place, ResponseState, Sync};
 use crate::protocol::{Ignored, LostExchange, Match, Sink};
 
@@ -20,7 +21,7 @@ pub(super) struct RequestStream {
     pub(super) seq: Option<u32>,
     pub(super) state: RequestState,
     /// Whole requests may have gone unseen since the last one: where the last answer before them had ended.
-    gap: Option<Place>,
+    pub(super) gap: Option<Place>,
     /// Calls of a new connection in which no request was found.
     unrecognised: u8,
 }
@@ -48,22 +49,6 @@ pub(super) struct Partial {
 
 /// Calls of a new connection after which it is no HTTP.
 const UNRECOGNISED: u8 = 16;
-/// Bytes of a request line after which it is looked at again only when it is whole.
-const LINE: usize = 512;
-/// Longest PROXY protocol line (version 1).
-const PROXY: usize = 107;
-
-/// Looks at the first bytes of a connection's request stream.
-pub(super) fn recognise(first: &[u8]) -> Match {
-    let first = &first[blank(first)..];
-    match proxy(first) {
-        Some(0) => Match::Maybe,
-        Some(end) => head::request_line(&first[end..]),
-        None if first.starts_with(b"PROXY ") => Match::No,
-        None => head::request_line(first),
-    }
-}
-
 impl RequestStream {
     /// Forgets where in a request the stream is: the next byte begins one.
     pub(super) fn forget(&mut self) {
@@ -367,57 +352,6 @@ impl Http1Conversation {
         refused.is_none()
     }
 
-    /// Bytes that belong to no open request, the place not being known: they may be a request.
-    fn note_stray(&mut self, call: Option<&Call<'_>>) {
-        if self.queue.back().is_none_or(|open| open.request_done) {
-            let now = |call: &Call<'_>| Place {
-                next: self.response.next,
-                seq: call.seq.map(|(_, response)| response),
-            };
-            self.request.gap = Some(call.map_or(self.response.settled, now));
-        }
-    }
-
-    fn note_gap(&mut self) {
-        self.request.gap.get_or_insert(self.response.settled);
-    }
-
-    /// Learns from the moment of a new request whether requests are pipelined, and whether answers went unseen. True when
-    /// the next answer may be that of a request that went unseen before this one.
-    fn note_order(&mut self, open: &Open) -> bool {
-        let now = open.mark.seq.map(|(_, response)| response);
-        let seen = std::mem::replace(&mut self.response.seq, now);
-        if let Some(front) = self.queue.front_mut() {
-            let asked = front.mark.seq.map(|(_, response)| response);
-            if now.zip(seen).is_some_and(|(now, seen)| ahead(now, seen)) {
-                front.gap = true;
-            } else if !(front.gap && now.zip(asked).is_some_and(|(now, asked)| ahead(now, asked))) {
-                // Nothing was answered since the front was asked, or its answer is under way. (An answer of which bytes went
-                // unseen is no sign: it may be long past.)
-                self.pipelined = true;
-            }
-        }
-        let Some(gap) = self.request.gap.take() else {
-            return false;
-        };
-        if self.pipelined {
-            self.refuse = self.refuse.or(Some(LostExchange::Gap));
-        }
-        if !self.queue.is_empty() {
-            // What was answered since may be what is still open, not what went unseen.
-            self.request.gap = Some(Place {
-                next: self.response.next,
-                seq: now,
-            });
-            return true;
-        }
-        let answered = self.response.next > gap.next || now.zip(gap.seq).is_some_and(|(now, then)| ahead(now, then));
-        if !answered {
-            self.request.gap = Some(gap);
-        }
-        !answered
-    }
-
     fn request_whole(&mut self, out: &mut dyn Sink) {
         self.request.state = RequestState::Idle;
         if let Some(back) = self.queue.back_mut() {
@@ -466,51 +400,5 @@ pub(super) fn length(head: &RequestHead<'_>) -> Option<u64> {
         Framing::None if head.method != b"CONNECT" => Some(0),
         Framing::Body(Body::Length(n)) => Some(n),
         _ => None,
-    }
-}
-
-/// Line ends before a request, which a server passes over (RFC 9112 section 2.2).
-fn blank(bytes: &[u8]) -> usize {
-    bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
-}
-
-/// Whether a call that begins so begins a request. A long target may be cut by the capture.
-fn begins_request(bytes: &[u8]) -> bool {
-    match head::request_line(bytes) {
-        // The end of a body may run into a request line: methods in use are capitals.
-        Match::Yes => {
-            bytes
-                .iter()
-                .position(|byte| !byte.is_ascii_uppercase() && *byte != b'-')
-                == space(bytes)
-        }
-        Match::No => false,
-        Match::Maybe => {
-            let space = space(bytes).unwrap_or(bytes.len());
-            let known = super::target::operation(&bytes[..space]).1.is_none();
-            bytes.len() >= LINE && known && matches!(bytes.get(space + 1), Some(b'/' | b'h' | b'*'))
-        }
-    }
-}
-
-fn space(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|&byte| byte == b' ')
-}
-
-fn recognise_as(life: Life, bytes: &[u8]) -> Match {
-    match life {
-        Life::New => recognise(bytes),
-        _ => head::request_line(bytes),
-    }
-}
-
-/// Length of the PROXY protocol line (version 1) that `bytes` begin with, 0 while it is not whole.
-fn proxy(bytes: &[u8]) -> Option<usize> {
-    if !bytes.starts_with(b"PROXY ") {
-        return None;
-    }
-    match bytes.iter().take(PROXY).position(|&byte| byte == b'\n') {
-        Some(end) => Some(end + 1),
-        None => (bytes.len() < PROXY).then_some(0),
     }
 }

@@ -19,7 +19,10 @@ impl Http1Conversation {
     /// A request begins with a call, by the eyes of the kernel side; `request` and `response` are where the two streams stood
     /// before it. Where bytes went unreported since, all that was under way is over.
     pub(super) fn begins(&mut self, seen: Seen, request: u64, response: u64, out: &mut dyn Sink) {
-        let here = self.held.last().map_or(self.response.next, |held| held.call().end_offset());
+        let here = self
+            .held
+            .last()
+            .map_or(self.response.next, |held| held.call().end_offset());
         let lost = (self.request.next, here) != (request, response) || self.queue.iter().any(|open| open.gap);
         if self.number != 0 && lost {
             self.settle(seen.ended, out);
@@ -48,7 +51,11 @@ impl Http1Conversation {
             }
             // Of several requests that waited for one answer, the kernel side knows of the first.
             let counted = first && !under_way && open.number != 0;
-            let reason = if counted { LostExchange::Counted } else { LostExchange::Gap };
+            let reason = if counted {
+                LostExchange::Counted
+            } else {
+                LostExchange::Gap
+            };
             first = false;
             out.lost(open.exchange.id, reason);
         }
@@ -102,7 +109,11 @@ impl Http1Conversation {
             answer_offset,
         };
         let head = RequestHead {
-            method: if asked.method == target::OTHER { b"" } else { asked.method.as_bytes() },
+            method: if asked.method == target::OTHER {
+                b""
+            } else {
+                asked.method.as_bytes()
+            },
             target: b"",
             version: "1.1",
             fields: Default::default(),
@@ -131,7 +142,9 @@ impl Http1Conversation {
             return false;
         }
         let process = asked.actor.process;
-        let known = out.memo().and_then(|memo| memo.find(process, self.role, bytes, call.prefix, call.total));
+        let known = out
+            .memo()
+            .and_then(|memo| memo.find(process, self.role, bytes, call.prefix, call.total));
         if known.is_some_and(|known| out.again(&known, asked.at, call.at)) {
             self.passes(call, asked, bytes);
             return true;
@@ -166,7 +179,11 @@ impl Http1Conversation {
             operation_original,
             target: path,
             version: request.version,
-            server: if detail { named.or_else(|| target::server(request.fields.host?)) } else { None },
+            server: if detail {
+                named.or_else(|| target::server(request.fields.host?))
+            } else {
+                None
+            },
             agent: if detail { request.fields.user_agent() } else { None },
             status: Some(answer.status),
             error: None,
@@ -186,7 +203,14 @@ impl Http1Conversation {
                 request_body,
                 response_body,
             };
-            memo.put(process, self.role, bytes, &call.prefix[..answer_head], call.total, known);
+            memo.put(
+                process,
+                self.role,
+                bytes,
+                &call.prefix[..answer_head],
+                call.total,
+                known,
+            );
         }
         true
     }

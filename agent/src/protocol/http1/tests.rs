@@ -2,8 +2,8 @@
 
 use super::Http1;
 use crate::aggregate::Handle;
-use crate::protocol::memo::{Known, Memo};
 use crate::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
+use crate::protocol::memo::{Known, Memo};
 use crate::protocol::{Conversation, Ignored, LostExchange, Protocol, Sink};
 use crate::signal::{Actor, ConnId, Direction, FlowEvent, FlowSignal, Last, PayloadSignal, Role, Seen};
 use std::collections::HashSet;
@@ -251,14 +251,19 @@ fn happen(step: &Step, conversation: &mut dyn Conversation, notes: &mut Notes) {
         }
         Closed(at, errno) => {
             let errno = errno as u32;
-            (
-                at,
-                FlowEvent::Closed { errno, srtt_us: 0 },
-            )
+            (at, FlowEvent::Closed { errno, srtt_us: 0 })
         }
         _ => return conversation.abandon(notes),
     };
-    conversation.flow(&FlowSignal { at, conn: ConnId(7), last: Last::default(), event }, notes);
+    conversation.flow(
+        &FlowSignal {
+            at,
+            conn: ConnId(7),
+            last: Last::default(),
+            event,
+        },
+        notes,
+    );
 }
 
 /// The transcript on a server gives these lines; and the same with directions swapped on a client.
