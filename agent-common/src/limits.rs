@@ -9,12 +9,10 @@ pub const SOCKETS: u32 = 16_384;
 pub const RING_WAKE_SHIFT: u32 = 2;
 
 /// Payload size classes: a record reserves the smallest class that holds what it captured.
-pub const CLASS_TINY: usize = 128;
-/// See [`CLASS_TINY`].
 pub const CLASS_SMALL: usize = 256;
-/// See [`CLASS_TINY`].
+/// See [`CLASS_SMALL`].
 pub const CLASS_MEDIUM: usize = 1024;
-/// See [`CLASS_TINY`]. Also the longest piece of one call that one record carries.
+/// See [`CLASS_SMALL`]. Also the longest piece of one call that one record carries.
 pub const CLASS_LARGE: usize = 4096;
 /// A longer call is reported as at most this many pieces of [`CLASS_LARGE`] bytes; what is left is counted, not copied.
 pub const PIECES: usize = 4;

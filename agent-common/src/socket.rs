@@ -1,7 +1,7 @@
 //! The socket table: a hash map from the address of a `struct sock` to [`SocketState`].
 
 use crate::limits::HELD;
-use crate::record::Actor;
+use crate::record::{Actor, role};
 
 /// What to do with a connection's payload, in [`SocketState::verdict`].
 pub mod verdict {
@@ -22,6 +22,12 @@ pub mod phase {
     /// Its answer began and the ring was full: the kernel side counts the exchange when it is over (the next request, or the
     /// end of the connection), in [`crate::fallback`].
     pub const DARK: u8 = 3;
+
+    /// Was the exchange of this number answered and counted by the kernel side? In [`DARK`] it will have been, once the
+    /// connection ends or asks again.
+    pub const fn counted(exchange: u32, phase: u8) -> bool {
+        exchange > 0 && matches!(phase, IDLE | DARK)
+    }
 }
 
 /// State of a tracked connection.
@@ -113,6 +119,16 @@ impl SocketState {
         err: 0,
         room: [0; HELD],
     };
+
+    /// Bytes moved in the direction of requests, and in that of responses.
+    #[inline(always)]
+    pub fn streams(&self) -> (u64, u64) {
+        if self.role == role::SERVER {
+            (self.rx, self.tx)
+        } else {
+            (self.tx, self.rx)
+        }
+    }
 }
 
 const _: () = assert!(core::mem::size_of::<SocketState>() == 104 + HELD && core::mem::align_of::<SocketState>() == 8);

@@ -131,12 +131,7 @@ pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
         let (call, family) = (&call.forget(), forget(family.into()) as u16);
         // What waits goes out before anything but its answer.
         if (*state).held != 0 && (call.result <= 0 || call.which == NONE || is_request(&*state, call.direction)) {
-            let responses = if (*state).role == role::SERVER {
-                (*state).tx
-            } else {
-                (*state).rx
-            };
-            exchange::release(state, responses);
+            exchange::release(state);
             (*state).held = 0;
         }
         if call.result <= 0 {

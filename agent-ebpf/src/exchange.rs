@@ -62,13 +62,13 @@ pub(crate) fn may_wait(call: &Call) -> bool {
     config().hold != 0 && call.which == BUFFER && call.result <= HELD as i64
 }
 
-/// Sends the request that waits by itself. `responses`: bytes of the other direction by then. `false`: the ring is full, and
+/// Sends the request that waits by itself. `false`: the ring is full, and
 /// the request goes on waiting.
 ///
 /// # Safety
 /// `state` is a value of the socket table.
 #[inline(always)]
-pub(crate) unsafe fn release(state: *mut SocketState, responses: u64) -> bool {
+pub(crate) unsafe fn release(state: *mut SocketState) -> bool {
     // SAFETY: the caller's; the entry is writable.
     unsafe {
         let s = &mut *state;
@@ -79,7 +79,7 @@ pub(crate) unsafe fn release(state: *mut SocketState, responses: u64) -> bool {
         s.held = 0;
         let at = entry.as_mut_ptr();
         let server = s.role == role::SERVER;
-        let requests = if server { s.rx } else { s.tx };
+        let (requests, responses) = s.streams();
         let moved = Moved {
             offset: requests.wrapping_sub(held),
             other: responses,

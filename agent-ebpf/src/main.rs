@@ -13,6 +13,7 @@ mod emit;
 mod exchange;
 mod fill;
 mod globals;
+mod kernel;
 mod look;
 mod maps;
 mod probes;
@@ -20,14 +21,3 @@ mod read;
 mod sock;
 mod syscalls;
 mod task;
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    loop {}
-}
-
-/// The kernel hands the helpers we need only to GPL-compatible programs.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

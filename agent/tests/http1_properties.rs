@@ -1,10 +1,8 @@
 //! Properties of the HTTP/1.x conversation: however a byte stream is cut into calls, captured or lost, the exchanges that
 //! come out are those that went in, or are said to be lost.
 
-use onlooker::aggregate::Handle;
 use onlooker::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use onlooker::protocol::http1::{HEAD, Http1, PIPELINE};
-use onlooker::protocol::memo::{Known, Memo};
 use onlooker::protocol::{Conversation, Ignored, LostExchange, Protocol, Sink};
 use onlooker::signal::{Actor, ConnId, Direction, FlowEvent, FlowSignal, Last, PayloadSignal, Role, Seen};
 use proptest::prelude::*;
@@ -35,20 +33,6 @@ impl Sink for Collected {
         assert!(self.open.remove(&exchange.id), "ended without begin");
         assert!(exchange.first_byte.is_none_or(|at| at <= exchange.ended));
         self.exchanges.push(exchange);
-    }
-    fn whole(&mut self, exchange: Exchange) -> Option<Handle> {
-        assert!(exchange.first_byte.is_none_or(|at| at <= exchange.ended));
-        self.exchanges.push(exchange);
-        None
-    }
-    fn again(&mut self, _: &Known, _: u64, _: u64) -> bool {
-        false
-    }
-    fn memo(&mut self) -> Option<&mut Memo> {
-        None
-    }
-    fn wants_detail(&self) -> bool {
-        true
     }
     fn lost(&mut self, id: ExchangeId, _: LostExchange) {
         assert!(self.open.remove(&id), "lost without begin");

@@ -2,10 +2,8 @@
 //! lost, and what user space delivers plus what the kernel side counts is always what happened: each exchange once, with its
 //! status and its duration.
 
-use onlooker::aggregate::Handle;
 use onlooker::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use onlooker::protocol::http1::Http1;
-use onlooker::protocol::memo::{Known, Memo};
 use onlooker::protocol::{Conversation, Ignored, LostExchange, Protocol, Sink};
 use onlooker::signal::{Actor, Asked, ConnId, Direction, FlowEvent, FlowSignal, Last, PayloadSignal, Role, Seen};
 use proptest::prelude::*;
@@ -22,13 +20,6 @@ struct Collected {
     open: HashSet<ExchangeId>,
 }
 
-impl Collected {
-    fn note(&mut self, exchange: &Exchange) {
-        let status = exchange.status.expect("every exchange here was answered");
-        self.counted.push((status, exchange.ended - exchange.started));
-    }
-}
-
 impl Sink for Collected {
     fn next_id(&mut self) -> ExchangeId {
         self.begun += 1;
@@ -42,17 +33,8 @@ impl Sink for Collected {
     }
     fn end(&mut self, exchange: Exchange) {
         assert!(self.open.remove(&exchange.id), "ended without begin");
-        self.note(&exchange);
-    }
-    fn whole(&mut self, exchange: Exchange) -> Option<Handle> {
-        self.note(&exchange);
-        None
-    }
-    fn again(&mut self, _: &Known, _: u64, _: u64) -> bool {
-        false
-    }
-    fn memo(&mut self) -> Option<&mut Memo> {
-        None
+        let status = exchange.status.expect("every exchange here was answered");
+        self.counted.push((status, exchange.ended - exchange.started));
     }
     fn wants_detail(&self) -> bool {
         false

@@ -5,10 +5,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use onlooker::aggregate::Handle;
 use onlooker::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use onlooker::protocol::http1::{HEAD, Http1, PIPELINE};
-use onlooker::protocol::memo::{Known, Memo};
 use onlooker::protocol::{Ignored, LostExchange, Protocol, Sink};
 use onlooker::signal::{Actor, ConnId, Direction, FlowEvent, FlowSignal, Last, PayloadSignal, Role, Seen};
 use std::collections::HashSet;
@@ -35,19 +33,6 @@ impl Sink for Pairs {
         assert!(self.open.remove(&exchange.id), "ended without begin");
         assert!(exchange.target.len() <= 1024);
         assert!(exchange.first_byte.is_none_or(|at| at <= exchange.ended));
-    }
-    fn whole(&mut self, exchange: Exchange) -> Option<Handle> {
-        assert!(exchange.target.len() <= 1024);
-        None
-    }
-    fn again(&mut self, _: &Known, _: u64, _: u64) -> bool {
-        false
-    }
-    fn memo(&mut self) -> Option<&mut Memo> {
-        None
-    }
-    fn wants_detail(&self) -> bool {
-        true
     }
     fn lost(&mut self, id: ExchangeId, _: LostExchange) {
         assert!(self.open.remove(&id), "lost without begin");

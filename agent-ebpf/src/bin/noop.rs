@@ -3,6 +3,9 @@
 #![no_std]
 #![no_main]
 
+#[path = "../kernel.rs"]
+mod kernel;
+
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
 /// One program a tracepoint, of the tracepoint's name.
@@ -27,14 +30,3 @@ no_ops! {
     sched_process_exec
     sched_process_exit
 }
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    loop {}
-}
-
-/// As the capturing object says it.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

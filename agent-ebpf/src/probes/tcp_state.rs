@@ -17,7 +17,7 @@ use aya_ebpf::{
 use aya_log_ebpf::trace;
 use onlooker_common::{
     layout,
-    record::{Actor, FlowStateRecord, flow, kind, role},
+    record::{Actor, FlowStateRecord, flow, kind},
     socket::{Grave, verdict},
 };
 
@@ -72,12 +72,7 @@ unsafe fn on_change<A: Access>(sk: *const u8, event: u8, old: i32, new: i32) {
         let mut told = true;
         if (*state).verdict == verdict::REPORT {
             if event == flow::GONE && (*state).held != 0 {
-                let responses = if (*state).role == role::SERVER {
-                    (*state).tx
-                } else {
-                    (*state).rx
-                };
-                told = exchange::release(state, responses);
+                told = exchange::release(state);
             }
             let family: u16 = A::get(sk, layout::SK_FAMILY);
             let (_, _, srtt_us) = sock::streams::<A>(sk, family);

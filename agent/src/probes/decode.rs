@@ -164,8 +164,7 @@ fn flow_state(bytes: &[u8]) -> Result<Option<Signal<'_>>, DecodeError> {
         conn: ConnId(r.conn),
         last: Last {
             exchange: r.exchange,
-            // When the connection ends, what was to be counted has been.
-            counted: r.exchange > 0 && matches!(r.phase, phase::IDLE | phase::DARK),
+            counted: phase::counted(r.exchange, r.phase),
             ended: r.ended,
             rx: r.rx,
             tx: r.tx,

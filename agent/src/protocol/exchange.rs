@@ -33,6 +33,23 @@ pub struct Begin {
     pub join: Option<JoinKey>,
 }
 
+impl Begin {
+    /// The beginning of a finished exchange.
+    pub fn of(exchange: &Exchange) -> Self {
+        Begin {
+            id: exchange.id,
+            schema: exchange.schema,
+            role: exchange.role,
+            conn: exchange.conn,
+            actor: exchange.actor,
+            started: exchange.started,
+            operation: exchange.operation.clone(),
+            context: exchange.context.clone(),
+            join: exchange.join,
+        }
+    }
+}
+
 /// Where in the connection's two streams a request begins: (position in the request stream, position in the response
 /// stream), TCP sequence numbers for TCP; for Unix sockets the lower and higher socket key mixed with the stream offset.
 /// Equal on both ends, and on no other exchange that is open at the same time.

@@ -63,13 +63,23 @@ pub trait Sink {
     fn end(&mut self, exchange: Exchange);
     /// An exchange that was whole when it was first heard of: the same as a `begin` and an `end`. Returns where it was
     /// counted, if the next one like it may be counted there too.
-    fn whole(&mut self, exchange: exchange::Exchange) -> Option<Handle>;
+    fn whole(&mut self, exchange: Exchange) -> Option<Handle> {
+        self.begin(Begin::of(&exchange));
+        self.end(exchange);
+        None
+    }
     /// Another exchange like one before, byte for byte: counted without being read. `false`: it has to be read.
-    fn again(&mut self, known: &Known, started: Nanos, ended: Nanos) -> bool;
+    fn again(&mut self, _known: &Known, _started: Nanos, _ended: Nanos) -> bool {
+        false
+    }
     /// Exchanges that were seen before; `None` where each has to be read.
-    fn memo(&mut self) -> Option<&mut Memo>;
+    fn memo(&mut self) -> Option<&mut Memo> {
+        None
+    }
     /// Whether anybody wants to know more than the metrics: who was asked (`server`, `agent`), and the trace context.
-    fn wants_detail(&self) -> bool;
+    fn wants_detail(&self) -> bool {
+        true
+    }
     /// An exchange began but its end will not be known.
     fn lost(&mut self, id: exchange::ExchangeId, reason: LostExchange);
     /// This connection carries nothing (more) that the protocol reads: leave it alone from now on.

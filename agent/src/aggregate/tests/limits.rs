@@ -68,7 +68,7 @@ fn services_beyond_the_limit_are_other() {
     });
     for (id, name) in (0u64..).zip(["a", "b", "c", "d"]) {
         let one = get(id, "/");
-        aggregate.begin(&service(name), &begin(&one));
+        aggregate.begin(&service(name), &Begin::of(&one));
         aggregate.end(&service(name), &one, |_| None);
     }
     assert_eq!(aggregate.folded().services, 2);
@@ -143,7 +143,10 @@ fn open_exchanges_are_bounded() {
     });
     for id in 0..5 {
         let name = ["GET", "PUT", "PUT", "GET", "GET"][id as usize];
-        aggregate.begin(&service("shop"), &begin(&exchange(id, Role::Server, name, "/", None)));
+        aggregate.begin(
+            &service("shop"),
+            &Begin::of(&exchange(id, Role::Server, name, "/", None)),
+        );
     }
     let all = samples(&aggregate);
     assert_eq!(sum(&all, "http_server_active_requests", &[]), 3.0);
@@ -198,7 +201,7 @@ proptest::proptest! {
             let target = format!("/{}/{}", (b'a' + target % 4) as char, (b'a' + target) as char);
             let one = exchange(id as u64, role, ["GET", "PUT", "POST", "_OTHER"][*operation as usize], &target, status);
             let name = format!("s{who}");
-            aggregate.begin(&service(&name), &begin(&one));
+            aggregate.begin(&service(&name), &Begin::of(&one));
             aggregate.end(&service(&name), &one, |_| None);
             *expect.entry((role, one.error_type().is_some())).or_default() += 1;
             *by_service.entry(name).or_default() += 1;

@@ -91,20 +91,6 @@ fn get(id: u64, target: &str) -> Exchange {
     exchange(id, Role::Server, "GET", target, Some(200))
 }
 
-fn begin(of: &Exchange) -> Begin {
-    Begin {
-        id: of.id,
-        schema: of.schema,
-        role: of.role,
-        conn: of.conn,
-        actor: of.actor,
-        started: of.started,
-        operation: of.operation.clone(),
-        context: None,
-        join: None,
-    }
-}
-
 fn samples(source: &Aggregate) -> Vec<Sample> {
     let mut encoder = PrometheusEncoder::new(Format::OpenMetrics, Vec::new());
     source.collect(&mut encoder);
@@ -136,7 +122,7 @@ fn an_exchange_is_in_every_family() {
         ..service("shop")
     };
     let one = get(1, "/orders/42?secret=1");
-    aggregate.begin(&shop, &begin(&one));
+    aggregate.begin(&shop, &Begin::of(&one));
     let labels = [
         ("service_name", "shop"),
         ("service_namespace", "prod"),
@@ -248,7 +234,7 @@ fn errors_by_status_and_by_role() {
 fn lost_exchanges_are_no_longer_active() {
     let mut aggregate = Aggregate::new(AggregateConfig::default());
     let one = get(1, "/");
-    aggregate.begin(&service("shop"), &begin(&one));
+    aggregate.begin(&service("shop"), &Begin::of(&one));
     assert_eq!(aggregate.rows()[0].active, 1);
     aggregate.lost(one.id);
     aggregate.lost(one.id);
@@ -264,7 +250,7 @@ fn series_expire_and_start_again_from_nothing() {
         aggregate.end(&shop, &get(id, "/a"), |_| None);
     }
     let open = get(9, "/b");
-    aggregate.begin(&service("open"), &begin(&open));
+    aggregate.begin(&service("open"), &Begin::of(&open));
     aggregate.expire(1_020 * MS + 300_000 * MS);
     assert_eq!(aggregate.rows().len(), 2, "exactly the time to live is not beyond it");
     aggregate.expire(1_020 * MS + 300_000 * MS + 1);

@@ -59,7 +59,7 @@ pub fn waiting(id: u64, asker: record::Actor, role: u8, method: u8, started: Nan
 pub fn last_seen(state: &SocketState) -> Last {
     Last {
         exchange: state.exchange,
-        counted: state.exchange > 0 && matches!(state.phase, phase::IDLE | phase::DARK),
+        counted: phase::counted(state.exchange, state.phase),
         ended: state.ended,
         rx: state.rx,
         tx: state.tx,
@@ -70,7 +70,7 @@ pub fn last_seen(state: &SocketState) -> Last {
 pub fn last_words(grave: &Grave) -> Last {
     Last {
         exchange: grave.exchange,
-        counted: grave.exchange > 0 && matches!(grave.phase, phase::IDLE | phase::DARK),
+        counted: phase::counted(grave.exchange, grave.phase),
         ended: grave.ended,
         rx: grave.rx,
         tx: grave.tx,

@@ -1,9 +1,7 @@
 //! Transcripts: what a process moved over one connection, and the exchanges that are to come of it.
 
 use super::Http1;
-use crate::aggregate::Handle;
 use crate::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
-use crate::protocol::memo::{Known, Memo};
 use crate::protocol::{Conversation, Ignored, LostExchange, Protocol, Sink};
 use crate::signal::{Actor, ConnId, Direction, FlowEvent, FlowSignal, Last, PayloadSignal, Role, Seen};
 use std::collections::HashSet;
@@ -74,6 +72,7 @@ fn tx(at: u64, bytes: impl AsRef<[u8]>) -> Step {
 #[derive(Default)]
 struct Notes {
     lines: Vec<String>,
+    last: Option<Exchange>,
     begun: u64,
     open: HashSet<ExchangeId>,
 }
@@ -94,19 +93,7 @@ impl Sink for Notes {
     fn end(&mut self, exchange: Exchange) {
         assert!(self.open.remove(&exchange.id), "ended without begin");
         self.lines.push(line(&exchange));
-    }
-    fn whole(&mut self, exchange: Exchange) -> Option<Handle> {
-        self.lines.push(line(&exchange));
-        None
-    }
-    fn again(&mut self, _: &Known, _: u64, _: u64) -> bool {
-        false
-    }
-    fn memo(&mut self) -> Option<&mut Memo> {
-        None
-    }
-    fn wants_detail(&self) -> bool {
-        true
+        self.last = Some(exchange);
     }
     fn lost(&mut self, id: ExchangeId, reason: LostExchange) {
         assert!(self.open.remove(&id), "lost without begin");

@@ -115,17 +115,7 @@ impl Bench {
         }
     }
     fn begin(&mut self, exchange: &Exchange) {
-        self.tracer.begin(&Begin {
-            id: exchange.id,
-            schema: exchange.schema,
-            role: exchange.role,
-            conn: exchange.conn,
-            actor: exchange.actor,
-            started: exchange.started,
-            operation: exchange.operation.clone(),
-            context: exchange.context.clone(),
-            join: exchange.join,
-        });
+        self.tracer.begin(&Begin::of(exchange));
     }
     fn begin_all(&mut self, exchanges: &[&Exchange]) {
         exchanges.iter().for_each(|exchange| self.begin(exchange));

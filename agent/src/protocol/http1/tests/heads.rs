@@ -43,39 +43,9 @@ fn asterisk_and_line_ends() {
 
 #[test]
 fn details() {
-    struct Last(Notes, Option<Exchange>);
-    impl Sink for Last {
-        fn next_id(&mut self) -> ExchangeId {
-            self.0.next_id()
-        }
-        fn join_key(&mut self, conn: ConnId, seq: Option<(u32, u32)>, offset: u64) -> Option<JoinKey> {
-            self.0.join_key(conn, seq, offset)
-        }
-        fn begin(&mut self, begin: Begin) {
-            self.0.begin(begin);
-        }
-        fn end(&mut self, exchange: Exchange) {
-            self.1 = Some(exchange);
-        }
-        fn whole(&mut self, exchange: Exchange) -> Option<Handle> {
-            self.1 = Some(exchange);
-            None
-        }
-        fn again(&mut self, _: &Known, _: u64, _: u64) -> bool {
-            false
-        }
-        fn memo(&mut self) -> Option<&mut Memo> {
-            None
-        }
-        fn wants_detail(&self) -> bool {
-            true
-        }
-        fn lost(&mut self, _: ExchangeId, _: LostExchange) {}
-        fn ignore(&mut self, _: ConnId, _: Ignored) {}
-    }
     let request = "GET /x HTTP/1.0\r\nHOST: [::1]:81\r\nuser-agent: curl/8\r\n\
         traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n";
-    let mut last = Last(Notes::default(), None);
+    let mut notes = Notes::default();
     let mut conversation = Http1.follow(ConnId(7), Server);
     let total = request.len() as u64 + 2;
     let text = format!("\r\n{request}");
@@ -85,7 +55,7 @@ fn details() {
             prefix: text.as_bytes(),
             ..signal(Server, 1, RX, 0, total, seq)
         },
-        &mut last,
+        &mut notes,
     );
     let seq = (500 + OK.len() as u32, 40);
     conversation.payload(
@@ -94,9 +64,9 @@ fn details() {
             srtt_us: 9,
             ..signal(Server, 2, TX, 0, OK.len() as u64, seq)
         },
-        &mut last,
+        &mut notes,
     );
-    let exchange = last.1.expect("ended");
+    let exchange = notes.last.expect("ended");
     assert_eq!(exchange.server, Some(("::1".into(), Some(81))));
     assert_eq!(exchange.agent.as_deref(), Some("curl/8"));
     assert_eq!((exchange.version, exchange.srtt_us), ("1.0", 9));
