@@ -1,0 +1,150 @@
+//! What a machine runs in the host's files: the test binaries, compiled here, with the variables that they need.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::entries::{BINARIES, Tests};
+use crate::programs;
+use crate::shell::{Run, root, say, target};
+
+/// Test binaries by name.
+pub(super) type Binaries = BTreeMap<String, PathBuf>;
+
+/// How much slower things take here than on the host: deadlines of the tests are longer and loads are smaller by it.
+const SLOW: u32 = 10;
+/// Seconds that one test binary may take.
+const BINARY_DEADLINE: u32 = 900;
+
+/// Compiles the integration tests and tells where each lies.
+pub(super) fn compile() -> Result<Binaries> {
+    say("tests: compiling them as they run in the machines");
+    let told = Run::cargo()
+        .args([
+            "test",
+            "--package",
+            "onlooker-tests",
+            "--no-run",
+            "--message-format=json",
+        ])
+        .read()
+        .context("the tests do not compile; `cargo test --package onlooker-tests --no-run` shows why")?;
+    Ok(executables(&told))
+}
+
+/// From cargo's messages.
+fn executables(messages: &str) -> Binaries {
+    let mut found = Binaries::new();
+    for line in messages.lines() {
+        let Ok(message) = serde_json::from_str::<serde_json::Value>(line) else {
+            continue;
+        };
+        let of_test = message["target"]["kind"][0] == "test" && message["profile"]["test"] == true;
+        if let (true, Some(name), Some(path)) = (
+            of_test,
+            message["target"]["name"].as_str(),
+            message["executable"].as_str(),
+        ) {
+            found.insert(name.to_owned(), path.into());
+        }
+    }
+    found
+}
+
+/// A script that runs a shell command.
+pub(super) fn command(command: &str) -> String {
+    format!("{}{command}\n", environment())
+}
+
+/// A script that runs test binaries and tells the end of each.
+pub(super) fn tests(binaries: &Binaries, tests: Tests, filter: &[String]) -> Result<String> {
+    let mut script = environment();
+    script += "failed=0\n";
+    let chosen: Vec<(&str, &[&str])> = match tests {
+        Tests::All => BINARIES.iter().map(|name| (*name, &[] as &[&str])).collect(),
+        Tests::These(these) => these.to_vec(),
+    };
+    for (name, filters) in chosen {
+        let binary = binaries
+            .get(name)
+            .with_context(|| format!("there is no test binary {name}"))?;
+        let words = filters.iter().copied().chain(filter.iter().map(String::as_str));
+        let words: Vec<String> = words.map(quoted).collect();
+        script += &format!(
+            "echo 'onlooker-vm: binary {name}'\ntimeout -k 5 {BINARY_DEADLINE} {} --test-threads=2 {}\n\
+             status=$?; echo \"onlooker-vm: status $status\"; [ $status = 0 ] || failed=1\n",
+            quoted(&binary.display().to_string()),
+            words.join(" "),
+        );
+    }
+    script += "exit $failed\n";
+    Ok(script)
+}
+
+fn environment() -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = programs::folders()
+        .into_iter()
+        .chain(std::env::split_paths(&path))
+        .collect();
+    let path = std::env::join_paths(folders).unwrap_or(path);
+    let mut variables: Vec<(String, String)> = vec![
+        ("PATH".into(), path.to_string_lossy().into_owned()),
+        ("HOME".into(), std::env::var("HOME").unwrap_or_else(|_| "/".into())),
+        ("CI".into(), "true".into()),
+        ("TMPDIR".into(), "/run/onlooker/tmp".into()),
+        (
+            "ONLOOKER_BIN".into(),
+            target().join("release/onlooker").display().to_string(),
+        ),
+        ("ONLOOKER_TEST_VENV".into(), programs::venv().display().to_string()),
+        ("ONLOOKER_TEST_SLOW".into(), SLOW.to_string()),
+        ("ONLOOKER_TEST_FACTS".into(), "/run/onlooker/out/facts.json".into()),
+    ];
+    variables.extend(std::env::vars().filter(|(name, _)| name == "RUST_BACKTRACE" || name == "ONLOOKER_TEST_HOOKS"));
+    let mut script = String::new();
+    for (name, value) in variables {
+        script += &format!("export {name}={}\n", quoted(&value));
+    }
+    script + &format!("cd {}\n", quoted(&root().join("tests").display().to_string()))
+}
+
+/// A word of a shell.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_binaries_are_found_in_cargos_messages() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","target":{"kind":["test"],"name":"wire"},"profile":{"test":true},"executable":"/t/wire-1"}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"rawhttp"},"profile":{"test":false},"executable":"/t/rawhttp"}"#,
+            "\nnot json\n"
+        );
+        assert_eq!(
+            executables(messages),
+            Binaries::from([("wire".into(), "/t/wire-1".into())])
+        );
+    }
+
+    #[test]
+    fn scripts_tell_each_binarys_end() {
+        let binaries = Binaries::from([("kernel".into(), "/t/ker nel".into())]);
+        let script = tests(&binaries, Tests::These(&[("kernel", &["a b"])]), &["it's".into()]).unwrap();
+        assert!(
+            script.contains("'/t/ker nel' --test-threads=2 'a b' 'it'\\''s'\n"),
+            "{script}"
+        );
+        assert!(
+            script.contains("onlooker-vm: status $status") && script.contains("CI='true'"),
+            "{script}"
+        );
+        assert!(tests(&binaries, Tests::These(&[("wire", &[])]), &[]).is_err());
+    }
+}
