@@ -72,7 +72,7 @@ pub(super) fn tests(binaries: &Binaries, tests: Tests, filter: &[String]) -> Res
         let words = filters.iter().copied().chain(filter.iter().map(String::as_str));
         let words: Vec<String> = words.map(quoted).collect();
         script += &format!(
-            "echo 'onlooker-vm: binary {name}'\ntimeout -k 5 {BINARY_DEADLINE} {} --test-threads=2 {}\n\
+            "echo 'onlooker-vm: binary {name}'\ntimeout -k 5 {BINARY_DEADLINE} {} --color=never --test-threads=4 {}\n\
              status=$?; echo \"onlooker-vm: status $status\"; [ $status = 0 ] || failed=1\n",
             quoted(&binary.display().to_string()),
             words.join(" "),
@@ -138,7 +138,7 @@ mod tests {
         let binaries = Binaries::from([("kernel".into(), "/t/ker nel".into())]);
         let script = tests(&binaries, Tests::These(&[("kernel", &["a b"])]), &["it's".into()]).unwrap();
         assert!(
-            script.contains("'/t/ker nel' --test-threads=2 'a b' 'it'\\''s'\n"),
+            script.contains("'/t/ker nel' --color=never --test-threads=4 'a b' 'it'\\''s'\n"),
             "{script}"
         );
         assert!(

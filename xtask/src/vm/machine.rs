@@ -65,7 +65,7 @@ pub(super) fn run(
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => bail!("not through after {} s", deadline.as_secs()),
         };
-        writeln!(log, "{text}")?;
+        writeln!(log, "[{:7.2}] {text}", start.elapsed().as_secs_f64())?;
         if let Some(at) = text.find("onlooker-vm: ") {
             match text[at..].split_whitespace().collect::<Vec<_>>().as_slice() {
                 [_, "booted", found] => {
