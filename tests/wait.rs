@@ -29,7 +29,8 @@ pub fn eased(load: u32) -> u32 {
 pub fn until<T>(what: &str, deadline: Duration, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
     let deadline = deadline * slow();
     let end = Instant::now() + deadline;
-    let mut pause = Duration::from_millis(2);
+    let longest = Duration::from_millis(100) * slow();
+    let mut pause = Duration::from_millis(2) * slow();
     loop {
         match ask() {
             Ok(value) => return Ok(value),
@@ -38,7 +39,7 @@ pub fn until<T>(what: &str, deadline: Duration, mut ask: impl FnMut() -> Result<
             }
             Err(_) => std::thread::sleep(pause),
         }
-        pause = (pause * 2).min(Duration::from_millis(100));
+        pause = (pause * 2).min(longest);
     }
 }
 

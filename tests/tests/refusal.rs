@@ -1,9 +1,12 @@
 //! Machines that the agent cannot work on: it must say so, and why, at once.
 
+use anyhow::ensure;
+use onlooker_tests::http::{Target, get};
 use onlooker_tests::need;
-use onlooker_tests::process::Program;
-use onlooker_tests::require::{Need, agent_program};
+use onlooker_tests::process::{Program, free_port};
+use onlooker_tests::require::{Need, agent_program, say};
 use onlooker_tests::wait;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
@@ -36,4 +39,44 @@ fn without_types() {
         said.contains("kernel/btf/vmlinux") && said.contains("CONFIG_DEBUG_INFO_BTF=y"),
         "{said}"
     );
+}
+
+/// Where BPF may not read memory no request can be seen: `/readyz` says of the capture that it is not attached, what the kernel said,
+/// and what is lost. No probe is called attached that is not.
+#[test]
+#[ignore = "needs a kernel locked down to confidentiality: cargo xtask vm confidentiality"]
+fn confidentiality() {
+    need!(Need::AgentProgram);
+    let lockdown = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap();
+    assert!(lockdown.contains("[confidentiality]"), "{lockdown}");
+    for (hooks, probe) in [("socket", "socket"), ("syscall", "syscall")] {
+        let port = free_port();
+        let mut command = Command::new(agent_program().unwrap());
+        command.args(["run", "--summary=never", &format!("--capture.hooks={hooks}")]);
+        command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        let mut program = Program::start("onlooker", command).unwrap();
+        let web = Target::Tcp(SocketAddr::from(([127, 0, 0, 1], port)));
+        let said = wait::until("the probes' states", wait::SOON * 3, || {
+            program.check_alive()?;
+            let text = get(&web, "/readyz", &[])?.text();
+            ensure!(text.contains("attached"), "{text}");
+            Ok(text)
+        })
+        .unwrap();
+        say(&said);
+        let line = said
+            .lines()
+            .find(|line| line.starts_with(&format!("{probe}: ")))
+            .unwrap();
+        for part in [
+            "not attached",
+            "refused by the kernel",
+            "without it: requests and responses",
+        ] {
+            assert!(line.contains(part), "{line}");
+        }
+        let metrics = get(&web, "/metrics", &[]).unwrap().text();
+        let attached = format!("onlooker_probe_attached{{probe=\"{probe}\",alternative=\"\"}} 0");
+        assert!(metrics.contains(&attached), "{metrics}");
+    }
 }

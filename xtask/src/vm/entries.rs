@@ -36,16 +36,32 @@ pub(crate) enum Tests {
     /// Every test binary of [`BINARIES`].
     All,
     /// These tests of these binaries (libtest's filters; none: all of the binary), and nothing else.
-    These(&'static [(&'static str, &'static [&'static str])]),
+    These(&'static [Binary]),
 }
 
-/// What runs with `--fast` on entries that run everything otherwise.
-pub(crate) const FAST: Tests = Tests::These(&[("kernel", &[])]);
+/// A test binary and libtest's arguments for it: parts of tests' names; none: all of the binary.
+pub(crate) type Binary = (&'static str, &'static [&'static str]);
+
+/// Test binaries of `--fast`.
+const FAST: [&str; 2] = ["kernel", "refusal"];
+
+impl Tests {
+    /// Test binaries to run, with `fast` the short ones alone.
+    pub(crate) fn of(self, fast: bool) -> Vec<Binary> {
+        let mut all: Vec<Binary> = match self {
+            Tests::All => BINARIES.iter().map(|name| (*name, &[] as &[&str])).collect(),
+            Tests::These(these) => these.to_vec(),
+        };
+        all.retain(|(name, _)| !fast || FAST.contains(name));
+        all
+    }
+}
 
 /// Test binaries that make sense under software emulation. Not here: those that measure throughput or time alone (`budget`,
 /// `ground_truth`, `load`, `overload`), where a tenth of the speed says nothing.
 pub(crate) const BINARIES: &[&str] = &[
     "kernel",
+    "refusal",
     "syscalls",
     "wire",
     "nginx",
@@ -179,6 +195,18 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), REGISTRY.len());
         assert!(REGISTRY.iter().all(|entry| !entry.about.is_empty() && entry.cpus > 0));
+    }
+
+    #[test]
+    fn every_machine_runs_short_tests() {
+        for entry in REGISTRY {
+            let short = entry.tests.of(true);
+            assert!(
+                !short.is_empty() && short.len() <= entry.tests.of(false).len(),
+                "{}",
+                entry.name
+            );
+        }
     }
 
     #[test]

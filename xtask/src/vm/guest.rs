@@ -1,11 +1,11 @@
 //! What a machine runs in the host's files: the test binaries, compiled here, with the variables that they need.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::entries::{BINARIES, Tests};
+use super::entries::Binary;
 use crate::programs;
 use crate::shell::{Run, root, say, target};
 
@@ -58,16 +58,12 @@ pub(super) fn command(command: &str) -> String {
 }
 
 /// A script that runs test binaries and tells the end of each.
-pub(super) fn tests(binaries: &Binaries, tests: Tests, filter: &[String]) -> Result<String> {
+pub(super) fn tests(binaries: &Binaries, tests: &[Binary], filter: &[String]) -> Result<String> {
     let mut script = environment();
     script += "failed=0\n";
-    let chosen: Vec<(&str, &[&str])> = match tests {
-        Tests::All => BINARIES.iter().map(|name| (*name, &[] as &[&str])).collect(),
-        Tests::These(these) => these.to_vec(),
-    };
-    for (name, filters) in chosen {
+    for (name, filters) in tests {
         let binary = binaries
-            .get(name)
+            .get(*name)
             .with_context(|| format!("there is no test binary {name}"))?;
         let words = filters.iter().copied().chain(filter.iter().map(String::as_str));
         let words: Vec<String> = words.map(quoted).collect();
@@ -84,8 +80,9 @@ pub(super) fn tests(binaries: &Binaries, tests: Tests, filter: &[String]) -> Res
 
 fn environment() -> String {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = programs::folders()
+    let folders: Vec<PathBuf> = interpreter()
         .into_iter()
+        .chain(programs::folders())
         .chain(std::env::split_paths(&path))
         .collect();
     let path = std::env::join_paths(folders).unwrap_or(path);
@@ -108,6 +105,13 @@ fn environment() -> String {
         script += &format!("export {name}={}\n", quoted(&value));
     }
     script + &format!("cd {}\n", quoted(&root().join("tests").display().to_string()))
+}
+
+/// The folder of the Python that `python3` is: a version manager's script that finds it takes ten seconds in a machine.
+fn interpreter() -> Option<PathBuf> {
+    let program = "import sys; print(sys.executable)";
+    let path = Run::new("python3").args(["-c", program]).read().ok()?;
+    Path::new(path.trim()).parent().map(Path::to_path_buf)
 }
 
 /// A word of a shell.
@@ -136,7 +140,7 @@ mod tests {
     #[test]
     fn scripts_tell_each_binarys_end() {
         let binaries = Binaries::from([("kernel".into(), "/t/ker nel".into())]);
-        let script = tests(&binaries, Tests::These(&[("kernel", &["a b"])]), &["it's".into()]).unwrap();
+        let script = tests(&binaries, &[("kernel", &["a b"])], &["it's".into()]).unwrap();
         assert!(
             script.contains("'/t/ker nel' --color=never --test-threads=4 'a b' 'it'\\''s'\n"),
             "{script}"
@@ -145,6 +149,6 @@ mod tests {
             script.contains("onlooker-vm: status $status") && script.contains("CI='true'"),
             "{script}"
         );
-        assert!(tests(&binaries, Tests::These(&[("wire", &[])]), &[]).is_err());
+        assert!(tests(&binaries, &[("wire", &[])], &[]).is_err());
     }
 }

@@ -115,9 +115,11 @@ fn command(entry: &Entry, kernel: &Kernel, initramfs: &Path, out: &Path) -> Comm
         )
     };
     command
+        // One thread for all processors: with one for each, one was seen to run into a breakpoint that the kernel had set while
+        // it changed its own code (static keys, tracepoints) and taken away again: `Oops: int3`.
         .args([
             "-accel",
-            "tcg,thread=multi",
+            "tcg,thread=single",
             "-cpu",
             "max",
             "-nographic",

@@ -20,7 +20,7 @@ use anyhow::{Context, Result, bail};
 use crate::shell::{find_program, say, target};
 use crate::stage::{Ran, Report, is_ci};
 use crate::{build, programs};
-use entries::{Entry, Tests};
+use entries::Entry;
 use guest::Binaries;
 use results::Results;
 use table::Facts;
@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Run the short tests alone: every probe attaches, one exchange of each kind is captured exactly
     #[arg(long)]
     fast: bool,
+    /// Run this test binary alone. Repeatable.
+    #[arg(long, value_name = "BINARY")]
+    only: Vec<String>,
     /// Run a shell command in the machine, instead of tests
     #[arg(long, value_name = "COMMAND")]
     shell_command: Option<String>,
@@ -66,11 +69,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     build::with(&crate::toolchain::find_or_install()?, &build::Options::default())?;
     let whole = options.machines.iter().any(|name| name == "all")
         && options.filter.is_empty()
-        && options.shell_command.is_none()
-        && !options.fast;
+        && options.only.is_empty()
+        && options.shell_command.is_none();
     let outcomes = machines(&chosen, options)?;
     if whole {
-        table::write(&outcomes)?;
+        table::write(&outcomes, options.fast)?;
     }
     judge(&outcomes)
 }
@@ -217,13 +220,13 @@ fn in_machine(
 ) -> Result<Results> {
     let entry = outcome.entry;
     let files = Files::new(entry.name)?;
-    let tests = match entry.tests {
-        Tests::All if options.fast => entries::FAST,
-        tests => tests,
-    };
+    let mut tests = entry.tests.of(options.fast);
+    if !options.only.is_empty() {
+        tests.retain(|(name, _)| options.only.iter().any(|only| only == name));
+    }
     let script = match &options.shell_command {
         Some(command) => guest::command(command),
-        None => guest::tests(binaries, tests, &options.filter)?,
+        None => guest::tests(binaries, &tests, &options.filter)?,
     };
     initramfs::write(entry, &kernel.modules, &script, &files.initramfs)?;
     let quiet = options.jobs > 1;

@@ -54,10 +54,10 @@ fn document() -> PathBuf {
 }
 
 /// Writes the document anew.
-pub(super) fn write(outcomes: &[Outcome]) -> Result<()> {
+pub(super) fn write(outcomes: &[Outcome], fast: bool) -> Result<()> {
     let day = Run::new("date").args(["-u", "+%F"]).read()?;
     let file = document();
-    fs::write(&file, render(outcomes, day.trim())).with_context(|| format!("cannot write {}", file.display()))?;
+    fs::write(&file, render(outcomes, fast, day.trim())).with_context(|| format!("cannot write {}", file.display()))?;
     say("docs/kernels.md is written");
     Ok(())
 }
@@ -83,9 +83,14 @@ const WAYS: &str = "| Hooks | Probe | Alternative |";
 const YES: &str = "yes";
 const NO: &str = "·";
 
-fn render(outcomes: &[Outcome], day: &str) -> String {
+fn render(outcomes: &[Outcome], fast: bool, day: &str) -> String {
+    let command = if fast {
+        "`cargo xtask vm all --fast` (the short tests alone)"
+    } else {
+        "`cargo xtask vm all`"
+    };
     let mut text = format!(
-        "# Kernels\n\nWritten by `cargo xtask vm all` on {day}; what stands here is what the tests found in machines under qemu.\n\
+        "# Kernels\n\nWritten by {command} on {day}; what stands here is what the tests found in machines under qemu.\n\
          The test command runs a part of them on the four series and compares.\n\n\
          | Machine | Kernel | Package | CPUs | What for | Result |\n|---|---|---|---|---|---|\n"
     );
