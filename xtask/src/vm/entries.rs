@@ -113,6 +113,13 @@ pub(crate) static REGISTRY: &[Entry] = &[
         ..PLAIN
     },
     Entry {
+        name: "6.12-cloud",
+        flavour: Flavour::Cloud,
+        tests: Tests::These(&[("kernel", &[]), ("syscalls", &[]), ("nginx", &[])]),
+        about: "the build for large providers' virtual machines",
+        ..PLAIN
+    },
+    Entry {
         name: "1-cpu",
         cpus: 1,
         tests: Tests::These(&[("kernel", &[]), ("syscalls", &[]), ("lifecycle", &[])]),

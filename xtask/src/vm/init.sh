@@ -10,8 +10,14 @@ end() { echo "onlooker-vm: end $1"; poweroff -f; }
 while read -r module; do
   insmod "/modules/$module" || echo "onlooker-vm: module $module is refused"
 done </modules/order
-p9=trans=virtio,version=9p2000.L,msize=1048576
-mount -t 9p -o $p9,cache=loose,ro host /mnt/host || end 90
+share() {
+  if [ "$FILES" = 9p ]; then
+    mount -t 9p -o "trans=virtio,version=9p2000.L,msize=1048576,$3" "$1" "$2"
+  else
+    mount -t virtiofs -o "$3" "$1" "$2"
+  fi
+}
+share host /mnt/host ro$([ "$FILES" = 9p ] && echo ,cache=loose) || end 90
 mount -t tmpfs -o size=75% rw /mnt/rw
 mkdir /mnt/rw/upper /mnt/rw/work
 mount -t overlay -o lowerdir=/mnt/host,upperdir=/mnt/rw/upper,workdir=/mnt/rw/work root /newroot || end 91
@@ -24,7 +30,7 @@ mount -t devpts devpts dev/pts
 mount -t tmpfs shm dev/shm
 mount -t tmpfs run run
 mkdir -p run/onlooker/tmp run/onlooker/out run/lock
-mount -t 9p -o $p9 out run/onlooker/out || end 92
+share out run/onlooker/out rw || end 92
 mount -t tracefs tracefs sys/kernel/tracing
 mount -t securityfs securityfs sys/kernel/security
 mount -t bpf bpf sys/fs/bpf

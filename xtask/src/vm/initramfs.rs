@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::entries::{Cgroups, Entry};
+use super::share;
 use crate::apt;
 use crate::shell::{Run, find_program, tools};
 
 /// What reaches the host's files. Those that a kernel has built in are not among its modules.
-const MODULES: [&str; 5] = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_rng"];
+const MODULES: [&str; 6] = ["virtio_pci", "9pnet_virtio", "9p", "virtiofs", "overlay", "virtio_rng"];
 
 /// What runs first; see the file.
 const INIT: &str = include_str!("init.sh");
@@ -34,7 +35,8 @@ pub(super) fn write(entry: &Entry, modules: &Path, guest: &str, to: &Path) -> Re
     }
     archive.file("modules/order", 0o644, order.as_bytes());
     let settings = format!(
-        "CGROUPS={}\nTYPES={}\n",
+        "FILES={}\nCGROUPS={}\nTYPES={}\n",
+        share::file_system(entry.flavour),
         if entry.cgroups == Cgroups::V1 { 1 } else { 2 },
         if entry.types { "kept" } else { "hidden" },
     );

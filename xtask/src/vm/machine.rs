@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -11,14 +11,14 @@ use anyhow::{Context, Result, bail};
 
 use super::entries::Entry;
 use super::packages::Kernel;
-use crate::shell::find_program;
+use super::share::{Ended, Shares, dying_with_us};
 
 /// MiB of memory. What programs write in the machine is memory too.
 const MEMORY: u32 = 3072;
 
 /// What a machine said of itself.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct Run {
     /// `uname -r`.
     pub(super) release: String,
     /// Exit status of what it ran.
@@ -36,14 +36,17 @@ pub(super) fn run(
     kernel: &Kernel,
     initramfs: &Path,
     out: &Path,
-    log: &Path,
+    log_path: &Path,
     deadline: Duration,
     mut line: impl FnMut(&str),
-) -> Result<Ended> {
-    let mut log = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+) -> Result<Run> {
+    let mut log = File::create(log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
     let start = Instant::now();
-    let mut qemu = Qemu(
-        command(entry, kernel, initramfs, out)
+    let sockets = log_path.with_extension("sockets");
+    std::fs::create_dir_all(&sockets).with_context(|| format!("cannot make {}", sockets.display()))?;
+    let shares = Shares::new(entry.flavour, out, &sockets, MEMORY)?;
+    let mut qemu = Ended(
+        command(entry, kernel, initramfs, &shares)
             .spawn()
             .context("cannot start qemu")?,
     );
@@ -84,7 +87,7 @@ pub(super) fn run(
         }
     }
     match status {
-        Some(status) => Ok(Ended { release, status, boot }),
+        Some(status) => Ok(Run { release, status, boot }),
         None => match panic {
             Some(panic) => bail!("{panic}"),
             None => bail!("the machine ended without saying so"),
@@ -97,23 +100,8 @@ pub(super) fn program() -> String {
     format!("qemu-system-{}", std::env::consts::ARCH)
 }
 
-fn command(entry: &Entry, kernel: &Kernel, initramfs: &Path, out: &Path) -> Command {
-    let qemu = program();
-    // Should this process be killed, the machine ends with it.
-    let mut command = match find_program("setpriv") {
-        Some(setpriv) => {
-            let mut command = Command::new(setpriv);
-            command.args(["--pdeathsig", "KILL", &qemu]);
-            command
-        }
-        None => Command::new(&qemu),
-    };
-    let share = |path: &Path, tag: &str, options: &str| {
-        format!(
-            "local,path={},mount_tag={tag},security_model=none,multidevs=remap{options}",
-            path.display()
-        )
-    };
+fn command(entry: &Entry, kernel: &Kernel, initramfs: &Path, shares: &Shares) -> Command {
+    let mut command = dying_with_us(&program());
     command
         // One thread for all processors: with one for each, one was seen to run into a breakpoint that the kernel had set while
         // it changed its own code (static keys, tracepoints) and taken away again: `Oops: int3`.
@@ -132,8 +120,7 @@ fn command(entry: &Entry, kernel: &Kernel, initramfs: &Path, out: &Path) -> Comm
         .arg(&kernel.image)
         .arg("-initrd")
         .arg(initramfs)
-        .args(["-virtfs", &share(Path::new("/"), "host", ",readonly=on")])
-        .args(["-virtfs", &share(out, "out", "")])
+        .args(&shares.arguments)
         .args([
             "-append",
             &format!("console=ttyS0 panic=-1 quiet {}", entry.command_line),
@@ -141,16 +128,4 @@ fn command(entry: &Entry, kernel: &Kernel, initramfs: &Path, out: &Path) -> Comm
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     command
-}
-
-/// A running qemu; dropping it ends it.
-struct Qemu(Child);
-
-impl Drop for Qemu {
-    fn drop(&mut self) {
-        if let Ok(None) = self.0.try_wait() {
-            let _ = self.0.kill();
-        }
-        let _ = self.0.wait();
-    }
 }

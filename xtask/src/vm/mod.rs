@@ -8,6 +8,7 @@ mod initramfs;
 mod machine;
 mod packages;
 mod results;
+mod share;
 mod table;
 
 use std::fs;
