@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     });
     report.stage("integration tests", |report| integration(report, filter));
     if everything {
-        report.stage("other kernels", |report| vm::fast(report));
+        report.stage("other kernels", vm::fast);
         report.stage("benchmarks, quick", |_| bench::smoke());
         report.stage("fuzz", |_| fuzz::run(&fuzz::Options::default()));
     }

@@ -185,7 +185,8 @@ pub(crate) fn select(names: &[String]) -> Result<Vec<&'static Entry>, String> {
     names
         .iter()
         .map(|name| {
-            let entry = REGISTRY.iter().find(|entry| entry.name == name);
+            let wanted = name.strip_suffix(".x").unwrap_or(name);
+            let entry = REGISTRY.iter().find(|entry| entry.name == wanted);
             entry.ok_or_else(|| format!("there is no machine {name}; `cargo xtask vm --list` shows all"))
         })
         .collect()
@@ -223,7 +224,7 @@ mod tests {
             select(&words).map(|entries| entries.iter().map(|entry| entry.name).collect::<Vec<_>>())
         };
         assert_eq!(names(&[]).unwrap(), ["5.10", "6.1", "6.12", "7"]);
-        assert_eq!(names(&["7", "no-btf"]).unwrap(), ["7", "no-btf"]);
+        assert_eq!(names(&["7.x", "no-btf"]).unwrap(), ["7", "no-btf"]);
         assert_eq!(names(&["all"]).unwrap().len(), REGISTRY.len());
         assert!(names(&["2.6"]).unwrap_err().contains("no machine 2.6"));
     }

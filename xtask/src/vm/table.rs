@@ -23,7 +23,7 @@ pub(super) struct Facts {
 /// What an agent said of itself.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub(super) struct Attached {
-    /// Alternative by probe.
+    /// Alternative by probe, empty where it is not attached.
     probes: BTreeMap<String, String>,
     /// Verified instructions by program; nothing for a program of which the kernel does not tell.
     verified: BTreeMap<String, Option<u64>>,
@@ -41,7 +41,11 @@ impl Facts {
     fn ways(&self) -> BTreeSet<Way> {
         let mut ways = BTreeSet::new();
         for (hooks, attached) in &self.hooks {
-            for (probe, alternative) in &attached.probes {
+            let attached = attached
+                .probes
+                .iter()
+                .filter(|(_, alternative)| !alternative.is_empty());
+            for (probe, alternative) in attached {
                 ways.insert((hooks.clone(), probe.clone(), alternative.clone()));
             }
         }
