@@ -38,13 +38,13 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// The same call, of which the verifier knows nothing.
+    /// The same call, of which the verifier knows nothing, or only that it has no bytes in user memory.
     #[inline(always)]
-    fn forget(&self) -> Call {
+    fn forget<const BYTES: bool>(&self) -> Call {
         Call {
             direction: forget(self.direction.into()) as u8,
             result: forget(self.result as u64) as i64,
-            which: forget(self.which),
+            which: if BYTES { forget(self.which) } else { NONE },
             at: forget(self.at),
             count: forget(self.count),
             nr: forget(self.nr.into()) as u16,
@@ -70,13 +70,13 @@ pub(crate) fn dull(result: i64) -> bool {
         )
 }
 
-/// Looks at a call and reports it.
+/// Looks at a call and reports it. Without `BYTES` it is one of [`NONE`], and all that reads bytes is left out of the program.
 ///
 /// # Safety
 /// `sk` is a `struct sock` as `A` wants it, of the given family.
 #[inline(always)]
-pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
-    let call = &call.forget();
+pub(crate) unsafe fn call<A: Current, const BYTES: bool>(sk: *const u8, family: u16, call: &Call) {
+    let call = &call.forget::<BYTES>();
     let family = forget(family.into()) as u16;
     // SAFETY: the caller's, here and below.
     unsafe {
@@ -128,7 +128,7 @@ pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
             kept: forget(look.kept.into()) != 0,
             first: forget(look.first),
         };
-        let (call, family) = (&call.forget(), forget(family.into()) as u16);
+        let (call, family) = (&call.forget::<BYTES>(), forget(family.into()) as u16);
         // What waits goes out before anything but its answer.
         if (*state).held != 0 && (call.result <= 0 || call.which == NONE || is_request(&*state, call.direction)) {
             exchange::release(state);
@@ -141,10 +141,10 @@ pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
         if (*state).announced == 0 {
             announce::<A>(sk, family, call, state, now, actor);
         }
-        moved::<A>(
+        moved::<A, BYTES>(
             sk,
             forget(family.into()) as u16,
-            &call.forget(),
+            &call.forget::<BYTES>(),
             state,
             now,
             actor,
@@ -225,7 +225,7 @@ unsafe fn announce<A: Current>(
 /// A short call goes whole. Of a long one: in request position up to four large pieces (a reader may find many requests in
 /// one buffer), in response position its start and its end, later in the same direction less of its start.
 #[inline(always)]
-unsafe fn moved<A: Current>(
+unsafe fn moved<A: Current, const BYTES: bool>(
     sk: *const u8,
     family: u16,
     call: &Call,
@@ -259,7 +259,7 @@ unsafe fn moved<A: Current>(
                 return;
             }
         }
-        let call = &call.forget();
+        let call = &call.forget::<BYTES>();
         let moved = exchange::Moved {
             offset,
             other,
@@ -330,7 +330,7 @@ unsafe fn moved<A: Current>(
             };
         }
         let plan = Plan {
-            which: forget(which),
+            which: if BYTES { forget(which) } else { NONE },
             at: forget(at),
             count: forget(count),
             total: forget(left),

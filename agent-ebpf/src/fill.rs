@@ -2,8 +2,9 @@
 
 use crate::{
     globals::forget,
-    read::{copy_user, opaque, user},
+    read::{copy_user, opaque},
 };
+use core::mem::MaybeUninit;
 use onlooker_common::limits::{IOVECS, TAIL};
 
 /// What to capture of a call. Plain numbers, so that the verifier can be made to forget them.
@@ -77,6 +78,9 @@ unsafe fn buffer<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
     filled
 }
 
+/// Elements of the array that one call of the helper reads. Most calls have no more.
+const AT_ONCE: usize = 4;
+
 /// The verifier keeps the ranges of an offset and a length apart, so their maxima must fit together: an element that is not
 /// the first begins in the lower half and takes no more than a half.
 #[inline(always)]
@@ -86,13 +90,32 @@ unsafe fn vector<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
     let mut passed = forget(0); // bytes of the elements looked at
     let mut open = forget(1); // 1 while nothing was skipped
     let (mut last_base, mut last_bytes) = (forget(0), forget(0));
-    let mut i = 0u64;
-    while i < IOVECS as u64 {
-        if i >= plan.count || passed >= plan.total {
+    let mut elements = MaybeUninit::<[u64; 2 * AT_ONCE]>::uninit();
+    let words = elements.as_mut_ptr().cast::<u64>();
+    let mut i = 0;
+    while i < 2 * AT_ONCE {
+        // SAFETY: within the array. All are written: the helper may write fewer.
+        unsafe { words.add(i).write_volatile(0) };
+        i += 1;
+    }
+    let mut i = 0;
+    while i < IOVECS {
+        if i as u64 >= plan.count || passed >= plan.total {
             break;
         }
-        let Some(element) = user::<[u64; 2]>(plan.at + i * 16) else {
-            break;
+        if i % AT_ONCE == 0 {
+            let n = opaque(least(plan.count - i as u64, AT_ONCE as u64) * 16);
+            // SAFETY: n is at most the array.
+            if n > AT_ONCE as u64 * 16 || !unsafe { copy_user(words.cast(), n, plan.at + i as u64 * 16) } {
+                break;
+            }
+        }
+        // SAFETY: within the array, and written.
+        let element = unsafe {
+            [
+                words.add(i % AT_ONCE * 2).read_volatile(),
+                words.add(i % AT_ONCE * 2 + 1).read_volatile(),
+            ]
         };
         last_base = element[0];
         last_bytes = forget(least(element[1], plan.total - passed));

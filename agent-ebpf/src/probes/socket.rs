@@ -68,7 +68,7 @@ pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
             count: 0,
             nr: number as u16,
         };
-        capture::call::<Direct>(sk, family, &call);
+        capture::call::<Direct, false>(sk, family, &call);
     }
     0
 }
@@ -120,7 +120,7 @@ unsafe fn on_length(ctx: &BtfTracePointContext, direction: u8) {
                 _ => (),
             }
         }
-        capture::call::<Direct>(
+        capture::call::<Direct, true>(
             sk,
             family,
             &Call {

@@ -131,7 +131,7 @@ unsafe fn on_exit<A: Current>(number: u64, shape: Shape, sends: bool, args: &[u6
                 count,
                 nr: number as u16,
             };
-            capture::call::<Mixed<A>>(sk, family, &call);
+            capture::call::<Mixed<A>, true>(sk, family, &call);
             at += MMSGHDR;
             left -= 1;
             i += 1;
