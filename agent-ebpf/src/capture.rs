@@ -33,6 +33,8 @@ pub(crate) struct Call {
     pub at: u64,
     /// Elements of the array.
     pub count: u64,
+    /// Address of a second `struct mmsghdr` whose first buffer is the second element, 0 when there is none.
+    pub next: u64,
     /// System call number.
     pub nr: u16,
 }
@@ -47,6 +49,7 @@ impl Call {
             which: if BYTES { forget(self.which) } else { NONE },
             at: forget(self.at),
             count: forget(self.count),
+            next: forget(self.next),
             nr: forget(self.nr.into()) as u16,
         }
     }
@@ -260,17 +263,21 @@ unsafe fn moved<A: Current, const BYTES: bool>(
             }
         }
         let call = &call.forget::<BYTES>();
-        let moved = exchange::Moved {
+        let mut moved = exchange::Moved {
+            kind: kind::PAYLOAD,
+            now,
+            actor,
             offset,
             other,
+            total: 0,
             seq_tx,
             seq_rx,
             srtt_us,
-            dir: call.direction,
             nr: call.nr,
+            held: 0,
+            dir: call.direction,
             turn: forget(if look.asks { turn::BEGIN } else { turn::NONE }.into()) as u8,
         };
-        let mut record = exchange::record(s, now, actor, &moved);
         if s.phase == phase::DARK {
             // User space knows nothing of this exchange.
             if !requests {
@@ -278,7 +285,7 @@ unsafe fn moved<A: Current, const BYTES: bool>(
             }
             return;
         }
-        let (which, mut at, count) = (call.which, call.at, call.count);
+        let (which, mut at, count, next) = (call.which, call.at, call.count, call.next);
         if turned && requests && which == BUFFER {
             let mut i = 0;
             while i < PIECES - 1 {
@@ -288,15 +295,15 @@ unsafe fn moved<A: Current, const BYTES: bool>(
                     break;
                 }
                 left -= LARGE;
-                record.total = CLASS_LARGE as u32;
+                moved.total = CLASS_LARGE as u32;
                 // A piece says where the streams stand at its own end, as a call of its own would.
                 let behind = left as u32;
-                record.seq_tx = if call.direction == dir::TX {
+                moved.seq_tx = if call.direction == dir::TX {
                     seq_tx.wrapping_sub(behind)
                 } else {
                     seq_tx
                 };
-                record.seq_rx = if call.direction == dir::RX {
+                moved.seq_rx = if call.direction == dir::RX {
                     seq_rx.wrapping_sub(behind)
                 } else {
                     seq_rx
@@ -305,21 +312,22 @@ unsafe fn moved<A: Current, const BYTES: bool>(
                     which: BUFFER,
                     at,
                     count: 0,
+                    next: 0,
                     total: LARGE,
                     prefix: LARGE,
                     tail: 0,
                 };
-                exchange::send::<HELD, CLASS_LARGE, false>(s, &record, &piece);
-                record.turn = forget(turn::NONE.into()) as u8;
-                record.offset += LARGE;
+                exchange::send::<HELD, CLASS_LARGE, false>(s, &moved, &piece);
+                moved.turn = forget(turn::NONE.into()) as u8;
+                moved.offset += LARGE;
                 at += LARGE;
                 i += 1;
             }
         }
         left = forget(left);
-        record.total = left as u32;
-        record.seq_tx = seq_tx;
-        record.seq_rx = seq_rx;
+        moved.total = left as u32;
+        moved.seq_tx = seq_tx;
+        moved.seq_rx = seq_rx;
         let (mut prefix, mut tail) = (left, 0);
         if left > LARGE {
             tail = TAIL as u64;
@@ -333,15 +341,16 @@ unsafe fn moved<A: Current, const BYTES: bool>(
             which: if BYTES { forget(which) } else { NONE },
             at: forget(at),
             count: forget(count),
+            next: forget(next),
             total: forget(left),
             prefix: forget(prefix),
             tail: forget(tail),
         };
         let answers = forget((!requests && s.phase == phase::ASKED && which != NONE).into()) != 0;
         // Numbers that the verifier does not know: one path from here on.
-        record.head.kind = forget(if answers { kind::ANSWER } else { kind::PAYLOAD }.into()) as u16;
-        record.held = forget(if answers { s.held } else { 0 }.into()) as u16;
-        let sent = exchange::report(s, &record, &plan);
+        moved.kind = forget(if answers { kind::ANSWER } else { kind::PAYLOAD }.into()) as u16;
+        moved.held = forget(if answers { s.held } else { 0 }.into()) as u16;
+        let sent = exchange::report(s, &moved, &plan);
         if answers {
             exchange::answered(s, now, &plan, sent);
         } else if !requests && s.phase == phase::ANSWERED {

@@ -28,6 +28,7 @@ use onlooker_common::{
 
 /// By direct loads.
 #[btf_tracepoint(function = "sched_process_fork")]
+#[inline(always)]
 pub fn process_fork_btf(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_fork::<Direct>(ctx.arg(0), ctx.arg(1)) };
@@ -35,6 +36,7 @@ pub fn process_fork_btf(ctx: BtfTracePointContext) -> i32 {
 }
 /// By probe reads.
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
+#[inline(always)]
 pub fn process_fork_raw(ctx: RawTracePointContext) -> i32 {
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_fork::<Probed>(ctx.arg::<u64>(0) as *const u8, ctx.arg::<u64>(1) as *const u8) };
@@ -42,6 +44,7 @@ pub fn process_fork_raw(ctx: RawTracePointContext) -> i32 {
 }
 /// By direct loads.
 #[btf_tracepoint(function = "sched_process_exec")]
+#[inline(always)]
 pub fn process_exec_btf(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_exec::<Direct>(ctx.arg(0), ctx.arg(2)) };
@@ -50,6 +53,7 @@ pub fn process_exec_btf(ctx: BtfTracePointContext) -> i32 {
 }
 /// By probe reads.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
+#[inline(always)]
 pub fn process_exec_raw(ctx: RawTracePointContext) -> i32 {
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_exec::<Probed>(ctx.arg::<u64>(0) as *const u8, ctx.arg::<u64>(2) as *const u8) };
@@ -57,6 +61,7 @@ pub fn process_exec_raw(ctx: RawTracePointContext) -> i32 {
 }
 /// By direct loads.
 #[btf_tracepoint(function = "sched_process_exit")]
+#[inline(always)]
 pub fn process_exit_btf(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_exit::<Direct>(ctx.arg(0)) };
@@ -64,6 +69,7 @@ pub fn process_exit_btf(ctx: BtfTracePointContext) -> i32 {
 }
 /// By probe reads.
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
+#[inline(always)]
 pub fn process_exit_raw(ctx: RawTracePointContext) -> i32 {
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_exit::<Probed>(ctx.arg::<u64>(0) as *const u8) };
