@@ -300,15 +300,8 @@ impl Attacher<'_> {
 
     /// All programs of an alternative, or none.
     fn attach_alternative(&mut self, probe: &Probe, alternative: &Alternative) -> Result<(), String> {
-        if let Some(missing) = self.layout.missing(alternative.needs) {
-            return Err(missing);
-        }
-        for program in alternative.programs {
-            if let Hook::BtfTracepoint(name) = program.hook
-                && (self.tracepoints.binary_search_by(|have| have.as_str().cmp(name))).is_err()
-            {
-                return Err(format!("this kernel has no tracepoint {name}"));
-            }
+        if let Some(reason) = lacks(alternative, self.layout, self.tracepoints) {
+            return Err(reason);
         }
         for (done, program) in alternative.programs.iter().enumerate() {
             let attached = match self.refusals.of(probe, alternative, program) {
@@ -325,6 +318,17 @@ impl Attacher<'_> {
         }
         Ok(())
     }
+}
+
+/// What a kernel lacks for an alternative, by its type information. `tracepoints`: its names in order.
+pub(super) fn lacks(alternative: &Alternative, layout: &Layout, tracepoints: &[String]) -> Option<String> {
+    layout.missing(alternative.needs).or_else(|| {
+        alternative.programs.iter().find_map(|program| match program.hook {
+            Hook::BtfTracepoint(name) => (tracepoints.binary_search_by(|have| have.as_str().cmp(name)).is_err())
+                .then(|| format!("this kernel has no tracepoint {name}")),
+            Hook::RawTracepoint(_) => None,
+        })
+    })
 }
 
 /// Reasons in one line; one that holds for all alternatives is told once.
