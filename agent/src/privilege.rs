@@ -46,7 +46,7 @@ pub static NEEDED: &[Capability] = &[
         bits: &[SYS_PTRACE],
         vital: false,
         purpose: "reads executable, working directory and environment of other users' processes",
-        loses: "service names of programs that were started before the agent: they are named by what the process calls itself",
+        loses: "service names of programs that were started before the agent: they are named by what they call themselves",
     },
     Capability {
         name: "CAP_DAC_READ_SEARCH",
