@@ -209,7 +209,9 @@ impl Agent {
         }
         let web = Target::Tcp(SocketAddr::from(([127, 0, 0, 1], port)));
         wait::until("readiness of the agent", Duration::from_secs(30), || {
-            program.check_alive()?;
+            if let Err(ended) = program.check_alive() {
+                return Ok(Err(ended)); // there is nothing to wait for
+            }
             let ready = http::get(&web, "/readyz", &[])?;
             let text = ready.text();
             let blind = text.starts_with("not ready: no request is seen\n");
@@ -218,8 +220,8 @@ impl Agent {
                 "/readyz {}: {text}",
                 ready.status
             );
-            Ok(())
-        })?;
+            Ok(Ok(()))
+        })??;
         Ok(Agent {
             program,
             web,

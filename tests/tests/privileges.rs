@@ -5,11 +5,12 @@ use onlooker_tests::case::{Role, expect_metrics};
 use onlooker_tests::http::Target;
 use onlooker_tests::load::get_many;
 use onlooker_tests::need;
-use onlooker_tests::process::{copy_as, free_port, unique};
+use onlooker_tests::process::{Program, copy_as, free_port, unique};
 use onlooker_tests::require::{Need, own_program, say};
-use onlooker_tests::servers::{Nginx, Server};
-use onlooker_tests::truth::Request;
+use onlooker_tests::servers::{Nginx, wait_listening};
+use onlooker_tests::truth::AccessLog;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -27,45 +28,81 @@ fn options(hooks: &'static str, without: &str) -> Options {
 
 /// Services that are older than the agent, so that it must read `/proc` to name them.
 struct Services {
-    /// Named by its executable, whose name is longer than the 15 bytes that a process has for its own.
+    /// Named by its executable, as it is elsewhere.
     nginx: Nginx,
+    /// Named by its executable, although it calls itself something else.
+    renamed: Own,
     /// Named by `OTEL_SERVICE_NAME`.
-    declared: Server,
-    /// Its executable's name.
-    program: String,
+    declared: Own,
+}
+
+/// The tests' own server under a name of its own.
+struct Own {
+    /// Of the executable.
+    executable: String,
+    /// Its `argv[0]`.
+    called: String,
+    /// In its environment, where it is declared.
+    declared: String,
+    target: Target,
+    log: AccessLog,
+    _program: Program,
+    _dir: TempDir,
+}
+
+impl Own {
+    fn start(declares: bool) -> Own {
+        let [executable, called, declared] = ["executable", "called", "declared"].map(unique);
+        let dir = TempDir::new().unwrap();
+        let target = Target::Tcp(SocketAddr::from(([127, 0, 0, 1], free_port())));
+        let log = dir.path().join("access.log");
+        let mut command = Command::new(copy_as(&own_program("rawhttp"), dir.path(), &executable).unwrap());
+        command.arg0(&called).args(["serve", &target.to_string()]).arg(&log);
+        if declares {
+            command.env("OTEL_SERVICE_NAME", &declared);
+        }
+        let mut program = Program::start(&executable, command).unwrap();
+        wait_listening(&mut program, &target).unwrap();
+        Own {
+            executable,
+            called,
+            declared,
+            target,
+            log: AccessLog::new(&log),
+            _program: program,
+            _dir: dir,
+        }
+    }
 }
 
 impl Services {
     fn start() -> Services {
-        let dir = TempDir::new().unwrap();
-        let program = unique("undeclared");
-        let copy = copy_as(&own_program("rawhttp"), dir.path(), &program).unwrap();
-        let target = Target::Tcp(SocketAddr::from(([127, 0, 0, 1], free_port())));
-        let mut command = Command::new(copy);
-        command
-            .args(["serve", &target.to_string()])
-            .arg(dir.path().join("access.log"));
         Services {
-            nginx: Nginx::mixed("longer-than-a-process-name", "").unwrap(),
-            declared: Server::start_in(dir, command, target, "declared").unwrap(),
-            program,
+            nginx: Nginx::mixed("ordinary", "").unwrap(),
+            renamed: Own::start(false),
+            declared: Own::start(true),
         }
     }
 
-    /// Real traffic to both; what their logs say.
-    fn traffic(&self) -> [Vec<Request>; 2] {
-        get_many(&self.nginx.server.target, 4, 1000, &Nginx::MIXED).unwrap();
-        get_many(&self.declared.target, 4, 500, &["/ok", "/status/404"]).unwrap();
-        [&self.nginx.server, &self.declared].map(|server| server.log.wait(500).unwrap())
+    /// Real traffic to those that have a name here; the agent counts what their logs say, under that name.
+    fn expect(&self, agent: &Agent, nginx: Option<&str>, renamed: Option<&str>, declared: Option<&str>) {
+        if let Some(name) = nginx {
+            get_many(&self.nginx.server.target, 4, 1000, &Nginx::MIXED).unwrap();
+            let log = self.nginx.server.log.wait(1000).unwrap();
+            expect_metrics(agent, name, Role::Server, &log).unwrap();
+        }
+        for (server, name) in [(&self.renamed, renamed), (&self.declared, declared)] {
+            let Some(name) = name else { continue };
+            get_many(&server.target, 4, 500, &["/ok", "/status/404"]).unwrap();
+            let log = server.log.wait(500).unwrap();
+            expect_metrics(agent, name, Role::Server, &log).unwrap();
+        }
     }
 
-    /// Compares the agent's counts with the logs, under these names.
-    fn expect(&self, agent: &Agent, names: [&str; 2]) {
-        for (service, log) in names.into_iter().zip(self.traffic()) {
-            if !service.is_empty() {
-                expect_metrics(agent, service, Role::Server, &log).unwrap();
-            }
-        }
+    /// All under their right names.
+    fn expect_all(&self, agent: &Agent) {
+        let (renamed, declared) = (&self.renamed.executable, &self.declared.declared);
+        self.expect(agent, Some(&self.nginx.server.service), Some(renamed), Some(declared));
     }
 }
 
@@ -104,7 +141,7 @@ fn documented_set_is_enough() {
         for (name, _) in NEEDED {
             assert_eq!(held(&agent, &format!("CAP_{}", name.to_uppercase())), 1.0, "{name}");
         }
-        services.expect(&agent, [&services.nginx.server.service, &services.declared.service]);
+        services.expect_all(&agent);
         // What the agent tells of itself works, too.
         let scrape = agent.scrape().unwrap();
         assert!(scrape.sum("onlooker_map_bytes", &[]) > 0.0 && scrape.sum("process_open_fds", &[]) > 0.0);
@@ -157,16 +194,15 @@ fn without_the_others_names_suffer() {
             "{log}"
         );
         assert_eq!(held(&agent, &name), 0.0);
-        let nginx = services.nginx.server.service.as_str();
-        // Of the environment newer kernels tell whoever has CAP_PERFMON.
-        let names = if missing == "sys_ptrace" {
-            [&nginx[..15], ""]
+        if missing == "sys_ptrace" {
+            // Of the environment newer kernels tell whoever has CAP_PERFMON.
+            services.expect(&agent, None, Some(&services.renamed.called), None);
         } else {
-            [nginx, services.program.as_str()]
-        };
-        services.expect(&agent, names);
+            let (renamed, declared) = (&services.renamed.executable, &services.declared.executable);
+            let nginx = Some(services.nginx.server.service.as_str());
+            services.expect(&agent, nginx, Some(renamed), Some(declared));
+        }
         // What starts now is named as ever: the kernel side saw it begin.
-        let fresh = Services::start();
-        fresh.expect(&agent, [&fresh.nginx.server.service, &fresh.declared.service]);
+        Services::start().expect_all(&agent);
     }
 }
