@@ -108,12 +108,13 @@ fn verifier(error: &io::Error, log: &str) -> String {
 fn denied(error: &io::Error) -> String {
     match vital_missing().as_slice() {
         [] => format!(
-            "not permitted ({error}), although the agent has the capabilities it needs: a container's seccomp profile or \
-             user namespace, a security module, or the kernel's lockdown forbids it; start the agent outside of them"
+            "refused by the kernel ({error}), although the agent has the capabilities it needs: a container's seccomp \
+             profile or user namespace, a security module, or the kernel's lockdown forbids it; start the agent outside of \
+             them"
         ),
         names => {
             let names = names.join(" and ");
-            format!("not permitted ({error}): {names} missing; run the agent as root or give it the capability")
+            format!("refused by the kernel ({error}): {names} missing; run the agent as root or give it the capability")
         }
     }
 }
