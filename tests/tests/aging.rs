@@ -89,6 +89,20 @@ fn starts_and_ends_leave_nothing() {
     expect_metrics(&agent, &nginx.server.service, Role::Server, &log).unwrap();
 }
 
+/// Starts an agent; one that takes far longer than others shows what it did.
+fn timed(hooks: &'static str, starts: &mut Vec<f64>) -> Agent {
+    let agent = agent(hooks);
+    starts.push(agent.ready_after.as_secs_f64());
+    if agent.ready_after > Duration::from_secs(5) {
+        say(&format!(
+            "ready after {:?}: {}",
+            agent.ready_after,
+            agent.program.stderr()
+        ));
+    }
+    agent
+}
+
 /// Seconds from start to readiness of those that got there.
 fn all_cycles(cycles: u32, before: &Loaded) -> Vec<f64> {
     let mut random = StdRng::seed_from_u64(SEED);
@@ -102,16 +116,14 @@ fn all_cycles(cycles: u32, before: &Loaded) -> Vec<f64> {
                 format!("SIGKILL after {early:?}")
             }
             1 => {
-                let mut agent = agent(hooks);
-                starts.push(agent.ready_after.as_secs_f64());
+                let mut agent = timed(hooks, &mut starts);
                 std::thread::sleep(early / 4); // the random point
                 agent.program.signal(libc::SIGKILL);
                 agent.program.wait(wait::SOON).unwrap();
                 "SIGKILL".into()
             }
             _ => {
-                let agent = agent(hooks);
-                starts.push(agent.ready_after.as_secs_f64());
+                let agent = timed(hooks, &mut starts);
                 let status = agent.terminate_now().unwrap();
                 assert!(status.success(), "cycle {cycle}: {status}");
                 "SIGTERM".into()
