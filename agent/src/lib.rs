@@ -26,3 +26,4 @@ pub mod health;
 pub mod host;
 pub mod logging;
 pub mod pipeline;
+pub mod privilege;

@@ -1,6 +1,9 @@
 //! Reads the kernel's type information (BTF, `Documentation/bpf/btf.rst`): offsets of struct members, names of
 //! tracepoints. Reads `/sys/kernel/btf/vmlinux`; see `docs/decisions/2026-11-21-own-btf-reader.md` for why this is our own.
 
+#[cfg(test)]
+mod snapshots;
+
 use rustc_hash::FxHashMap;
 use std::path::Path;
 

@@ -6,3 +6,4 @@ pub mod fill;
 pub mod layout;
 pub mod loader;
 pub mod maps;
+mod refusals;
