@@ -95,11 +95,26 @@ pub struct MapSize {
     pub bytes: u64,
 }
 
-/// Loads and attaches. `sys` is the root of sysfs.
-///
-/// # Errors
-/// [`LoadError`] only when nothing can work; a probe that does not attach is told in [`Kernel::probes`].
-pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
+/// How far a probe is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Its programs are loaded, which verifies them, and dropped again.
+    Verify,
+    /// They are attached too, and stay.
+    Attach,
+}
+
+/// The object with its maps, before any program is loaded.
+pub(super) struct Opened {
+    programs: Ebpf,
+    layout: Layout,
+    types: aya::Btf,
+    /// Names of the kernel's tracepoints, sorted.
+    tracepoints: Vec<String>,
+}
+
+/// Reads the kernel's types, makes the maps. `sys` is the root of sysfs.
+pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
@@ -133,7 +148,7 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
         }),
     };
     let level = if options.trace { aya_log::Level::Trace as u8 } else { 0 };
-    let mut programs = EbpfLoader::new()
+    let programs = EbpfLoader::new()
         .btf(None)
         .override_global("LAYOUT", &layout.offsets, true)
         .override_global("CONFIG", &settings, true)
@@ -142,7 +157,16 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
         .map_max_entries("SOCKETS", options.connections)
         .load(OBJECT)
         .map_err(|error| setup_error(&error))?;
+    Ok(Opened {
+        programs,
+        layout,
+        types,
+        tracepoints: names,
+    })
+}
 
+/// Tries the probes in their order; of a group those before and including the first that does.
+pub(super) fn try_all(opened: &mut Opened, options: &Options, step: Step) -> Vec<ProbeState> {
     let mut probes = Vec::with_capacity(REGISTRY.len());
     let mut taken: Vec<&str> = vec![];
     for probe in REGISTRY {
@@ -150,15 +174,28 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
             if options.capture.is_some_and(|only| only != probe.name) || taken.contains(&group) {
                 continue;
             }
-            let state = attach(probe, &mut programs, &layout, &types, &names);
+            let state = attach(probe, opened, step);
             if state.alternative.is_some() {
                 taken.push(group);
             }
             probes.push(state);
         } else {
-            probes.push(attach(probe, &mut programs, &layout, &types, &names));
+            probes.push(attach(probe, opened, step));
         }
     }
+    probes
+}
+
+/// Loads and attaches. `sys` is the root of sysfs.
+///
+/// # Errors
+/// [`LoadError`] only when nothing can work; a probe that does not attach is told in [`Kernel::probes`].
+pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
+    let mut opened = open(sys, options)?;
+    let probes = try_all(&mut opened, options, Step::Attach);
+    let Opened {
+        mut programs, types, ..
+    } = opened;
     drop(types);
     give_back();
 
@@ -214,10 +251,10 @@ fn give_back() {
     }
 }
 
-fn attach(probe: &Probe, programs: &mut Ebpf, layout: &Layout, types: &aya::Btf, tracepoints: &[String]) -> ProbeState {
+fn attach(probe: &Probe, opened: &mut Opened, step: Step) -> ProbeState {
     let mut reasons = vec![];
     for alternative in probe.alternatives {
-        match attach_all(alternative, programs, layout, types, tracepoints) {
+        match attach_all(alternative, opened, step) {
             Ok(()) => {
                 let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
                 return ProbeState {
@@ -247,47 +284,50 @@ fn attach(probe: &Probe, programs: &mut Ebpf, layout: &Layout, types: &aya::Btf,
 }
 
 /// All programs of an alternative, or none.
-fn attach_all(
-    alternative: &Alternative,
-    programs: &mut Ebpf,
-    layout: &Layout,
-    types: &aya::Btf,
-    tracepoints: &[String],
-) -> Result<(), String> {
-    if let Some(missing) = layout.missing(alternative.needs) {
+fn attach_all(alternative: &Alternative, opened: &mut Opened, step: Step) -> Result<(), String> {
+    let programs = &mut opened.programs;
+    if let Some(missing) = opened.layout.missing(alternative.needs) {
         return Err(missing);
     }
     for program in alternative.programs {
-        if let Hook::BtfTracepoint(name) = program.hook
-            && tracepoints.binary_search_by(|have| have.as_str().cmp(name)).is_err()
-        {
+        // Each tracepoint of the kernel has a type in its BTF, raw or not.
+        let (Hook::BtfTracepoint(name) | Hook::RawTracepoint(name)) = program.hook;
+        let have = &opened.tracepoints;
+        if have.binary_search_by(|have| have.as_str().cmp(name)).is_err() {
             return Err(format!("this kernel has no tracepoint {name}"));
         }
     }
     for (done, program) in alternative.programs.iter().enumerate() {
-        if let Err(error) = attach_one(programs, program.name, program.hook, types) {
+        let tried = attach_one(programs, program.name, program.hook, &opened.types, step);
+        if tried.is_err() || step == Step::Verify {
+            unload(programs, program.name);
+        }
+        if let Err(error) = tried {
             for program in &alternative.programs[..done] {
                 unload(programs, program.name);
             }
-            unload(programs, program.name);
             return Err(describe(&error));
         }
     }
     Ok(())
 }
 
-fn attach_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf) -> Result<(), ProgramError> {
+fn attach_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf, step: Step) -> Result<(), ProgramError> {
     let program = programs.program_mut(name).ok_or(ProgramError::NotLoaded)?;
     match hook {
         Hook::BtfTracepoint(point) => {
             let program: &mut aya::programs::BtfTracePoint = program.try_into()?;
             program.load(point, types)?;
-            program.attach()?;
+            if step == Step::Attach {
+                program.attach()?;
+            }
         }
         Hook::RawTracepoint(point) => {
             let program: &mut aya::programs::RawTracePoint = program.try_into()?;
             program.load()?;
-            program.attach(point)?;
+            if step == Step::Attach {
+                program.attach(point)?;
+            }
         }
     }
     Ok(())

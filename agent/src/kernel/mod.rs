@@ -2,6 +2,8 @@
 
 mod batch;
 pub mod btf;
+pub mod clock;
+pub mod dry;
 pub mod fill;
 pub mod layout;
 pub mod loader;
