@@ -27,11 +27,24 @@ pub(super) fn endpoint(patient: &Patient<'_>) -> Vec<Finding> {
         Ok(address) => Finding::pass(name, format!("{shown}: {address} accepts connections")),
         Err(error) => Finding::warn(
             name,
-            format!("{shown}: {error}"),
+            format!("{shown}: {error}{}", proxy(patient, &url)),
             "spans, once the queue is full; metrics are not concerned",
             "start the receiver there, or correct OTEL_EXPORTER_OTLP_ENDPOINT (OTLP over HTTP, usually port 4318)",
         ),
     }]
+}
+
+/// The exporter's HTTP client heeds the variables of proxies; here the way without one was tried.
+fn proxy(patient: &Patient<'_>, url: &Url) -> String {
+    let names = match url.scheme() {
+        "http" => ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
+        _ => ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+    };
+    let set = |name: &&&str| (patient.env)(name).is_some_and(|value| !value.is_empty());
+    match names.iter().find(set) {
+        Some(name) => format!(" (by the proxy of {name} it may be reached all the same: not known)"),
+        None => String::new(),
+    }
 }
 
 /// Connects within the limit. The name is looked up in a thread: the resolver has limits of its own.

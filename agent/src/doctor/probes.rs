@@ -62,8 +62,11 @@ pub(super) fn verdicts(patient: &Patient<'_>) -> Vec<Finding> {
                 // The same for all: said once.
                 Err(_) => {
                     let tries = format!("would try {}", ways(state.probe).join(", then "));
-                    match told.replace(state.probe) {
-                        None => format!("{tries}; fails before: {reason}"),
+                    match told {
+                        None => {
+                            told = Some(state.probe);
+                            format!("{tries}; fails before: {reason}")
+                        }
                         Some(first) => format!("{tries}; fails as {first} does"),
                     }
                 }

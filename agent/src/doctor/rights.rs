@@ -26,8 +26,10 @@ const NET_BIND_SERVICE: u32 = 10;
 const SYS_ADMIN: u32 = 21;
 const SYS_RESOURCE: u32 = 24;
 
-const NAMES: &str = "names that other users' processes declare (OTEL_SERVICE_NAME) and that containers have, when the \
-                     process began before the agent; they go by their command line";
+const DECLARED: &str = "names that other users' processes declare (OTEL_SERVICE_NAME), of those that began before the \
+                        agent; they go by their container, unit or command line";
+const CONTAINERS: &str = "names that other users' processes declare (OTEL_SERVICE_NAME), of those that began before the \
+                          agent; names of containers where engines keep them from other users";
 
 static CAPABILITIES: &[Capability] = &[
     Capability {
@@ -51,7 +53,7 @@ static CAPABILITIES: &[Capability] = &[
         bit: 19,
         or: &[],
         need: "reads environ, exe and cwd of other users' processes in /proc",
-        loses: NAMES,
+        loses: DECLARED,
         without: Verdict::Warn,
     },
     Capability {
@@ -59,7 +61,7 @@ static CAPABILITIES: &[Capability] = &[
         bit: 2,
         or: &[DAC_OVERRIDE],
         need: "opens environ of other users' processes and the files in which container engines keep names",
-        loses: NAMES,
+        loses: CONTAINERS,
         without: Verdict::Warn,
     },
 ];
@@ -209,12 +211,21 @@ pub(super) fn proc_files(patient: &Patient<'_>) -> Vec<Finding> {
         refused += u64::from(open.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied));
     }
     let name = "/proc/PID/environ";
+    if asked == 0 || !patient.host.proc.join("1").exists() {
+        let fix = "mount proc without hidepid=, or name its place with --path.procfs";
+        return vec![Finding::warn(
+            name,
+            "processes of other users are not shown in /proc",
+            "names of services",
+            fix,
+        )];
+    }
     vec![if refused == 0 {
         Finding::pass(name, format!("readable for all {asked} processes"))
     } else {
         let found = format!("{refused} of {asked} processes do not let this user read it");
         let fix = "run as root; or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, and with every capability that those \
                    processes hold";
-        Finding::warn(name, found, NAMES, fix)
+        Finding::warn(name, found, DECLARED, fix)
     }]
 }
