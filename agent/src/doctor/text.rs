@@ -59,8 +59,8 @@ impl Report {
         }
         if found.hidden_processes > 0 {
             let hidden = format!(
-                "{} processes of other users cannot be looked into by this user: what of them listens is not named. Run as \
-                 root to see it.",
+                "Processes that this user may not look into: {}; what of them listens is not named. How to see it: \
+                 /proc/PID/environ above.",
                 found.hidden_processes
             );
             wrap(text, "  ", &hidden, 2);
