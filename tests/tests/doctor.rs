@@ -142,13 +142,22 @@ fn verdicts_come_true() {
         let server = Server::raw("promised", "127.0.0.1").unwrap();
         let promised = report_of(&server, &[&format!("--capture.hooks={hooks}")]);
         get(&server.target, "/ok", &[]).unwrap();
-        agent.settle().unwrap();
         let labels = [("service_name", server.service.as_str())];
-        let seen = agent
-            .scrape()
-            .unwrap()
-            .sum("http_server_request_duration_seconds_count", &labels);
-        assert_eq!(promised, if seen == 1.0 { "yes" } else { "no" }, "{hooks}");
+        let seen = || -> anyhow::Result<f64> {
+            Ok(agent
+                .scrape()?
+                .sum("http_server_request_duration_seconds_count", &labels))
+        };
+        if promised == "yes" {
+            let as_promised = || match seen()? {
+                1.0 => Ok(()),
+                count => Err(anyhow::anyhow!("{count} requests")),
+            };
+            wait::until("the request that doctor promised", wait::SOON, as_promised).unwrap();
+        } else {
+            agent.settle().unwrap();
+            assert_eq!((promised.as_str(), seen().unwrap_or(f64::NAN)), ("no", 0.0), "{hooks}");
+        }
     }
 }
 
@@ -244,33 +253,14 @@ fn json_agrees_with_the_text() {
 fn as_an_ordinary_user() {
     need!(Need::Agent, Need::Program("setpriv"));
     let _alone = alone();
-    // Where anybody may execute it.
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    let program = dir.path().join("onlooker");
-    std::fs::copy(agent_program().unwrap(), &program).unwrap();
-    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let nobody = Nobody::new();
     let server = Server::raw("hidden", "127.0.0.1").unwrap();
     let Target::Tcp(address) = &server.target else {
         unreachable!("a TCP server")
     };
-    let as_nobody = |extra: &str| {
-        let mut command = Command::new(which("setpriv").unwrap());
-        command
-            .args([
-                "--reuid",
-                "65534",
-                "--regid",
-                "65534",
-                "--clear-groups",
-                "--inh-caps=-all",
-            ])
-            .arg(&program)
-            .args(["doctor", "--json", extra])
-            .current_dir("/");
-        run(&mut command)
-    };
-    let said = as_nobody(&format!("--web.listen-address={address}"));
+    let listen = format!("--web.listen-address={address}");
+    let report_of_root = report(&[&listen]);
+    let said = nobody.doctor("", &listen);
     let report = said.json();
     assert_eq!(said.code, 2, "{}", said.text);
     let failed = names(&report, "FAIL");
@@ -288,12 +278,14 @@ fn as_an_ordinary_user() {
     let taken = check(&report, "listen address");
     assert_eq!(taken["verdict"], "FAIL");
     assert!(taken["found"].as_str().unwrap().contains("uid 0"), "{taken}");
-    // As many failures as there are reasons: none is hidden and none invented.
-    assert_eq!(
-        failed.len(),
-        capabilities_missing(&report) + list(&report, "probes").len() + 1,
-        "{failed:?}"
-    );
+    // What fails for root fails for everybody; rights and probes come on top, and before 5.11 the limit that root may raise.
+    let for_root = names(&report_of_root, "FAIL");
+    assert!(failed.is_superset(&for_root), "{failed:?} without {for_root:?}");
+    let own = |name: &&String| !for_root.contains(*name) && !is_probe(&report, name);
+    let own: Vec<&String> = failed.iter().filter(own).collect();
+    let expected =
+        |name: &str| ["CAP_BPF", "CAP_PERFMON", "memlock limit"].contains(&name) || name.starts_with("listen");
+    assert!(own.iter().all(|name| expected(name)), "invented: {own:?}");
     assert!(report["hidden_processes"].as_u64().unwrap() > 0, "{}", said.text);
     assert!(
         !said.text.contains(&server.service),
@@ -303,14 +295,56 @@ fn as_an_ordinary_user() {
     let unnamed = list(&report, "unnamed_sockets");
     assert!(unnamed.contains(&Value::from(address.to_string())), "{unnamed:?}");
     // With nothing in the way the failures that stay are those of rights.
-    let said = as_nobody(&format!("--web.listen-address=127.0.0.1:{}", free_port()));
+    let said = nobody.doctor("", &format!("--web.listen-address=127.0.0.1:{}", free_port()));
     assert_eq!(said.code, 2);
     assert_eq!(check(&said.json(), "listen address")["verdict"], "PASS");
 }
 
-fn capabilities_missing(report: &Value) -> usize {
-    let failed = names(report, "FAIL");
-    failed.iter().filter(|name| name.starts_with("CAP_")).count()
+/// With the two capabilities that doctor calls necessary, and no other, the same is foretold as for root; unless the limit of
+/// memory, which it names then, is in the way.
+#[test]
+fn two_capabilities_are_enough() {
+    need!(Need::Agent, Need::Program("setpriv"));
+    let _alone = alone();
+    let listen = format!("--web.listen-address=127.0.0.1:{}", free_port());
+    let said = Nobody::new().doctor(",+bpf,+perfmon", &listen);
+    let report = said.json();
+    assert_eq!(check(&report, "CAP_BPF")["verdict"], "PASS", "{}", said.text);
+    assert_eq!(check(&report, "CAP_SYS_PTRACE")["verdict"], "WARN", "{}", said.text);
+    if !names(&report, "FAIL").contains("memlock limit") {
+        assert_eq!(foretold(&report), foretold(&self::report(&[&listen])), "{}", said.text);
+    }
+}
+
+/// An ordinary user, with a copy of the program where anybody may execute it.
+struct Nobody(tempfile::TempDir);
+
+impl Nobody {
+    fn new() -> Nobody {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let program = dir.path().join("onlooker");
+        std::fs::copy(agent_program().unwrap(), &program).unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        Nobody(dir)
+    }
+
+    /// `capabilities` as setpriv(1) takes them, behind `-all`.
+    fn doctor(&self, capabilities: &str, arg: &str) -> Said {
+        let mut command = Command::new(which("setpriv").unwrap());
+        command
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .arg(format!("--inh-caps=-all{capabilities}"))
+            .arg(format!("--ambient-caps=-all{capabilities}"))
+            .arg(self.0.path().join("onlooker"))
+            .args(["doctor", "--json", arg])
+            .current_dir("/");
+        run(&mut command)
+    }
+}
+
+fn is_probe(report: &Value, name: &str) -> bool {
+    foretold(report).iter().any(|(probe, _)| probe == name)
 }
 
 /// Who has the address is named; a bad setting is told in the parser's words beside everything else.
