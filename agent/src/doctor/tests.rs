@@ -18,11 +18,14 @@ struct Tree {
 impl Tree {
     fn empty() -> Tree {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut config = Config::default();
-        config.host = Host {
+        let host = Host {
             proc: dir.path().join("proc"),
             sys: dir.path().join("sys"),
             root: dir.path().to_owned(),
+        };
+        let config = Config {
+            host,
+            ..Config::default()
         };
         Tree { dir, config }
     }
