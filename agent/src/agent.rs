@@ -223,7 +223,13 @@ fn web_config(config: &Config) -> WebConfig {
     }
 }
 
-fn loader_options(config: &Config, traces: bool) -> loader::Options {
+/// Whether anything takes the spans, in an agent with these settings.
+pub(crate) fn exports_spans(config: &Config, env: &dyn Fn(&str) -> Option<String>) -> bool {
+    config.export.contains(&Export::Stdout) || matches!(OtlpConfig::from_env(env), Ok(Some(_)))
+}
+
+/// What the kernel side is loaded with. `traces`: something takes the spans.
+pub(crate) fn loader_options(config: &Config, traces: bool) -> loader::Options {
     loader::Options {
         ring_bytes: config.limits.ring_bytes,
         connections: config.limits.connections,

@@ -22,6 +22,7 @@ pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod cost;
+pub mod doctor;
 pub mod health;
 pub mod host;
 pub mod logging;

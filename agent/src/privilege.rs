@@ -7,7 +7,7 @@ use std::fs;
 pub struct Capability {
     /// Name as in capabilities(7).
     pub name: &'static str,
-    /// Bits of `CapEff` of which one is enough: its own, and those of capabilities that include it
+    /// Bits of `CapEff` of which one is enough: its own first, then those of capabilities that include it
     /// (`include/uapi/linux/capability.h`).
     bits: &'static [u32],
     /// Without it the agent sees nothing.
@@ -57,6 +57,17 @@ pub static NEEDED: &[Capability] = &[
     },
 ];
 
+impl Capability {
+    /// Is it, or one that includes it, in a set (`CapEff`)?
+    pub fn held(&self, set: u64) -> bool {
+        self.bits.iter().any(|bit| set >> bit & 1 == 1)
+    }
+    /// Is it itself in the set?
+    pub fn held_alone(&self, set: u64) -> bool {
+        self.bits.first().is_some_and(|bit| set >> bit & 1 == 1)
+    }
+}
+
 /// Those of [`NEEDED`] that this process does not have now.
 pub fn missing() -> Vec<&'static Capability> {
     missing_in(&fs::read_to_string("/proc/self/status").unwrap_or_default())
@@ -69,10 +80,7 @@ fn missing_in(status: &str) -> Vec<&'static Capability> {
         .find_map(|line| line.strip_prefix("CapEff:"))
         .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
         .unwrap_or(u64::MAX);
-    NEEDED
-        .iter()
-        .filter(|capability| capability.bits.iter().all(|bit| effective >> bit & 1 == 0))
-        .collect()
+    NEEDED.iter().filter(|capability| !capability.held(effective)).collect()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::{
     sock,
     syscalls::{NOT_STREAM, Shape, classify, regs},
     task::Current,
+    undivided::Undivided,
 };
 use aya_ebpf::{helpers::generated::bpf_task_pt_regs, macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::trace;
@@ -20,6 +21,7 @@ use onlooker_common::{layout, record::dir};
 #[btf_tracepoint(function = "sock_send_length")]
 #[inline(always)]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_length(&ctx, dir::TX) };
     0
@@ -29,6 +31,7 @@ pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sock_recv_length")]
 #[inline(always)]
 pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_length(&ctx, dir::RX) };
     0
@@ -39,6 +42,7 @@ pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
 #[inline(always)]
 pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     let sk: *const u8 = ctx.arg(0);
     // SAFETY: `sk` is the tracepoint's argument, which the verifier knows.
     unsafe {

@@ -9,6 +9,7 @@ use crate::{
     sock,
     syscalls::{NOT_STREAM, Shape, classify, is_recvfrom, regs},
     task::Current,
+    undivided::Undivided,
 };
 use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint},
@@ -25,6 +26,7 @@ const S_IFSOCK: u16 = 0xc000;
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe {
         let result: i64 = ctx.arg(1);
@@ -49,6 +51,7 @@ pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sys_exit")]
 #[inline(always)]
 pub fn sys_exit_raw(ctx: RawTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     let result: i64 = ctx.arg(1);
     if capture::dull(result) {
         return 0;

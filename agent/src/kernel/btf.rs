@@ -166,6 +166,11 @@ impl Btf {
             .collect()
     }
 
+    /// Id of a function of the kernel.
+    pub fn function(&self, name: &str) -> Option<u32> {
+        (1..self.types.len() as u32).find(|id| self.kind(*id) == kind::FUNC && self.name(*id) == name.as_bytes())
+    }
+
     /// BTF in which only the types of these tracepoints have a name and every type keeps its id: what a loader needs to
     /// find their ids, in a tenth of the memory.
     pub fn abridged(&self, tracepoints: &[&str]) -> Vec<u8> {

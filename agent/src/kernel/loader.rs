@@ -3,7 +3,7 @@
 
 use super::maps::{FallbackTable, Graves, KernelCounters, RecordRing, SocketTable};
 use super::refusals::{self, Refusals};
-use super::{btf::Btf, btf::BtfError, layout::Layout};
+use super::{btf::Btf, btf::BtfError, kfuncs, layout::Layout};
 use crate::health::ProbeState;
 use crate::probes::{Alternative, Hook, Probe, REGISTRY};
 use crate::signal::Role;
@@ -97,19 +97,37 @@ pub struct MapSize {
     pub bytes: u64,
 }
 
-/// Loads and attaches. `sys` is the root of sysfs.
-///
-/// # Errors
-/// [`LoadError`] only when nothing can work; a probe that does not attach is told in [`Kernel::probes`].
-pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
+/// How far a probe is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Its programs are loaded, which verifies them, and dropped again.
+    Verify,
+    /// They are attached too, and stay.
+    Attach,
+}
+
+/// The object with its maps, before any program is loaded.
+pub(super) struct Opened {
+    programs: Ebpf,
+    layout: Layout,
+    types: aya::Btf,
+    /// Names of the kernel's tracepoints, sorted.
+    tracepoints: Vec<String>,
+    refusals: Refusals,
+}
+
+/// Reads the kernel's types, makes the maps. `sys` is the root of sysfs.
+pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
     let refusals = Refusals::from_env()?;
     // Our reader for the offsets; aya wants its own for the tracepoints.
     let path = sys.join("kernel/btf/vmlinux");
+    let mut object = OBJECT.to_vec();
     let (layout, mut names, types) = {
         let btf = Btf::read(&path)?;
+        kfuncs::fill(&mut object, &btf);
         let hooks = REGISTRY.iter().flat_map(|probe| probe.alternatives);
         let hooks = hooks
             .flat_map(|alternative| alternative.programs)
@@ -137,30 +155,40 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
     };
     raise_locked_memory();
     let level = if options.trace { aya_log::Level::Trace as u8 } else { 0 };
-    let mut programs = EbpfLoader::new()
+    let programs = EbpfLoader::new()
         .btf(None)
         .override_global("LAYOUT", &layout.offsets, true)
         .override_global("CONFIG", &settings, true)
         .override_global(aya_log::LEVEL, &level, false)
         .map_max_entries("RING", options.ring_bytes)
         .map_max_entries("SOCKETS", options.connections)
-        .load(OBJECT)
+        .load(&object)
         .map_err(|error| refusals::setup(&error))?;
+    Ok(Opened {
+        programs,
+        layout,
+        types,
+        tracepoints: names,
+        refusals,
+    })
+}
 
-    let mut host = Attacher {
-        programs: &mut programs,
-        layout: &layout,
-        types: &types,
-        tracepoints: &names,
-        refusals: &refusals,
-    };
-    let probes = host.attach_all(options.capture);
+/// Loads and attaches. `sys` is the root of sysfs.
+///
+/// # Errors
+/// [`LoadError`] only when nothing can work; a probe that does not attach is told in [`Kernel::probes`].
+pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
+    let mut opened = open(sys, options)?;
+    let probes = opened.try_all(options.capture, Step::Attach);
     if probes.iter().all(|probe| probe.alternative.is_none()) {
         let mut reasons: Vec<String> = probes.into_iter().filter_map(|probe| probe.reason).collect();
         reasons.sort();
         reasons.dedup();
         return Err(LoadError::NoProbe(reasons.join("; ")));
     }
+    let Opened {
+        mut programs, types, ..
+    } = opened;
     drop(types);
     give_back();
 
@@ -236,20 +264,10 @@ fn raise_locked_memory() {
     }
 }
 
-/// Attaches probes.
-struct Attacher<'a> {
-    programs: &'a mut Ebpf,
-    layout: &'a Layout,
-    types: &'a aya::Btf,
-    /// Names in order.
-    tracepoints: &'a [String],
-    refusals: &'a Refusals,
-}
-
-impl Attacher<'_> {
+impl Opened {
     /// All probes, of a group the first that attaches (or the one that is asked for). Of a probe the alternatives are tried
     /// in their order.
-    fn attach_all(&mut self, capture: Option<&str>) -> Vec<ProbeState> {
+    pub(super) fn try_all(&mut self, capture: Option<&str>, step: Step) -> Vec<ProbeState> {
         let mut states: Vec<ProbeState> = Vec::with_capacity(REGISTRY.len());
         for probe in REGISTRY {
             let rivals = |state: &ProbeState| probe.group.is_some() && state.group == probe.group;
@@ -257,7 +275,7 @@ impl Attacher<'_> {
             if taken || probe.group.is_some() && capture.is_some_and(|only| only != probe.name) {
                 continue;
             }
-            let state = self.attach(probe);
+            let state = self.try_probe(probe, step);
             if state.alternative.is_some() {
                 for before in states.iter_mut().filter(|state| rivals(state)) {
                     before.replaced_by = Some(probe.name);
@@ -268,11 +286,11 @@ impl Attacher<'_> {
         states
     }
 
-    fn attach(&mut self, probe: &Probe) -> ProbeState {
+    fn try_probe(&mut self, probe: &Probe, step: Step) -> ProbeState {
         let mut refused: Vec<(&str, String)> = vec![];
         let mut attached = None;
         for alternative in probe.alternatives {
-            match self.attach_alternative(probe, alternative) {
+            match self.try_alternative(probe, alternative, step) {
                 Ok(()) => {
                     attached = Some(alternative);
                     break;
@@ -299,21 +317,24 @@ impl Attacher<'_> {
     }
 
     /// All programs of an alternative, or none.
-    fn attach_alternative(&mut self, probe: &Probe, alternative: &Alternative) -> Result<(), String> {
-        if let Some(reason) = lacks(alternative, self.layout, self.tracepoints) {
+    fn try_alternative(&mut self, probe: &Probe, alternative: &Alternative, step: Step) -> Result<(), String> {
+        if let Some(reason) = lacks(alternative, &self.layout, &self.tracepoints) {
             return Err(reason);
         }
         for (done, program) in alternative.programs.iter().enumerate() {
-            let attached = match self.refusals.of(probe, alternative, program) {
+            let tried = match self.refusals.of(probe, alternative, program) {
                 Some(refused) => Err(refused),
-                None => attach_one(self.programs, program.name, program.hook, self.types)
+                None => try_one(&mut self.programs, program.name, program.hook, &self.types, step)
                     .map_err(|error| refusals::program(&error, program.hook)),
             };
-            if let Err(reason) = attached {
+            if let Err(reason) = tried {
                 for program in &alternative.programs[..=done] {
-                    unload(self.programs, program.name);
+                    unload(&mut self.programs, program.name);
                 }
                 return Err(reason);
+            }
+            if step == Step::Verify {
+                unload(&mut self.programs, program.name);
             }
         }
         Ok(())
@@ -323,10 +344,11 @@ impl Attacher<'_> {
 /// What a kernel lacks for an alternative, by its type information. `tracepoints`: its names in order.
 pub(super) fn lacks(alternative: &Alternative, layout: &Layout, tracepoints: &[String]) -> Option<String> {
     layout.missing(alternative.needs).or_else(|| {
-        alternative.programs.iter().find_map(|program| match program.hook {
-            Hook::BtfTracepoint(name) => (tracepoints.binary_search_by(|have| have.as_str().cmp(name)).is_err())
-                .then(|| format!("this kernel has no tracepoint {name}")),
-            Hook::RawTracepoint(_) => None,
+        alternative.programs.iter().find_map(|program| {
+            // Each tracepoint of the kernel has a type in its BTF, raw or not.
+            let (Hook::BtfTracepoint(name) | Hook::RawTracepoint(name)) = program.hook;
+            (tracepoints.binary_search_by(|have| have.as_str().cmp(name)).is_err())
+                .then(|| format!("this kernel has no tracepoint {name}"))
         })
     })
 }
@@ -344,18 +366,22 @@ fn told_once(refused: &[(&str, String)]) -> Option<String> {
     Some(reasons.join("; "))
 }
 
-fn attach_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf) -> Result<(), ProgramError> {
+fn try_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf, step: Step) -> Result<(), ProgramError> {
     let program = programs.program_mut(name).ok_or(ProgramError::NotLoaded)?;
     match hook {
         Hook::BtfTracepoint(point) => {
             let program: &mut aya::programs::BtfTracePoint = program.try_into()?;
             program.load(point, types)?;
-            program.attach()?;
+            if step == Step::Attach {
+                program.attach()?;
+            }
         }
         Hook::RawTracepoint(point) => {
             let program: &mut aya::programs::RawTracePoint = program.try_into()?;
             program.load()?;
-            program.attach(point)?;
+            if step == Step::Attach {
+                program.attach(point)?;
+            }
         }
     }
     Ok(())
