@@ -21,8 +21,20 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Both ways to capture. Every case is run with both.
+/// Both ways to capture. Every case is run with both where the kernel has both, see [`hooks`].
 pub const HOOKS: [&str; 2] = ["socket", "syscall"];
+
+/// Those of [`HOOKS`] that this kernel has: the socket tracepoints came with Linux 6.3. The release says so, not the agent.
+pub fn hooks() -> &'static [&'static str] {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split('.').map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next(), numbers.next());
+    if version < (Some(6), Some(3)) {
+        &HOOKS[1..]
+    } else {
+        &HOOKS
+    }
+}
 
 /// The agent looks after connections that were quiet for half a minute: the end of one that found the ring full is noticed
 /// only then.
@@ -385,8 +397,9 @@ pub fn shared() -> &'static [Agent] {
         // SAFETY: the function touches nothing that is gone at exit, and never unwinds out of it.
         unsafe { libc::atexit(check_shared) };
         let only = std::env::var("ONLOOKER_TEST_HOOKS").ok();
-        HOOKS
-            .into_iter()
+        hooks()
+            .iter()
+            .copied()
             .filter(|_| std::env::var_os("DRY").is_none())
             .filter(|hooks| only.as_deref().is_none_or(|only| only == *hooks))
             .map(|hooks| {

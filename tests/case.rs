@@ -174,7 +174,7 @@ pub fn pairs(agent: &Agent, service: &str, role: Role, truth: &[Request]) -> Vec
 /// Median difference between the durations reported and those that the program measured, over requests with unique paths.
 ///
 /// # Panics
-/// When a request has no span, or the median is above the limit.
+/// When a request has no span, or the median is above the limit (times [`wait::slow`]).
 pub fn expect_durations(service: &str, role: Role, truth: &[Request], limit_seconds: f64) {
     for agent in shared() {
         let pairs = pairs(agent, service, role, truth);
@@ -190,6 +190,7 @@ pub fn expect_durations(service: &str, role: Role, truth: &[Request], limit_seco
             .collect();
         assert!(!errors.is_empty(), "the program measured nothing");
         let median = median(errors);
+        let limit_seconds = limit_seconds * f64::from(wait::slow());
         say(&format!(
             "{service}, --capture.hooks={}: median error of {} durations {:.1} us",
             agent.hooks,

@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 pub enum Need {
     /// The built agent, root, bpf() and BTF.
     Agent,
+    /// The built agent alone, for what it does where it cannot work.
+    AgentProgram,
     /// A program on the `PATH`.
     Program(&'static str),
     /// The Python environment with flask, gunicorn and aiohttp (made by the harness when absent).
@@ -100,6 +102,8 @@ pub fn which(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
+const NOT_BUILT: &str = "the agent is not built: cargo xtask build";
+
 fn missing(need: Need) -> Option<String> {
     match need {
         Need::Agent => {
@@ -109,6 +113,7 @@ fn missing(need: Need) -> Option<String> {
                 agent_missing()
             }
         }
+        Need::AgentProgram => agent_program().is_none().then(|| NOT_BUILT.into()),
         Need::Program(name) => which(name).is_none().then(|| format!("{name} is not installed")),
         Need::PythonPackages => crate::servers::python_environment()
             .err()
@@ -137,7 +142,7 @@ fn agent_missing() -> Option<String> {
                 return Some("bpf() is refused".into());
             }
             if agent_program().is_none() {
-                return Some("the agent is not built: cargo xtask build".into());
+                return Some(NOT_BUILT.into());
             }
             None
         })

@@ -317,7 +317,7 @@ fn older_than_the_agent() {
         .env_remove("OTEL_SERVICE_NAME");
     let mut program = Program::start("veteran", command).unwrap();
     wait_listening(&mut program, &target).unwrap();
-    for hooks in onlooker_tests::agent::HOOKS {
+    for &hooks in onlooker_tests::agent::hooks() {
         let options = onlooker_tests::agent::Options {
             hooks: Some(hooks),
             spans: true,

@@ -1,7 +1,7 @@
 //! The CPU budget: above it detail goes, in order; counts stay exact all the while; below it detail comes back.
 
 use anyhow::{Result, ensure};
-use onlooker_tests::agent::{Agent, HOOKS, Options, alone};
+use onlooker_tests::agent::{Agent, Options, alone, hooks};
 use onlooker_tests::case::{Role, expect_metrics, metric_counts};
 use onlooker_tests::load::get_many;
 use onlooker_tests::metrics::Scrape;
@@ -80,8 +80,9 @@ fn shed(scrape: &Scrape, what: &str) -> f64 {
 fn detail_goes_in_order_counts_never_and_all_comes_back() {
     need!(Need::Agent, Need::Program("nginx"));
     let _alone = alone();
-    let mut agents: Vec<Agent> = HOOKS
-        .into_iter()
+    let mut agents: Vec<Agent> = hooks()
+        .iter()
+        .copied()
         .map(|hooks| {
             let options = Options {
                 hooks: Some(hooks),

@@ -1,6 +1,6 @@
 //! The agent's own life: start, readiness, web surface, end, and what it leaves behind.
 
-use onlooker_tests::agent::{Agent, HOOKS, Options, alone};
+use onlooker_tests::agent::{Agent, Options, alone, hooks};
 use onlooker_tests::bpf::Loaded;
 use onlooker_tests::case::{Role, expect_metrics, expect_of};
 use onlooker_tests::http::{Connection, Target, get};
@@ -27,11 +27,11 @@ fn agent(hooks: &'static str) -> Agent {
 fn ready_within_a_second() {
     need!(Need::Agent);
     let _alone = alone();
-    for hooks in ["auto", "socket", "syscall"] {
+    for hooks in hooks().iter().copied().chain(["auto"]) {
         let agent = agent(hooks);
         say(&format!("--capture.hooks={hooks}: ready after {:?}", agent.ready_after));
         assert!(
-            agent.ready_after < Duration::from_secs(1),
+            agent.ready_after < Duration::from_secs(1) * wait::slow(),
             "{hooks}: {:?}",
             agent.ready_after
         );
@@ -65,6 +65,10 @@ fn hooks_are_chosen() {
         names.sort();
         names
     };
+    if hooks().len() < 2 {
+        say("this kernel has one way to capture");
+        return;
+    }
     let (socket, syscall) = (alternatives("socket"), alternatives("syscall"));
     assert_ne!(socket, syscall);
     assert!(socket.iter().any(|name| name.contains("sock_")), "{socket:?}");
@@ -76,7 +80,7 @@ fn hooks_are_chosen() {
 fn seen_within_two_seconds() {
     need!(Need::Agent);
     let _alone = alone();
-    for hooks in HOOKS {
+    for &hooks in hooks() {
         let agent = agent(hooks);
         let server = Server::raw("fresh", "127.0.0.1").unwrap();
         get(&server.target, "/ok", &[]).unwrap();
@@ -96,7 +100,7 @@ fn seen_within_two_seconds() {
 fn older_connections() {
     need!(Need::Agent, Need::Program("nginx"), Need::Program("python3"));
     let _alone = alone();
-    for hooks in HOOKS {
+    for &hooks in hooks() {
         let server = Server::start(onlooker_tests::servers::Kind::PythonStdlib, "older").unwrap();
         let nginx = Nginx::start("oldernginx", &NginxOptions::default()).unwrap();
         let mut to_server = Connection::open(&server.target).unwrap();
@@ -122,7 +126,7 @@ fn older_connections() {
 fn starts_in_the_middle() {
     need!(Need::Agent);
     let _alone = alone();
-    for hooks in HOOKS {
+    for &hooks in hooks() {
         let server = Server::raw("middle", "127.0.0.1").unwrap();
         let mut connection = Connection::open(&server.target).unwrap();
         // The body looks like a request, and the part that the agent sees begins in the middle of it.
@@ -162,7 +166,7 @@ fn starts_in_the_middle() {
 fn kill_leaves_nothing() {
     need!(Need::Agent, Need::Program("bpftool"));
     let _alone = alone();
-    for hooks in HOOKS {
+    for &hooks in hooks() {
         let before = Loaded::now().unwrap();
         let mut agent = agent(hooks);
         let own = Loaded::now().unwrap().without(&before);
@@ -350,7 +354,7 @@ fn scrape_limit() {
 fn events_balance() {
     need!(Need::Agent);
     let _alone = alone();
-    for hooks in HOOKS {
+    for &hooks in hooks() {
         let agent = agent(hooks);
         let server = Server::raw("balance", "127.0.0.1").unwrap();
         std::thread::scope(|scope| {

@@ -1,6 +1,6 @@
 //! Loads: exact counts, no losses, bounded memory.
 
-use onlooker_tests::agent::{Agent, HOOKS, Options, alone};
+use onlooker_tests::agent::{Agent, Options, alone, hooks};
 use onlooker_tests::bpf::{Loaded, map_bytes};
 use onlooker_tests::case::{Role, expect_metrics};
 use onlooker_tests::http::{Connection, get};
@@ -30,7 +30,7 @@ fn agent(hooks: &'static str, args: &[&str]) -> Agent {
 fn nginx_100k_exact() {
     need!(Need::Agent, Need::Program("nginx"), Need::Program("bpftool"));
     let _alone = alone();
-    for hooks in HOOKS {
+    for &hooks in hooks() {
         let before = Loaded::now().unwrap();
         let mut agent = agent(hooks, &[]);
         let own = Loaded::now().unwrap().without(&before);
@@ -62,7 +62,7 @@ fn nginx_100k_exact() {
 fn nginx_wrk() {
     need!(Need::Agent, Need::Program("nginx"), Need::Program("wrk"));
     let _alone = alone();
-    for hooks in HOOKS {
+    for &hooks in hooks() {
         let mut agent = agent(hooks, &[]);
         let nginx = Nginx::mixed("wrk", "").unwrap();
         let mut command = Command::new(which("wrk").unwrap());
@@ -87,7 +87,7 @@ fn nginx_wrk() {
 fn at_own_pace(kind: Kind, total: u64) {
     need!(Need::Agent, kind.need());
     let _alone = alone();
-    for hooks in HOOKS {
+    for &hooks in hooks() {
         let agent = agent(hooks, &[]);
         let server = Server::start(kind, "pace").unwrap();
         get_many(&server.target, 64, total, &["/ok", "/status/404", "/ok", "/status/500"]).unwrap();
@@ -135,7 +135,7 @@ fn go() {
 fn ten_thousand_connections() {
     need!(Need::Agent, Need::Program("nginx"));
     let _alone = alone();
-    for hooks in HOOKS {
+    for &hooks in hooks() {
         for limit in [
             None,
             Some("--limits.connections=1000"),

@@ -15,6 +15,7 @@ mod stage;
 mod test;
 mod tidy;
 mod toolchain;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,8 @@ enum Command {
     Test(test::Options),
     /// Measure what onlooker costs and whether its counts are exact: `cargo xtask bench [NAME…]`
     Bench(bench::Options),
+    /// Run the tests on other kernels, under qemu: `cargo xtask vm [NAME…|all]`
+    Vm(vm::Options),
     /// Check what keeps the architecture true
     Tidy,
     /// Format every crate
@@ -65,6 +68,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Run(options) => run::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Vm(options) => vm::run(&options),
         Command::Tidy => tidy::run(),
         Command::Fmt(options) => fmt::run(&options),
         Command::Lint => lint::run(),
@@ -84,5 +88,6 @@ mod tests {
         assert!(matches!(run.map(|cli| cli.command), Ok(Command::Run(_))));
         assert!(Cli::try_parse_from(["xtask", "test", "wire", "--except", "fuzz"]).is_ok());
         assert!(Cli::try_parse_from(["xtask", "bench", "nginx", "--rounds", "2", "--quick"]).is_ok());
+        assert!(Cli::try_parse_from(["xtask", "vm", "6.1", "7", "--fast", "--", "wire"]).is_ok());
     }
 }

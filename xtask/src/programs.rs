@@ -72,6 +72,29 @@ const PROGRAMS: &[Program] = &[
         },
         used_for: "a second opinion on /metrics",
     },
+    Program {
+        command: "qemu-system-x86_64",
+        from: From::Packages(&["qemu-system-x86"]),
+        used_for: "machines with other kernels",
+    },
+    Program {
+        command: "busybox",
+        from: From::Unpacked {
+            package: "busybox-static",
+            file: "bin/busybox",
+        },
+        used_for: "the first programs of such a machine",
+    },
+    Program {
+        command: "xz",
+        from: From::Packages(&["xz-utils"]),
+        used_for: "modules of such a kernel",
+    },
+    Program {
+        command: "zstd",
+        from: From::Packages(&["zstd"]),
+        used_for: "modules of such a kernel",
+    },
 ];
 
 /// Packages from PyPI, at the versions the tests were written against; the tests read the same list.

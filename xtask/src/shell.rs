@@ -161,7 +161,12 @@ impl Run {
     }
 
     /// Runs in silence; standard output on success, an error with the last line of standard error otherwise.
-    pub(crate) fn read(mut self) -> Result<String> {
+    pub(crate) fn read(self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&self.read_bytes()?).into_owned())
+    }
+
+    /// The same, where the output is no text.
+    pub(crate) fn read_bytes(mut self) -> Result<Vec<u8>> {
         let output = self
             .command
             .stdin(Stdio::null())
@@ -172,7 +177,7 @@ impl Run {
             let last = stderr.trim().lines().last().unwrap_or("without a message").to_owned();
             bail!("`{}` failed ({}): {last}", self.name, output.status);
         }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok(output.stdout)
     }
 
     /// Replaces this process by the program; returns only when that fails.

@@ -116,7 +116,8 @@ impl Report {
     }
 }
 
-fn is_ci() -> bool {
+/// Whether `CI` is set to something else than nothing, `0` or `false`.
+pub(crate) fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
 }
 

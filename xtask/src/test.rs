@@ -9,7 +9,7 @@ use crate::run::Starter;
 use crate::shell::{Run, root, target};
 use crate::stage::{Ran, Report};
 use crate::toolchain::{self, Toolchain};
-use crate::{bench, build, deny, fmt, fuzz, lint, programs, run, tidy};
+use crate::{bench, build, deny, fmt, fuzz, lint, programs, run, tidy, vm};
 
 /// Options of the tests.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -60,6 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     });
     report.stage("integration tests", |report| integration(report, filter));
     if everything {
+        report.stage("other kernels", vm::fast);
         report.stage("benchmarks, quick", |_| bench::smoke());
         report.stage("fuzz", |_| fuzz::run(&fuzz::Options::default()));
     }

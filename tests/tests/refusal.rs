@@ -1,0 +1,82 @@
+//! Machines that the agent cannot work on: it must say so, and why, at once.
+
+use anyhow::ensure;
+use onlooker_tests::http::{Target, get};
+use onlooker_tests::need;
+use onlooker_tests::process::{Program, free_port};
+use onlooker_tests::require::{Need, agent_program, say};
+use onlooker_tests::wait;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// Starts the agent, which must end by itself, and gives what it said.
+fn refused(args: &[String]) -> String {
+    let mut command = Command::new(agent_program().unwrap());
+    command
+        .args(["run", "--web.listen-address=127.0.0.1:0", "--summary=never"])
+        .args(args);
+    let mut program = Program::start("onlooker", command).unwrap();
+    let status = program.wait(wait::SOON * 3).unwrap();
+    assert_eq!(status.code(), Some(1), "{}", program.stderr());
+    program.stderr()
+}
+
+/// Without the kernel's description of its types: it ends, names the file, and says how to get a kernel that has it. Where the
+/// kernel has one, another root of sysfs takes it away.
+#[test]
+fn without_types() {
+    need!(Need::AgentProgram);
+    let empty = TempDir::new().unwrap();
+    let args = if Path::new("/sys/kernel/btf/vmlinux").exists() {
+        vec![format!("--path.sysfs={}", empty.path().display())]
+    } else {
+        vec![]
+    };
+    let said = refused(&args);
+    assert!(
+        said.contains("kernel/btf/vmlinux") && said.contains("CONFIG_DEBUG_INFO_BTF=y"),
+        "{said}"
+    );
+}
+
+/// Where BPF may not read memory no request can be seen: `/readyz` says of the capture that it is not attached, what the kernel said,
+/// and what is lost. No probe is called attached that is not.
+#[test]
+#[ignore = "needs a kernel locked down to confidentiality: cargo xtask vm confidentiality"]
+fn confidentiality() {
+    need!(Need::AgentProgram);
+    let lockdown = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap();
+    assert!(lockdown.contains("[confidentiality]"), "{lockdown}");
+    for (hooks, probe) in [("socket", "socket"), ("syscall", "syscall")] {
+        let port = free_port();
+        let mut command = Command::new(agent_program().unwrap());
+        command.args(["run", "--summary=never", &format!("--capture.hooks={hooks}")]);
+        command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        let mut program = Program::start("onlooker", command).unwrap();
+        let web = Target::Tcp(SocketAddr::from(([127, 0, 0, 1], port)));
+        let said = wait::until("the probes' states", wait::SOON * 3, || {
+            program.check_alive()?;
+            let text = get(&web, "/readyz", &[])?.text();
+            ensure!(text.contains("attached"), "{text}");
+            Ok(text)
+        })
+        .unwrap();
+        say(&said);
+        let line = said
+            .lines()
+            .find(|line| line.starts_with(&format!("{probe}: ")))
+            .unwrap();
+        for part in [
+            "not attached",
+            "refused by the kernel",
+            "without it: requests and responses",
+        ] {
+            assert!(line.contains(part), "{line}");
+        }
+        let metrics = get(&web, "/metrics", &[]).unwrap().text();
+        let attached = format!("onlooker_probe_attached{{probe=\"{probe}\",alternative=\"\"}} 0");
+        assert!(metrics.contains(&attached), "{metrics}");
+    }
+}
