@@ -3,6 +3,7 @@
 //! embedded, and `ONLOOKER_BPF` tells the program so at compile time (`present` or `absent`).
 
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
@@ -26,7 +27,21 @@ fn main() -> io::Result<()> {
         "cargo:rustc-env=ONLOOKER_BPF={}",
         if present { "present" } else { "absent" }
     );
+    println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    println!("cargo:rustc-env=ONLOOKER_BUILT={}", built());
     Ok(())
+}
+
+/// When this was built, seconds since 1970: what the clock of a host cannot be before. `SOURCE_DATE_EPOCH` for builds that
+/// are to be the same (<https://reproducible-builds.org/specs/source-date-epoch/>).
+fn built() -> u64 {
+    let given = env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
+    let now = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
+    };
+    given.unwrap_or_else(now)
 }
 
 /// Cargo takes a watched file that is missing for changed at each build: watch its folder until it appears.

@@ -3,18 +3,23 @@
 use crate::http::{self, Connection, Response, Target};
 use crate::ledger::Ledger;
 use crate::metrics::Scrape;
-use crate::process::{Program, free_port};
-use crate::require::{agent_program, say};
+use crate::process::{Program, copy_as, free_port};
+use crate::require::{agent_program, say, which};
 use crate::truth::{Counts, Key, count};
 use crate::wait;
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serde_json::Value;
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// Both ways to capture. Every case is run with both where the kernel has both, see [`hooks`].
 pub const HOOKS: [&str; 2] = ["socket", "syscall"];
@@ -119,6 +124,50 @@ pub struct Options {
     pub args: Vec<String>,
     /// Further environment.
     pub env: Vec<(String, String)>,
+    /// Run as an ordinary user with these capabilities alone (`bpf`, `perfmon`, …), instead of as the user of the tests.
+    pub capabilities: Option<Vec<&'static str>>,
+    /// Wait for an agent that says that it sees no requests, instead of a ready one.
+    pub blind: bool,
+}
+
+/// The ordinary user of [`Options::capabilities`]; nobody on the machine needs to have this id.
+pub const ORDINARY: u32 = 65_532;
+
+impl Options {
+    /// The agent's program, or what becomes it as an ordinary user, and the folder of its copy, which that user can reach.
+    fn command(&self) -> Result<(Command, Option<TempDir>)> {
+        let program = agent_program().context("the agent is not built")?;
+        let Some(capabilities) = &self.capabilities else {
+            return Ok((Command::new(program), None));
+        };
+        let dir = TempDir::new()?;
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
+        let copy = copy_as(&program, dir.path(), "onlooker")?;
+        let sets = capabilities
+            .iter()
+            .fold("-all".to_string(), |sets, name| format!("{sets},+{name}"));
+        let mut command = Command::new(which("setpriv").context("setpriv")?);
+        command
+            .arg(format!("--reuid={ORDINARY}"))
+            .arg(format!("--regid={ORDINARY}"))
+            .args(["--clear-groups", "--pdeathsig=keep"])
+            .args(["--inh-caps", "--ambient-caps", "--bounding-set"].map(|set| format!("{set}={sets}")))
+            .arg(copy);
+        // Before Linux 5.11 maps count as locked memory. As a service manager does it (`LimitMEMLOCK=infinity`); where this
+        // is not allowed, the kernel is newer or the agent says what is wrong.
+        // SAFETY: setrlimit is async-signal-safe and changes only the new process.
+        unsafe {
+            command.pre_exec(|| {
+                let all = Rlimit {
+                    current: None,
+                    maximum: None,
+                };
+                let _ = setrlimit(Resource::Memlock, all);
+                Ok(())
+            });
+        }
+        Ok((command, Some(dir)))
+    }
 }
 
 /// A running agent. Dropping it kills it.
@@ -133,6 +182,8 @@ pub struct Agent {
     /// From start to ready.
     pub ready_after: Duration,
     spans: Arc<Mutex<Vec<Span>>>,
+    /// Holds the program.
+    _dir: Option<TempDir>,
 }
 
 impl Agent {
@@ -140,7 +191,7 @@ impl Agent {
     pub fn start(options: &Options) -> Result<Agent> {
         let port = free_port();
         let hooks = options.hooks.unwrap_or("auto");
-        let mut command = Command::new(agent_program().context("the agent is not built")?);
+        let (mut command, dir) = options.command()?;
         command
             .arg("run")
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
@@ -170,17 +221,26 @@ impl Agent {
         }
         let web = Target::Tcp(SocketAddr::from(([127, 0, 0, 1], port)));
         wait::until("readiness of the agent", Duration::from_secs(30), || {
-            program.check_alive()?;
+            if let Err(ended) = program.check_alive() {
+                return Ok(Err(ended)); // there is nothing to wait for
+            }
             let ready = http::get(&web, "/readyz", &[])?;
-            ensure!(ready.status == 200, "/readyz {}: {}", ready.status, ready.text());
-            Ok(())
-        })?;
+            let text = ready.text();
+            let blind = text.starts_with("not ready: no request is seen\n");
+            ensure!(
+                if options.blind { blind } else { ready.status == 200 },
+                "/readyz {}: {text}",
+                ready.status
+            );
+            Ok(Ok(()))
+        })??;
         Ok(Agent {
             program,
             web,
             hooks,
             ready_after: started.elapsed(),
             spans,
+            _dir: dir,
         })
     }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// A running program. Dropping it kills and reaps it (and, for those that fork, its process group).
@@ -16,6 +17,8 @@ use std::time::Duration;
 pub struct Program {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    /// Ends when nobody has its standard error any more.
+    reader: Option<JoinHandle<()>>,
     name: String,
     group: bool,
 }
@@ -26,7 +29,7 @@ impl Program {
         command.stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let mut child = spawn(command).with_context(|| format!("start of {name}"))?;
         let lines = Arc::new(Mutex::new(Vec::new()));
-        if let Some(stderr) = child.stderr.take() {
+        let reader = child.stderr.take().map(|stderr| {
             let lines = lines.clone();
             std::thread::spawn(move || {
                 for line in BufReader::new(stderr).lines().map_while(Result::ok) {
@@ -35,11 +38,12 @@ impl Program {
                         lines.push(line);
                     }
                 }
-            });
-        }
+            })
+        });
         Ok(Program {
             child,
             lines,
+            reader,
             name: name.into(),
             group: true,
         })
@@ -61,6 +65,14 @@ impl Program {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
             .join("\n")
+    }
+
+    /// The same of a program that has ended: all of it.
+    pub fn last_words(&self) -> String {
+        let read = || self.reader.as_ref().is_none_or(JoinHandle::is_finished);
+        // A child that lives on may hold standard error; then what was read has to do.
+        let _ = wait::until_true("the end of standard error", wait::SOON, read);
+        self.stderr()
     }
 
     /// Sends a signal.
@@ -86,7 +98,7 @@ impl Program {
     /// Fails when it has ended, with what it said.
     pub fn check_alive(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
-            bail!("{} ended ({status}): {}", self.name, self.stderr());
+            bail!("{} ended ({status}): {}", self.name, self.last_words());
         }
         Ok(())
     }

@@ -8,6 +8,7 @@
 pub mod config;
 pub mod count;
 pub mod fallback;
+pub mod kfunc;
 pub mod layout;
 pub mod limits;
 pub mod method;

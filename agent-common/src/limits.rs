@@ -27,8 +27,8 @@ pub const HELD: usize = 240;
 pub const HELD_SHORT: usize = 128;
 /// Elements of an iovec array that are looked at.
 pub const IOVECS: usize = 8;
-/// Messages of one `sendmmsg`/`recvmmsg` that are looked at.
-pub const MMSGS: usize = 2;
+/// Messages of one `sendmmsg`/`recvmmsg` whose bytes are counted at the exit of the call. The first two are captured.
+pub const MMSGS: usize = 8;
 
 /// Bytes of an executable's path in an exec record.
 pub const FILENAME: usize = 256;

@@ -33,20 +33,23 @@ pub(crate) struct Call {
     pub at: u64,
     /// Elements of the array.
     pub count: u64,
+    /// Address of a second `struct mmsghdr` whose first buffer is the second element, 0 when there is none.
+    pub next: u64,
     /// System call number.
     pub nr: u16,
 }
 
 impl Call {
-    /// The same call, of which the verifier knows nothing.
+    /// The same call, of which the verifier knows nothing, or only that it has no bytes in user memory.
     #[inline(always)]
-    fn forget(&self) -> Call {
+    fn forget<const BYTES: bool>(&self) -> Call {
         Call {
             direction: forget(self.direction.into()) as u8,
             result: forget(self.result as u64) as i64,
-            which: forget(self.which),
+            which: if BYTES { forget(self.which) } else { NONE },
             at: forget(self.at),
             count: forget(self.count),
+            next: forget(self.next),
             nr: forget(self.nr.into()) as u16,
         }
     }
@@ -70,13 +73,13 @@ pub(crate) fn dull(result: i64) -> bool {
         )
 }
 
-/// Looks at a call and reports it.
+/// Looks at a call and reports it. Without `BYTES` it is one of [`NONE`], and all that reads bytes is left out of the program.
 ///
 /// # Safety
 /// `sk` is a `struct sock` as `A` wants it, of the given family.
 #[inline(always)]
-pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
-    let call = &call.forget();
+pub(crate) unsafe fn call<A: Current, const BYTES: bool>(sk: *const u8, family: u16, call: &Call) {
+    let call = &call.forget::<BYTES>();
     let family = forget(family.into()) as u16;
     // SAFETY: the caller's, here and below.
     unsafe {
@@ -128,7 +131,7 @@ pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
             kept: forget(look.kept.into()) != 0,
             first: forget(look.first),
         };
-        let (call, family) = (&call.forget(), forget(family.into()) as u16);
+        let (call, family) = (&call.forget::<BYTES>(), forget(family.into()) as u16);
         // What waits goes out before anything but its answer.
         if (*state).held != 0 && (call.result <= 0 || call.which == NONE || is_request(&*state, call.direction)) {
             exchange::release(state);
@@ -141,10 +144,10 @@ pub(crate) unsafe fn call<A: Current>(sk: *const u8, family: u16, call: &Call) {
         if (*state).announced == 0 {
             announce::<A>(sk, family, call, state, now, actor);
         }
-        moved::<A>(
+        moved::<A, BYTES>(
             sk,
             forget(family.into()) as u16,
-            &call.forget(),
+            &call.forget::<BYTES>(),
             state,
             now,
             actor,
@@ -225,7 +228,7 @@ unsafe fn announce<A: Current>(
 /// A short call goes whole. Of a long one: in request position up to four large pieces (a reader may find many requests in
 /// one buffer), in response position its start and its end, later in the same direction less of its start.
 #[inline(always)]
-unsafe fn moved<A: Current>(
+unsafe fn moved<A: Current, const BYTES: bool>(
     sk: *const u8,
     family: u16,
     call: &Call,
@@ -259,18 +262,22 @@ unsafe fn moved<A: Current>(
                 return;
             }
         }
-        let call = &call.forget();
-        let moved = exchange::Moved {
+        let call = &call.forget::<BYTES>();
+        let mut moved = exchange::Moved {
+            kind: kind::PAYLOAD,
+            now,
+            actor,
             offset,
             other,
+            total: 0,
             seq_tx,
             seq_rx,
             srtt_us,
-            dir: call.direction,
             nr: call.nr,
+            held: 0,
+            dir: call.direction,
             turn: forget(if look.asks { turn::BEGIN } else { turn::NONE }.into()) as u8,
         };
-        let mut record = exchange::record(s, now, actor, &moved);
         if s.phase == phase::DARK {
             // User space knows nothing of this exchange.
             if !requests {
@@ -278,7 +285,7 @@ unsafe fn moved<A: Current>(
             }
             return;
         }
-        let (which, mut at, count) = (call.which, call.at, call.count);
+        let (which, mut at, count, next) = (call.which, call.at, call.count, call.next);
         if turned && requests && which == BUFFER {
             let mut i = 0;
             while i < PIECES - 1 {
@@ -288,15 +295,15 @@ unsafe fn moved<A: Current>(
                     break;
                 }
                 left -= LARGE;
-                record.total = CLASS_LARGE as u32;
+                moved.total = CLASS_LARGE as u32;
                 // A piece says where the streams stand at its own end, as a call of its own would.
                 let behind = left as u32;
-                record.seq_tx = if call.direction == dir::TX {
+                moved.seq_tx = if call.direction == dir::TX {
                     seq_tx.wrapping_sub(behind)
                 } else {
                     seq_tx
                 };
-                record.seq_rx = if call.direction == dir::RX {
+                moved.seq_rx = if call.direction == dir::RX {
                     seq_rx.wrapping_sub(behind)
                 } else {
                     seq_rx
@@ -305,21 +312,22 @@ unsafe fn moved<A: Current>(
                     which: BUFFER,
                     at,
                     count: 0,
+                    next: 0,
                     total: LARGE,
                     prefix: LARGE,
                     tail: 0,
                 };
-                exchange::send::<HELD, CLASS_LARGE, false>(s, &record, &piece);
-                record.turn = forget(turn::NONE.into()) as u8;
-                record.offset += LARGE;
+                exchange::send::<HELD, CLASS_LARGE, false>(s, &moved, &piece);
+                moved.turn = forget(turn::NONE.into()) as u8;
+                moved.offset += LARGE;
                 at += LARGE;
                 i += 1;
             }
         }
         left = forget(left);
-        record.total = left as u32;
-        record.seq_tx = seq_tx;
-        record.seq_rx = seq_rx;
+        moved.total = left as u32;
+        moved.seq_tx = seq_tx;
+        moved.seq_rx = seq_rx;
         let (mut prefix, mut tail) = (left, 0);
         if left > LARGE {
             tail = TAIL as u64;
@@ -330,18 +338,19 @@ unsafe fn moved<A: Current>(
             };
         }
         let plan = Plan {
-            which: forget(which),
+            which: if BYTES { forget(which) } else { NONE },
             at: forget(at),
             count: forget(count),
+            next: forget(next),
             total: forget(left),
             prefix: forget(prefix),
             tail: forget(tail),
         };
         let answers = forget((!requests && s.phase == phase::ASKED && which != NONE).into()) != 0;
         // Numbers that the verifier does not know: one path from here on.
-        record.head.kind = forget(if answers { kind::ANSWER } else { kind::PAYLOAD }.into()) as u16;
-        record.held = forget(if answers { s.held } else { 0 }.into()) as u16;
-        let sent = exchange::report(s, &record, &plan);
+        moved.kind = forget(if answers { kind::ANSWER } else { kind::PAYLOAD }.into()) as u16;
+        moved.held = forget(if answers { s.held } else { 0 }.into()) as u16;
+        let sent = exchange::report(s, &moved, &plan);
         if answers {
             exchange::answered(s, now, &plan, sent);
         } else if !requests && s.phase == phase::ANSWERED {

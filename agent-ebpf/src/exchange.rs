@@ -5,7 +5,7 @@
 use crate::{
     capture::{Call, header},
     emit::{self, With},
-    fill::{BUFFER, NONE, Plan, VECTOR, fill},
+    fill::{BUFFER, Elements, Filled, NONE, Plan, VECTOR, fill},
     globals::{config, forget},
     look::Look,
     maps::FALLBACK,
@@ -81,20 +81,21 @@ pub(crate) unsafe fn release(state: *mut SocketState) -> bool {
         let server = s.role == role::SERVER;
         let (requests, responses) = s.streams();
         let moved = Moved {
+            kind: kind::PAYLOAD,
+            now: s.started,
+            actor: s.asker,
             offset: requests.wrapping_sub(held),
             other: responses,
+            total: held as u32,
             seq_tx: s.asked_tx,
             seq_rx: s.asked_rx,
             srtt_us: 0,
-            dir: if server { dir::RX } else { dir::TX },
             nr: 0,
+            held: 0,
+            dir: if server { dir::RX } else { dir::TX },
             turn: turn::BEGIN,
         };
-        let mut record = record(s, s.started, s.asker, &moved);
-        record.head.len = (size_of::<PayloadRecord>() as u64 + held) as u32;
-        record.total = held as u32;
-        record.prefix = held as u16;
-        (*at).record = record;
+        write(&raw mut (*at).record, s, &moved, 0, &Filled { prefix: held, tail: 0 });
         copy::<HELD>((&raw mut (*at).data).cast(), s.room.as_ptr().cast(), held);
         emit::submit(entry);
     }
@@ -102,48 +103,58 @@ pub(crate) unsafe fn release(state: *mut SocketState) -> bool {
 }
 
 /// What a call moved, and where.
+#[derive(Clone, Copy)]
 pub(crate) struct Moved {
     /// As in [`PayloadRecord`], as all others.
+    pub kind: u16,
+    pub now: u64,
+    pub actor: Actor,
     pub offset: u64,
     pub other: u64,
+    pub total: u32,
     pub seq_tx: u32,
     pub seq_rx: u32,
     pub srtt_us: u32,
-    pub dir: u8,
     pub nr: u16,
+    pub held: u16,
+    pub dir: u8,
     pub turn: u8,
 }
 
-/// A record of a call at a time by somebody on a connection; how much it moved and what of it is captured is left blank.
+/// Writes a record of a call on a connection where it lies in the ring: there is no room on the stack for a second one.
 #[inline(always)]
-pub(crate) fn record(s: &SocketState, now: u64, actor: Actor, moved: &Moved) -> PayloadRecord {
-    PayloadRecord {
-        head: header(kind::PAYLOAD, size_of::<PayloadRecord>(), now),
-        conn: s.conn,
-        actor,
-        offset: moved.offset,
-        other: moved.other,
-        ended: s.ended,
-        total: 0,
-        seq_tx: moved.seq_tx,
-        seq_rx: moved.seq_rx,
-        srtt_us: moved.srtt_us,
-        prefix: 0,
-        tail: 0,
-        dir: moved.dir,
-        role: s.role,
-        nr: moved.nr,
-        exchange: s.exchange,
-        turn: moved.turn,
-        method: s.method,
-        pad: 0,
-        started: s.started,
-        asker: s.asker,
-        asked_tx: s.asked_tx,
-        asked_rx: s.asked_rx,
-        held: 0,
-        room: 0,
-        pad2: 0,
+unsafe fn write(to: *mut PayloadRecord, s: &SocketState, moved: &Moved, room: usize, filled: &Filled) {
+    let data = room as u64 + filled.prefix + filled.tail;
+    // SAFETY: the caller's: writable.
+    unsafe {
+        *to = PayloadRecord {
+            head: header(moved.kind, size_of::<PayloadRecord>() + data as usize, moved.now),
+            conn: s.conn,
+            actor: moved.actor,
+            offset: moved.offset,
+            other: moved.other,
+            ended: s.ended,
+            total: moved.total,
+            seq_tx: moved.seq_tx,
+            seq_rx: moved.seq_rx,
+            srtt_us: moved.srtt_us,
+            prefix: filled.prefix as u16,
+            tail: filled.tail as u16,
+            dir: moved.dir,
+            role: s.role,
+            nr: moved.nr,
+            exchange: s.exchange,
+            turn: moved.turn,
+            method: s.method,
+            pad: 0,
+            started: s.started,
+            asker: s.asker,
+            asked_tx: s.asked_tx,
+            asked_rx: s.asked_rx,
+            held: moved.held,
+            room: room as u16,
+            pad2: 0,
+        }
     }
 }
 
@@ -159,30 +170,30 @@ const ANSWERED: u64 = 2;
 /// # Safety
 /// `s` is a value of the socket table.
 #[inline(always)]
-pub(crate) unsafe fn report(s: &SocketState, record: &PayloadRecord, plan: &Plan) -> u64 {
-    let held = forget(record.held.into());
+pub(crate) unsafe fn report(s: &SocketState, moved: &Moved, plan: &Plan) -> u64 {
+    let held = forget(moved.held.into());
     let room = forget(plan.prefix + plan.tail);
     // SAFETY: the caller's.
     forget(unsafe {
-        if record.head.kind == kind::ANSWER && s.announced == 0 {
+        if moved.kind == kind::ANSWER && s.announced == 0 {
             // User space does not know the connection.
             REFUSED
         } else if plan.which == NONE {
-            u64::from(emit::send(kind::PAYLOAD, *record))
+            bare(s, moved)
         } else if plan.which == VECTOR {
             // The rule of halves in `fill` asks for twice the room where the bytes lie scattered. Fewer classes: each costs
             // the verifier a walk through all elements.
             if forget(plan.prefix * 2) + TAIL as u64 <= CLASS_MEDIUM as u64 {
-                send::<HELD, CLASS_MEDIUM, true>(s, record, plan)
+                send::<HELD, CLASS_MEDIUM, true>(s, moved, plan)
             } else {
-                send::<HELD, CLASS_LARGE, true>(s, record, plan)
+                send::<HELD, CLASS_LARGE, true>(s, moved, plan)
             }
         } else if room <= CLASS_SMALL as u64 && held <= HELD_SHORT as u64 {
-            send::<HELD_SHORT, CLASS_SMALL, false>(s, record, plan)
+            send::<HELD_SHORT, CLASS_SMALL, false>(s, moved, plan)
         } else if room <= CLASS_MEDIUM as u64 {
-            send::<HELD, CLASS_MEDIUM, false>(s, record, plan)
+            send::<HELD, CLASS_MEDIUM, false>(s, moved, plan)
         } else {
-            send::<HELD, CLASS_LARGE, false>(s, record, plan)
+            send::<HELD, CLASS_LARGE, false>(s, moved, plan)
         }
     })
 }
@@ -226,6 +237,21 @@ struct Pair<const H: usize, const N: usize> {
     data: MaybeUninit<[u8; N]>,
 }
 
+/// Sends a call without any bytes.
+///
+/// # Safety
+/// `s` is a value of the socket table.
+#[inline(always)]
+unsafe fn bare(s: &SocketState, moved: &Moved) -> u64 {
+    let Some(mut entry) = emit::reserve::<PayloadRecord>(kind::PAYLOAD) else {
+        return REFUSED;
+    };
+    // SAFETY: the entry is writable.
+    unsafe { write(entry.as_mut_ptr(), s, moved, 0, &Filled { prefix: 0, tail: 0 }) };
+    emit::submit(entry);
+    SENT
+}
+
 /// Sends a call with up to `H` bytes of the request before it and up to `N` bytes of its own.
 ///
 /// # Safety
@@ -233,30 +259,27 @@ struct Pair<const H: usize, const N: usize> {
 #[inline(always)]
 pub(crate) unsafe fn send<const H: usize, const N: usize, const SCATTERED: bool>(
     s: &SocketState,
-    record: &PayloadRecord,
+    moved: &Moved,
     plan: &Plan,
 ) -> u64 {
-    let Some(mut entry) = emit::reserve::<Pair<H, N>>(record.head.kind) else {
+    let mut elements = Elements::first::<SCATTERED>(plan);
+    let Some(mut entry) = emit::reserve::<Pair<H, N>>(moved.kind) else {
         return REFUSED;
     };
     let at = entry.as_mut_ptr();
     // SAFETY: the entry is writable and holds H and N bytes of data.
     let status = unsafe {
-        (*at).record = *record;
-        (*at).record.room = H as u16;
-        copy::<H>((&raw mut (*at).room).cast(), s.room.as_ptr().cast(), record.held.into());
+        copy::<H>((&raw mut (*at).room).cast(), s.room.as_ptr().cast(), moved.held.into());
         let data: *mut u8 = (&raw mut (*at).data).cast();
         let words = data.cast::<u64>();
         words.write_volatile(0);
         words.add(1).write_volatile(0);
-        let filled = fill::<N, SCATTERED>(data, plan);
+        let filled = fill::<N, SCATTERED>(data, plan, &mut elements);
         if filled.prefix == 0 {
             emit::bump(count::lost(kind::PAYLOAD, reason::NO_DATA));
         }
-        (*at).record.prefix = filled.prefix as u16;
-        (*at).record.tail = filled.tail as u16;
-        (*at).record.head.len = ((size_of::<PayloadRecord>() + H) as u64 + filled.prefix + filled.tail) as u32;
-        let status = match record.head.kind {
+        write(&raw mut (*at).record, s, moved, H, &filled);
+        let status = match moved.kind {
             kind::ANSWER => final_status(words.read_volatile(), words.add(1).read_volatile()),
             _ => 0,
         };

@@ -2,8 +2,10 @@
 
 use crate::{
     globals::forget,
+    probes::syscall::{MMSGHDR, length, message},
     read::{copy_user, opaque, user},
 };
+use core::mem::MaybeUninit;
 use onlooker_common::limits::{IOVECS, TAIL};
 
 /// What to capture of a call. Plain numbers, so that the verifier can be made to forget them.
@@ -15,6 +17,8 @@ pub(crate) struct Plan {
     pub at: u64,
     /// Elements of the array.
     pub count: u64,
+    /// As in [`crate::capture::Call`].
+    pub next: u64,
     /// Bytes moved.
     pub total: u64,
     /// Bytes wanted from the start.
@@ -30,6 +34,67 @@ pub(crate) const BUFFER: u64 = 1;
 /// An array of `struct iovec`.
 pub(crate) const VECTOR: u64 = 2;
 
+/// Elements of an array that one call of the helper reads. Most arrays have no more.
+const AT_ONCE: usize = 2;
+
+/// Some elements of an array of `struct iovec`.
+pub(crate) struct Elements(MaybeUninit<[u64; 2 * AT_ONCE]>);
+
+impl Elements {
+    /// The first of a [`VECTOR`]; blank for all else. To be read some time before they are used: a load waits long for
+    /// bytes that the helper has only just stored.
+    #[inline(always)]
+    pub fn first<const SCATTERED: bool>(plan: &Plan) -> Elements {
+        let mut elements = Elements(MaybeUninit::uninit());
+        if SCATTERED {
+            // Where they cannot be read the helper leaves zeros: elements of no bytes.
+            elements.read(plan, 0);
+            if plan.next != 0 {
+                elements.join(plan.next);
+            }
+        }
+        elements
+    }
+
+    /// Those from the one at `from` on.
+    #[inline(always)]
+    fn read(&mut self, plan: &Plan, from: u64) -> bool {
+        let words = self.0.as_mut_ptr().cast::<u64>();
+        let mut i = 0;
+        while i < 2 * AT_ONCE {
+            // SAFETY: within the array. All are written: the helper may write fewer.
+            unsafe { words.add(i).write_volatile(0) };
+            i += 1;
+        }
+        let n = opaque(least(plan.count - from, AT_ONCE as u64) * 16);
+        // SAFETY: n is at most the array.
+        n <= AT_ONCE as u64 * 16 && unsafe { copy_user(words.cast(), n, plan.at + from * 16) }
+    }
+
+    /// Buffers of two messages one behind the other: each as long as its message.
+    #[inline(always)]
+    fn join(&mut self, next: u64) {
+        let words = self.0.as_mut_ptr().cast::<u64>();
+        let first = length(next - MMSGHDR).unwrap_or(0);
+        let second = length(next).unwrap_or(0);
+        let base = message(next).and_then(|iov| user::<u64>(iov[0])).unwrap_or(0);
+        // SAFETY: within the array.
+        unsafe {
+            words.add(1).write_volatile(forget(first.into()));
+            words.add(2).write_volatile(forget(base));
+            words.add(3).write_volatile(forget(second.into()));
+        }
+    }
+
+    /// Address and length.
+    #[inline(always)]
+    fn get(&self, i: usize) -> [u64; 2] {
+        let words = self.0.as_ptr().cast::<u64>();
+        // SAFETY: within the array, and written.
+        unsafe { [words.add(i * 2).read_volatile(), words.add(i * 2 + 1).read_volatile()] }
+    }
+}
+
 /// What was captured.
 #[derive(Clone, Copy)]
 pub(crate) struct Filled {
@@ -44,11 +109,15 @@ pub(crate) struct Filled {
 /// # Safety
 /// `data` has room for `N` bytes, `N >= 2 * TAIL`.
 #[inline(always)]
-pub(crate) unsafe fn fill<const N: usize, const SCATTERED: bool>(data: *mut u8, plan: &Plan) -> Filled {
+pub(crate) unsafe fn fill<const N: usize, const SCATTERED: bool>(
+    data: *mut u8,
+    plan: &Plan,
+    elements: &mut Elements,
+) -> Filled {
     // SAFETY: the caller's.
     unsafe {
         if SCATTERED {
-            vector::<N>(data, plan)
+            vector::<N>(data, plan, elements)
         } else {
             buffer::<N>(data, plan)
         }
@@ -80,20 +149,21 @@ unsafe fn buffer<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
 /// The verifier keeps the ranges of an offset and a length apart, so their maxima must fit together: an element that is not
 /// the first begins in the lower half and takes no more than a half.
 #[inline(always)]
-unsafe fn vector<const N: usize>(data: *mut u8, plan: &Plan) -> Filled {
+unsafe fn vector<const N: usize>(data: *mut u8, plan: &Plan, elements: &mut Elements) -> Filled {
     let half = (N / 2) as u64;
     let mut filled = forget(0); // contiguous bytes captured
     let mut passed = forget(0); // bytes of the elements looked at
     let mut open = forget(1); // 1 while nothing was skipped
     let (mut last_base, mut last_bytes) = (forget(0), forget(0));
-    let mut i = 0u64;
-    while i < IOVECS as u64 {
-        if i >= plan.count || passed >= plan.total {
+    let mut i = 0;
+    while i < IOVECS {
+        if i as u64 >= plan.count || passed >= plan.total {
             break;
         }
-        let Some(element) = user::<[u64; 2]>(plan.at + i * 16) else {
+        if i != 0 && i % AT_ONCE == 0 && !elements.read(plan, i as u64) {
             break;
-        };
+        }
+        let element = elements.get(i % AT_ONCE);
         last_base = element[0];
         last_bytes = forget(least(element[1], plan.total - passed));
         passed = forget(passed + last_bytes);

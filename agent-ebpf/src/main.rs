@@ -21,3 +21,4 @@ mod read;
 mod sock;
 mod syscalls;
 mod task;
+mod undivided;

@@ -11,11 +11,12 @@ use crate::cost::{self, Overhead, Stage};
 use crate::export::otlp::{self, OtlpConfig};
 use crate::export::stdout::StdoutSink;
 use crate::export::{QueueLimits, SpanSink};
-use crate::health::Health;
+use crate::health::{Health, ProbeState};
 use crate::kernel::fill::RingFill;
-use crate::kernel::loader::{self, LoadError, ProgramStat, ProgramStats};
+use crate::kernel::loader::{self, ProgramStat, ProgramStats};
 use crate::metric::Source;
 use crate::pipeline::{self, Pace, Parts, PipelineCounts};
+use crate::privilege;
 use crate::signal::Role;
 use crate::trace::clock::Clock;
 use crate::trace::sampler::Sampler;
@@ -75,30 +76,14 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
         own.register_events(Arc::new(Spans { kind, sink }));
     }
     let kernel = loader::load(&config.host.sys, &loader_options(config, !exporters.named().is_empty()))?;
+    health.set_missing(privilege::missing());
+    for capability in health.missing() {
+        tracing::warn!(capability = capability.name, loses = capability.loses, "missing");
+    }
     for probe in &kernel.probes {
-        match (probe.alternative, &probe.reason) {
-            (Some(alternative), None) => tracing::info!(probe = probe.probe, alternative, "attached"),
-            (Some(alternative), Some(reason)) => {
-                tracing::info!(
-                    probe = probe.probe,
-                    alternative,
-                    reason,
-                    "attached by a lesser alternative"
-                );
-            }
-            (None, reason) => tracing::warn!(
-                probe = probe.probe,
-                loses = probe.loses,
-                reason = reason.as_deref().unwrap_or_default(),
-                "not attached"
-            ),
-        }
+        tell(probe);
     }
     health.set_probes(kernel.probes.clone());
-    if !health.ready() {
-        let reasons: Vec<String> = health.probes().into_iter().filter_map(|probe| probe.reason).collect();
-        return Err(LoadError::NotPermitted(reasons.join("; ")).into());
-    }
     tracing::info!(
         milliseconds = started.elapsed().as_millis() as u64,
         "all probes were tried"
@@ -215,6 +200,20 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     outcome
 }
 
+/// Logs what became of a probe.
+fn tell(state: &ProbeState) {
+    let (probe, loses) = (state.probe, state.loses);
+    let reason = state.reason.as_deref().unwrap_or_default();
+    match (state.alternative, state.replaced_by) {
+        (Some(alternative), _) if reason.is_empty() => tracing::info!(probe, alternative, "attached"),
+        (Some(alternative), _) => {
+            tracing::info!(probe, alternative, loses, reason, "attached by a lesser alternative");
+        }
+        (None, Some(other)) => tracing::info!(probe, other, reason, "another probe is in its place"),
+        (None, None) => tracing::warn!(probe, loses, reason, "not attached"),
+    }
+}
+
 fn web_config(config: &Config) -> WebConfig {
     WebConfig {
         listen: config.web.listen.iter().map(ToString::to_string).collect(),
@@ -224,7 +223,13 @@ fn web_config(config: &Config) -> WebConfig {
     }
 }
 
-fn loader_options(config: &Config, traces: bool) -> loader::Options {
+/// Whether anything takes the spans, in an agent with these settings.
+pub(crate) fn exports_spans(config: &Config, env: &dyn Fn(&str) -> Option<String>) -> bool {
+    config.export.contains(&Export::Stdout) || matches!(OtlpConfig::from_env(env), Ok(Some(_)))
+}
+
+/// What the kernel side is loaded with. `traces`: something takes the spans.
+pub(crate) fn loader_options(config: &Config, traces: bool) -> loader::Options {
     loader::Options {
         ring_bytes: config.limits.ring_bytes,
         connections: config.limits.connections,

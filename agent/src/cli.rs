@@ -2,7 +2,7 @@
 //! [`crate::config::options`]; `run` is the command when none is named, and flags may stand before or behind it.
 
 use crate::config::options::{CONFIG_FILE, OPTIONS, Opt};
-use crate::config::{self, Config, Flags, Setting};
+use crate::config::{self, Config, Flags, Problem, Setting};
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap};
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -14,6 +14,11 @@ pub enum Command {
     Run,
     /// Say whether the configuration is valid, and what it comes to.
     CheckConfig,
+    /// Say what can be seen on this host, what cannot, and what to change.
+    Doctor {
+        /// As an object for programs.
+        json: bool,
+    },
 }
 
 /// A valid command line.
@@ -25,6 +30,8 @@ pub struct Invocation {
     pub config: Config,
     /// Where each setting comes from.
     pub settings: Vec<Setting>,
+    /// Settings that were refused: [`Command::Doctor`] says so among other things, every other command ends there.
+    pub problems: Vec<Problem>,
 }
 
 /// The program ends here: help, version, or a mistake.
@@ -59,17 +66,26 @@ pub fn parse(
     })?;
     let (command, matches) = match matches.subcommand() {
         Some(("check-config", matches)) => (Command::CheckConfig, matches),
+        Some(("doctor", matches)) => {
+            let json = matches.get_flag("json");
+            (Command::Doctor { json }, matches)
+        }
         Some((_, matches)) => (Command::Run, matches),
         None => (Command::Run, &matches),
     };
-    let (config, settings) = config::load(&flags(matches), env).map_err(|error| Exit {
-        code: 2,
-        text: format!("onlooker: the configuration is not valid\n{error}\n"),
-    })?;
+    let (config, settings, problems) = config::load_leniently(&flags(matches), env);
+    if !problems.is_empty() && !matches!(command, Command::Doctor { .. }) {
+        let error = config::ConfigError(problems);
+        return Err(Exit {
+            code: 2,
+            text: format!("onlooker: the configuration is not valid\n{error}\n"),
+        });
+    }
     Ok(Invocation {
         command,
         config,
         settings,
+        problems,
     })
 }
 
@@ -98,7 +114,34 @@ fn command(build: Build) -> Clap {
         .max_term_width(120)
         .subcommand(Clap::new("run").about("Watch the host and serve what was seen (the default command)"))
         .subcommand(Clap::new("check-config").about("Check the settings, print what they come to, and exit"))
+        .subcommand(doctor())
         .disable_help_subcommand(true)
+}
+
+fn doctor() -> Clap {
+    Clap::new("doctor")
+        .about("Say what the agent sees on this host, what it does not, and what to change")
+        .long_about(
+            "Says what the agent would see on this host with these settings, what it would not, and what to change. Looks at \
+             settings, kernel, rights, namespaces and network, loads every probe's programs without attaching them, and names \
+             for each service that listens what can be seen of it. Changes nothing; runs before an agent, beside one, and \
+             as any user.\n\n\
+             Each check is PASS (nothing is lost), WARN (something is lost, the agent works) or FAIL (the agent does not \
+             start, or sees no requests), with what is lost and how to mend it.",
+        )
+        .after_long_help(
+            "Exit code: 0 all checks passed, 1 one warned, 2 one failed.\n\n\
+             Examples:\n  \
+             sudo onlooker doctor\n  \
+             sudo onlooker doctor --config.file=/etc/onlooker.yml\n  \
+             onlooker doctor --json | jq -r '.checks[] | select(.verdict != \"PASS\") | .fix'",
+        )
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .help("Print one JSON object: version, kernel, verdict, checks, probes, services")
+                .action(ArgAction::SetTrue),
+        )
 }
 
 fn arg(option: &'static Opt) -> Arg {
@@ -184,6 +227,26 @@ mod tests {
         }
         assert_eq!(run("check-config").expect("valid").command, Command::CheckConfig);
         assert_eq!(run("").expect("valid").config, Config::default());
+    }
+
+    #[test]
+    fn doctor_takes_every_setting_and_has_more_to_say_than_that_one_is_wrong() {
+        let found = run("doctor --json --web.listen-address=:7").expect("valid");
+        assert_eq!(found.command, Command::Doctor { json: true });
+        assert_eq!((found.config.web.listen[0].port, found.problems.len()), (7, 0));
+        let found = run("doctor --limits.connections=0 --log.level=debug").expect("told by the doctor");
+        assert_eq!(found.command, Command::Doctor { json: false });
+        assert_eq!(found.problems.len(), 1);
+        let expect = Config {
+            log: config::Log {
+                level: LogLevel::Debug,
+                ..Config::default().log
+            },
+            ..Config::default()
+        };
+        assert_eq!(found.config, expect, "the default instead of what was refused");
+        assert_eq!(run("--json").expect_err("of doctor alone").code, 2);
+        assert!(run("doctor --help").expect_err("help").text.contains("Exit code: 0"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The agent's state of health, kept by who knows and read by `/readyz`, `/metrics`, the live summary and `doctor`.
 
+use crate::privilege::Capability;
 use std::sync::Mutex;
 
 /// What became of one probe.
@@ -7,12 +8,27 @@ use std::sync::Mutex;
 pub struct ProbeState {
     /// Name of the probe, e.g. `socket`.
     pub probe: &'static str,
+    /// Probes of one group replace each other.
+    pub group: Option<&'static str>,
     /// Name of the alternative that is attached, e.g. `tp_btf/sock_send_length`; `None`: not attached.
     pub alternative: Option<&'static str>,
-    /// What is not seen without it, in human words.
+    /// The probe of its group that is attached in its place.
+    pub replaced_by: Option<&'static str>,
+    /// What is not seen without it, or not by this alternative, in human words; empty: nothing.
     pub loses: &'static str,
     /// Why it (or the better alternatives before it) did not attach, and how to mend it.
     pub reason: Option<String>,
+}
+
+/// How much of what it could see the agent sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Everything.
+    Ready,
+    /// Requests, but something of what belongs to them is missing.
+    Degraded,
+    /// No requests: no probe was tried yet, or of a group of probes that replace each other none is attached.
+    NotReady,
 }
 
 /// Shared state of health.
@@ -20,6 +36,7 @@ pub struct ProbeState {
 pub struct Health {
     probes: Mutex<Vec<ProbeState>>,
     shedding: Mutex<Option<String>>,
+    missing: Mutex<Vec<&'static Capability>>,
 }
 
 impl Health {
@@ -45,8 +62,71 @@ impl Health {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
             .clone()
     }
-    /// Ready: the probes were tried and at least one is attached.
-    pub fn ready(&self) -> bool {
-        self.probes().iter().any(|probe| probe.alternative.is_some())
+    /// Sets the capabilities that the agent has not.
+    pub fn set_missing(&self, capabilities: Vec<&'static Capability>) {
+        *self.missing.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = capabilities;
+    }
+    /// Capabilities that the agent has not.
+    pub fn missing(&self) -> Vec<&'static Capability> {
+        self.missing
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .clone()
+    }
+    /// How much is seen.
+    pub fn readiness(&self) -> Readiness {
+        let probes = self.probes();
+        // Attached without a loss, or another in its place.
+        let whole = |probe: &&ProbeState| probe.replaced_by.is_some() || probe.loses.is_empty();
+        let mut away = probes
+            .iter()
+            .filter(|probe| !whole(probe) && probe.alternative.is_none());
+        if probes.is_empty() || away.any(|probe| probe.group.is_some()) {
+            Readiness::NotReady
+        } else if !probes.iter().all(|probe| whole(&probe)) || !self.missing().is_empty() {
+            Readiness::Degraded
+        } else {
+            Readiness::Ready
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_is_told_by_what_is_lost() {
+        let state = |probe, group, alternative, replaced_by, loses| ProbeState {
+            probe,
+            group,
+            alternative,
+            replaced_by,
+            loses,
+            reason: None,
+        };
+        let socket = state("socket", Some("capture"), Some("tp_btf"), None, "");
+        let no_socket = state("socket", Some("capture"), None, None, "requests");
+        let replaced = state("socket", Some("capture"), None, Some("syscall"), "requests");
+        let lesser = state("socket", Some("capture"), Some("tp_btf"), None, "reads by splice");
+        let syscall = state("syscall", Some("capture"), Some("raw_tp"), None, "");
+        let process = state("process", None, Some("raw_tp"), None, "");
+        let no_process = state("process", None, None, None, "names");
+        for (probes, expect) in [
+            (vec![], Readiness::NotReady),
+            (vec![&socket, &process], Readiness::Ready),
+            (vec![&replaced, &syscall, &process], Readiness::Ready),
+            (vec![&socket, &no_process], Readiness::Degraded),
+            (vec![&lesser, &process], Readiness::Degraded),
+            (vec![&no_socket, &process], Readiness::NotReady),
+        ] {
+            let health = Health::default();
+            health.set_probes(probes.into_iter().cloned().collect());
+            assert_eq!(health.readiness(), expect, "{:?}", health.probes());
+            if expect == Readiness::Ready {
+                health.set_missing(vec![&crate::privilege::NEEDED[2]]);
+                assert_eq!(health.readiness(), Readiness::Degraded);
+            }
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! `onlooker`: see `--help`.
 
 use onlooker::cli::{self, Build, Command};
-use onlooker::{agent, kernel, logging};
+use onlooker::{agent, doctor, kernel, logging};
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -24,6 +25,22 @@ fn main() -> ExitCode {
         Command::CheckConfig => {
             print!("{}", cli::report(&invocation.settings));
             Ok(())
+        }
+        Command::Doctor { json } => {
+            let report = doctor::examine(&invocation.config, &invocation.problems, &env);
+            let text = if json {
+                serde_json::to_string_pretty(&report).map(|text| text + "\n")
+            } else {
+                let colour = std::io::stdout().is_terminal() && env("NO_COLOR").is_none_or(|value| value.is_empty());
+                Ok(report.text(colour))
+            };
+            match text
+                .map_err(anyhow::Error::from)
+                .and_then(|text| Ok(std::io::stdout().write_all(text.as_bytes())?))
+            {
+                Ok(()) => return ExitCode::from(report.exit_code()),
+                Err(error) => Err(error),
+            }
         }
         Command::Run => logging::init(invocation.config.log)
             .map_err(anyhow::Error::from)

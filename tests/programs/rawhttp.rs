@@ -1,15 +1,17 @@
 //! An HTTP/1.1 server and client without a library between them and the socket, for exact control of what goes over the
-//! wire and exact times of it: `rawhttp serve ADDRESS LOG`, `rawhttp ask ADDRESS STEPS-AS-JSON` and
-//! `rawhttp load ADDRESS LOAD-AS-JSON`.
+//! wire and exact times of it: `rawhttp serve ADDRESS LOG`, `rawhttp ask ADDRESS STEPS-AS-JSON`,
+//! `rawhttp load ADDRESS LOAD-AS-JSON`, and `rawhttp alone LOG`, which asks itself once in a network namespace of its own.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use onlooker_tests::http::{Connection, Head, Stream, Target};
 use onlooker_tests::load::Load;
 use onlooker_tests::steps::{self, Step};
+use rustix::thread::UnshareFlags;
 use serde_json::json;
 use std::fs::File;
 use std::io::Write;
 use std::net::{Shutdown, TcpListener};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,8 +32,46 @@ fn main() -> Result<()> {
             println!("{}", serde_json::to_string(&load.run(&target.parse()?)?)?);
             Ok(())
         }
-        _ => bail!("usage: rawhttp serve ADDRESS LOG | rawhttp ask ADDRESS STEPS | rawhttp load ADDRESS LOAD"),
+        ["alone", log] => alone(log),
+        _ => bail!(
+            "usage: rawhttp serve ADDRESS LOG | rawhttp ask ADDRESS STEPS | rawhttp load ADDRESS LOAD | rawhttp alone LOG"
+        ),
     }
+}
+
+/// One exchange with itself over the loopback of a new network namespace, which ends with this process.
+fn alone(log: &str) -> Result<()> {
+    // SAFETY: no thread but this one exists, and the kernel object is this process' alone.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.context("a new network namespace")?;
+    loopback_up().context("loopback of the new namespace")?;
+    let listener = TcpListener::bind("127.0.0.1:80")?;
+    let target = Target::Tcp(listener.local_addr()?);
+    let log = File::options().create(true).append(true).open(log)?;
+    std::thread::scope(|scope| {
+        let server = scope.spawn(|| -> Result<()> {
+            connection(Connection::of(Stream::Tcp(listener.accept()?.0)), &log);
+            Ok(())
+        });
+        let answers = steps::run(&target, &Step::exchange("GET", "/ok", ""))?;
+        ensure!(answers.iter().map(|answer| answer.status).eq([200]), "{answers:?}");
+        server.join().map_err(|_| anyhow!("the server panicked"))?
+    })
+}
+
+/// What `ip link set lo up` does.
+fn loopback_up() -> Result<()> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    // SAFETY: every bit pattern of an ifreq is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: the request is valid while the call reads it, and it is written by nobody.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    if done != 0 {
+        return Err(std::io::Error::last_os_error().into());
+    }
+    Ok(())
 }
 
 fn serve(target: &Target, log: &str) -> Result<()> {

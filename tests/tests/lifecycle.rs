@@ -173,12 +173,7 @@ fn kill_leaves_nothing() {
         assert!(!own.programs.is_empty() && !own.maps.is_empty(), "{hooks}: {own:?}");
         agent.program.signal(libc::SIGKILL);
         agent.program.wait(wait::SOON).unwrap();
-        wait::until("the kernel's release of the programs", wait::SOON, || {
-            let left = Loaded::now()?.without(&before);
-            anyhow::ensure!(left.is_empty(), "{left:?}");
-            Ok(())
-        })
-        .unwrap();
+        Loaded::expect_nothing_since(&before).unwrap();
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
         if mounts.lines().any(|line| line.split(' ').nth(1) == Some("/sys/fs/bpf")) {
             let pins = std::fs::read_dir("/sys/fs/bpf").unwrap().map_while(Result::ok);
@@ -212,10 +207,7 @@ fn orderly_end() {
             Ok(())
         })
         .unwrap();
-        wait::until_true("the kernel's release", wait::SOON, || {
-            Loaded::now().is_ok_and(|now| now.without(&before).is_empty())
-        })
-        .unwrap();
+        Loaded::expect_nothing_since(&before).unwrap();
     }
 }
 

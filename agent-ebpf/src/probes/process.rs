@@ -9,6 +9,7 @@ use crate::{
     globals::forget,
     read::{Access, Direct, Probed, copy_user, opaque},
     task::{Current, actor_of},
+    undivided::Undivided,
 };
 use aya_ebpf::{
     helpers::{
@@ -28,21 +29,27 @@ use onlooker_common::{
 
 /// By direct loads.
 #[btf_tracepoint(function = "sched_process_fork")]
+#[inline(always)]
 pub fn process_fork_btf(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_fork::<Direct>(ctx.arg(0), ctx.arg(1)) };
     0
 }
 /// By probe reads.
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
+#[inline(always)]
 pub fn process_fork_raw(ctx: RawTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_fork::<Probed>(ctx.arg::<u64>(0) as *const u8, ctx.arg::<u64>(1) as *const u8) };
     0
 }
 /// By direct loads.
 #[btf_tracepoint(function = "sched_process_exec")]
+#[inline(always)]
 pub fn process_exec_btf(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_exec::<Direct>(ctx.arg(0), ctx.arg(2)) };
     trace!(&ctx, "exec");
@@ -50,21 +57,27 @@ pub fn process_exec_btf(ctx: BtfTracePointContext) -> i32 {
 }
 /// By probe reads.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
+#[inline(always)]
 pub fn process_exec_raw(ctx: RawTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_exec::<Probed>(ctx.arg::<u64>(0) as *const u8, ctx.arg::<u64>(2) as *const u8) };
     0
 }
 /// By direct loads.
 #[btf_tracepoint(function = "sched_process_exit")]
+#[inline(always)]
 pub fn process_exit_btf(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_exit::<Direct>(ctx.arg(0)) };
     0
 }
 /// By probe reads.
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
+#[inline(always)]
 pub fn process_exit_raw(ctx: RawTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_exit::<Probed>(ctx.arg::<u64>(0) as *const u8) };
     0

@@ -5,11 +5,13 @@ use super::syscall::{MMSGHDR, TS_COMPAT, message};
 use crate::{
     capture::{self, Call},
     fill::{BUFFER, NONE, VECTOR},
+    globals::forget,
     maps::SOCKETS,
     read::{Access, Direct},
     sock,
     syscalls::{NOT_STREAM, Shape, classify, regs},
     task::Current,
+    undivided::Undivided,
 };
 use aya_ebpf::{helpers::generated::bpf_task_pt_regs, macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::trace;
@@ -17,7 +19,9 @@ use onlooker_common::{layout, record::dir};
 
 /// A socket call sent bytes.
 #[btf_tracepoint(function = "sock_send_length")]
+#[inline(always)]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_length(&ctx, dir::TX) };
     0
@@ -25,7 +29,9 @@ pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
 
 /// A socket call received bytes.
 #[btf_tracepoint(function = "sock_recv_length")]
+#[inline(always)]
 pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_length(&ctx, dir::RX) };
     0
@@ -34,7 +40,9 @@ pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
 /// Bytes were taken out of a TCP socket's queue: `TP_PROTO(struct sock *sk)`. Of interest when `splice` did it, which no
 /// other hook tells; how many they are, the sequence numbers say.
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
+#[inline(always)]
 pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     let sk: *const u8 = ctx.arg(0);
     // SAFETY: `sk` is the tracepoint's argument, which the verifier knows.
     unsafe {
@@ -66,9 +74,10 @@ pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
             which: NONE,
             at: 0,
             count: 0,
+            next: 0,
             nr: number as u16,
         };
-        capture::call::<Direct>(sk, family, &call);
+        capture::call::<Direct, false>(sk, family, &call);
     }
     0
 }
@@ -120,7 +129,11 @@ unsafe fn on_length(ctx: &BtfTracePointContext, direction: u8) {
                 _ => (),
             }
         }
-        capture::call::<Direct>(
+        // Not known to the verifier from here on: else it walks all that follows once for each shape.
+        let (number, index, second) = (forget(number), forget(index), forget(second));
+        let (result, direction) = (forget(result as u64) as i64, forget(direction.into()) as u8);
+        let messages = forget((shape == Shape::Messages).into()) != 0;
+        capture::call::<Direct, true>(
             sk,
             family,
             &Call {
@@ -129,11 +142,12 @@ unsafe fn on_length(ctx: &BtfTracePointContext, direction: u8) {
                 which,
                 at,
                 count,
+                next: 0,
                 nr: number as u16,
             },
         );
         trace!(ctx, "socket call {} direction {} result {}", number, direction, result);
-        if shape == Shape::Messages {
+        if messages {
             set_message(sk, if index + 1 < second { index + 1 } else { 0 });
         }
     }

@@ -4,10 +4,12 @@
 use crate::{
     capture::{self, Call},
     fill::{BUFFER, NONE, VECTOR},
+    globals::forget,
     read::{Access, Direct, Probed, kernel, user},
     sock,
     syscalls::{NOT_STREAM, Shape, classify, is_recvfrom, regs},
     task::Current,
+    undivided::Undivided,
 };
 use aya_ebpf::{
     macros::{btf_tracepoint, raw_tracepoint},
@@ -22,7 +24,9 @@ const S_IFSOCK: u16 = 0xc000;
 
 /// A system call returned; registers and task by direct loads (kernel 5.11 and later).
 #[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
 pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe {
         let result: i64 = ctx.arg(1);
@@ -45,7 +49,9 @@ pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
 
 /// A system call returned; everything by probe reads.
 #[raw_tracepoint(tracepoint = "sys_exit")]
+#[inline(always)]
 pub fn sys_exit_raw(ctx: RawTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     let result: i64 = ctx.arg(1);
     if capture::dull(result) {
         return 0;
@@ -97,46 +103,59 @@ unsafe fn on_exit<A: Current>(number: u64, shape: Shape, sends: bool, args: &[u6
         let Some(family) = sock::stream_family::<Probed>(sk) else {
             return;
         };
-        // One or several messages; all calls meet in one loop, which the verifier sees once.
-        let several = shape == Shape::Messages;
-        let mut left = if several { result } else { 1 };
-        let mut at = args[1];
-        let mut i = 0;
-        while i < MMSGS && left > 0 {
-            let (mut result, mut buffer, mut count) = (result, at, 0);
-            let mut vector = false;
-            if several || shape == Shape::Message {
-                if several {
-                    // The kernel wrote each message's length behind its header.
-                    let Some(length) = user::<u32>(at + MMSGHDR - 8) else {
-                        return;
-                    };
-                    result = i64::from(length);
-                }
-                let Some(iov) = message(at) else { return };
-                (buffer, count, vector) = (iov[0], iov[1], true);
-            } else if shape == Shape::Vector {
-                (count, vector) = (args[2], true);
+        let (mut result, mut at, mut count, mut next) = (result, args[1], 0, 0);
+        let mut which = match shape {
+            Shape::File | Shape::Splice => NONE,
+            _ => BUFFER,
+        };
+        if shape == Shape::Messages {
+            // Several messages are one call of all their bytes: a second walk through all that follows would be more than
+            // older verifiers take.
+            let Some(total) = total(at, result) else { return };
+            if result > 1 {
+                next = at + MMSGHDR;
             }
-            let which = match shape {
-                Shape::File | Shape::Splice => NONE,
-                _ if vector => VECTOR,
-                _ => BUFFER,
-            };
-            let call = Call {
-                direction,
-                result,
-                which,
-                at: buffer,
-                count,
-                nr: number as u16,
-            };
-            capture::call::<Mixed<A>>(sk, family, &call);
-            at += MMSGHDR;
-            left -= 1;
-            i += 1;
+            result = total;
         }
+        if shape == Shape::Message || shape == Shape::Messages {
+            let Some(iov) = message(at) else { return };
+            (at, count, which) = (iov[0], iov[1], VECTOR);
+            if next != 0 {
+                // Beyond the first buffer of a message only its bytes are counted.
+                (count, next) = if count == 1 { (2, next) } else { (count, 0) };
+            }
+        } else if shape == Shape::Vector {
+            (count, which) = (args[2], VECTOR);
+        }
+        let call = Call {
+            direction,
+            result,
+            which,
+            at,
+            count,
+            next,
+            nr: number as u16,
+        };
+        capture::call::<Mixed<A>, true>(sk, family, &call);
     }
+}
+
+/// Bytes of `n` messages: the kernel wrote each one's length behind its header. `None` when they cannot be read.
+#[inline(always)]
+fn total(at: u64, n: i64) -> Option<i64> {
+    let mut bytes = 0;
+    let mut i = 0;
+    while i < MMSGS && (i as i64) < n {
+        bytes = forget(bytes + u64::from(length(at + i as u64 * MMSGHDR)?));
+        i += 1;
+    }
+    Some(bytes as i64)
+}
+
+/// Bytes of the `struct mmsghdr` at an address.
+#[inline(always)]
+pub(crate) fn length(at: u64) -> Option<u32> {
+    user(at + MMSGHDR - 8)
 }
 
 /// `sizeof(struct mmsghdr)`.

@@ -8,6 +8,7 @@ use crate::{
     maps::{GRAVES, SOCKETS},
     read::{Access, Direct, Probed},
     sock,
+    undivided::Undivided,
 };
 use aya_ebpf::{
     helpers::bpf_ktime_get_ns,
@@ -25,7 +26,9 @@ const TCP_CLOSE: i32 = 7;
 
 /// By direct loads.
 #[btf_tracepoint(function = "inet_sock_set_state")]
+#[inline(always)]
 pub fn tcp_state_btf(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_change::<Direct>(ctx.arg(0), flow::STATE, ctx.arg(1), ctx.arg(2)) };
     0
@@ -33,7 +36,9 @@ pub fn tcp_state_btf(ctx: BtfTracePointContext) -> i32 {
 
 /// By probe reads.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+#[inline(always)]
 pub fn tcp_state_raw(ctx: RawTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { on_change::<Probed>(ctx.arg::<u64>(0) as *const u8, flow::STATE, ctx.arg(1), ctx.arg(2)) };
     0
@@ -41,7 +46,9 @@ pub fn tcp_state_raw(ctx: RawTracePointContext) -> i32 {
 
 /// By direct loads.
 #[btf_tracepoint(function = "tcp_destroy_sock")]
+#[inline(always)]
 pub fn tcp_destroy_btf(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the argument is that of the tracepoint.
     unsafe { on_change::<Direct>(ctx.arg(0), flow::GONE, TCP_CLOSE, TCP_CLOSE) };
     trace!(&ctx, "a TCP socket is gone");
@@ -50,7 +57,9 @@ pub fn tcp_destroy_btf(ctx: BtfTracePointContext) -> i32 {
 
 /// By probe reads.
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
+#[inline(always)]
 pub fn tcp_destroy_raw(ctx: RawTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
     // SAFETY: the argument is that of the tracepoint.
     unsafe { on_change::<Probed>(ctx.arg::<u64>(0) as *const u8, flow::GONE, TCP_CLOSE, TCP_CLOSE) };
     0

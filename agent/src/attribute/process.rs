@@ -397,14 +397,15 @@ fn executed(filename: &[u8]) -> &[u8] {
     filename
 }
 
-/// What was read, and what was told where nothing could be read.
+/// What was read, and what was told where nothing could be read. Without its executable (CAP_SYS_PTRACE is missing) a program
+/// is known better by what was told at its exec than by what it calls itself.
 fn merge(read: Facts, told: Option<&Facts>) -> Facts {
     let Some(told) = told else { return read };
     Facts {
         comm: read.comm.or_else(|| told.comm.clone()),
-        program: match read.program.exe_name {
-            Some(_) => read.program,
-            None => told.program.clone(),
+        program: match (&read.program.exe, &told.program.exe_name) {
+            (None, Some(_)) => told.program.clone(),
+            _ => read.program,
         },
         declared: read.declared.or_else(|| told.declared.clone()),
         place: read.place.or_else(|| told.place.clone()),

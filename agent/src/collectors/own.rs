@@ -7,6 +7,7 @@ pub mod process;
 use crate::health::Health;
 use crate::host::Host;
 use crate::metric::{Encoder, Family, Kind, Source};
+use crate::privilege::NEEDED;
 use events::{EventCounts, merged};
 use process::{ProcessStats, boot_time};
 use std::fmt;
@@ -218,6 +219,12 @@ impl Source for Own {
             let attached = if probe.alternative.is_some() { 1.0 } else { 0.0 };
             out.number(&[("probe", probe.probe), ("alternative", alternative)], attached);
         }
+        out.family(&CAPABILITY);
+        let missing = self.health.missing();
+        for capability in NEEDED {
+            let held = if missing.contains(&capability) { 0.0 } else { 1.0 };
+            out.number(&[("capability", capability.name)], held);
+        }
         self.collect_events(out);
         self.collect_readings(out);
         self.collect_process(out);
@@ -240,6 +247,12 @@ static PROBE: Family = Family::new(
     "onlooker_probe_attached",
     "",
     "Whether a probe is attached, and by which of its alternatives (none: an empty label).",
+    Kind::Gauge,
+);
+static CAPABILITY: Family = Family::new(
+    "onlooker_capability_held",
+    "",
+    "Whether the agent has a capability that it needs.",
     Kind::Gauge,
 );
 static SEEN: Family = Family::new(

@@ -323,6 +323,17 @@ pub type Flags = Vec<(&'static str, String)>;
 /// # Errors
 /// Every value that its option refuses, every unknown key of the file, and a file that cannot be read.
 pub fn load(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config, Vec<Setting>), ConfigError> {
+    let (config, settings, problems) = load_leniently(flags, env);
+    if problems.is_empty() {
+        Ok((config, settings))
+    } else {
+        Err(ConfigError(problems))
+    }
+}
+
+/// Settles every option as [`load`] does, and takes the default of those whose value is refused. For `doctor`, which has
+/// more to say than that.
+pub fn load_leniently(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> (Config, Vec<Setting>, Vec<Problem>) {
     let mut problems = Vec::new();
     let path = flags.iter().rev().find(|(name, _)| *name == options::CONFIG_FILE);
     let entries = match path {
@@ -346,12 +357,19 @@ pub fn load(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<(Conf
     let mut settings = Vec::with_capacity(OPTIONS.len());
     for option in OPTIONS {
         let given = settle(option, flags, env, &entries);
+        let mut accepted = given.is_empty();
         for (value, origin) in &given {
-            if let Err(what) = (option.set)(&mut config, value) {
-                problems.push(Problem {
+            match (option.set)(&mut config, value) {
+                Ok(()) => accepted = true,
+                Err(what) => problems.push(Problem {
                     place: place(option, origin),
                     what: format!("{value:?} {what}"),
-                });
+                }),
+            }
+        }
+        if !accepted {
+            for value in option.default {
+                let _ = (option.set)(&mut config, value);
             }
         }
         let origin = given.first().map_or(Origin::Default, |(_, origin)| origin.clone());
@@ -361,11 +379,7 @@ pub fn load(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<(Conf
             origin,
         });
     }
-    if problems.is_empty() {
-        Ok((config, settings))
-    } else {
-        Err(ConfigError(problems))
-    }
+    (config, settings, problems)
 }
 
 /// The values of an option from the first source that has it.

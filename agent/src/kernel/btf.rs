@@ -1,6 +1,9 @@
 //! Reads the kernel's type information (BTF, `Documentation/bpf/btf.rst`): offsets of struct members, names of
 //! tracepoints. Reads `/sys/kernel/btf/vmlinux`; see `docs/decisions/2026-11-21-own-btf-reader.md` for why this is our own.
 
+#[cfg(test)]
+mod snapshots;
+
 use rustc_hash::FxHashMap;
 use std::path::Path;
 
@@ -161,6 +164,11 @@ impl Btf {
             .filter_map(|id| self.name(id).strip_prefix(b"btf_trace_"))
             .map(|name| String::from_utf8_lossy(name).into_owned())
             .collect()
+    }
+
+    /// Id of a function of the kernel.
+    pub fn function(&self, name: &str) -> Option<u32> {
+        (1..self.types.len() as u32).find(|id| self.kind(*id) == kind::FUNC && self.name(*id) == name.as_bytes())
     }
 
     /// BTF in which only the types of these tracepoints have a name and every type keeps its id: what a loader needs to

@@ -2,7 +2,8 @@
 //! `EbpfLoader`. Nothing is pinned: when the process ends, however it ends, the kernel drops programs and maps.
 
 use super::maps::{FallbackTable, Graves, KernelCounters, RecordRing, SocketTable};
-use super::{btf::Btf, btf::BtfError, layout::Layout};
+use super::refusals::{self, Refusals};
+use super::{btf::Btf, btf::BtfError, kfuncs, layout::Layout};
 use crate::health::ProbeState;
 use crate::probes::{Alternative, Hook, Probe, REGISTRY};
 use crate::signal::Role;
@@ -50,10 +51,11 @@ pub enum LoadError {
     #[error(transparent)]
     Btf(#[from] BtfError),
     /// Not allowed.
-    #[error(
-        "the kernel does not let this process load eBPF programs ({0}); run it as root, or with CAP_BPF, CAP_PERFMON and CAP_DAC_READ_SEARCH, and check `sysctl kernel.unprivileged_bpf_disabled` and the kernel's lockdown mode"
-    )]
+    #[error("the kernel does not let this process make its maps: {0}")]
     NotPermitted(String),
+    /// Every probe was refused.
+    #[error("no probe can be attached: {0}")]
+    NoProbe(String),
     /// Something else.
     #[error("cannot set up the kernel side: {0}")]
     Setup(String),
@@ -95,18 +97,37 @@ pub struct MapSize {
     pub bytes: u64,
 }
 
-/// Loads and attaches. `sys` is the root of sysfs.
-///
-/// # Errors
-/// [`LoadError`] only when nothing can work; a probe that does not attach is told in [`Kernel::probes`].
-pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
+/// How far a probe is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Its programs are loaded, which verifies them, and dropped again.
+    Verify,
+    /// They are attached too, and stay.
+    Attach,
+}
+
+/// The object with its maps, before any program is loaded.
+pub(super) struct Opened {
+    programs: Ebpf,
+    layout: Layout,
+    types: aya::Btf,
+    /// Names of the kernel's tracepoints, sorted.
+    tracepoints: Vec<String>,
+    refusals: Refusals,
+}
+
+/// Reads the kernel's types, makes the maps. `sys` is the root of sysfs.
+pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
+    let refusals = Refusals::from_env()?;
     // Our reader for the offsets; aya wants its own for the tracepoints.
     let path = sys.join("kernel/btf/vmlinux");
+    let mut object = OBJECT.to_vec();
     let (layout, mut names, types) = {
         let btf = Btf::read(&path)?;
+        kfuncs::fill(&mut object, &btf);
         let hooks = REGISTRY.iter().flat_map(|probe| probe.alternatives);
         let hooks = hooks
             .flat_map(|alternative| alternative.programs)
@@ -132,33 +153,42 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
                 }
         }),
     };
+    raise_locked_memory();
     let level = if options.trace { aya_log::Level::Trace as u8 } else { 0 };
-    let mut programs = EbpfLoader::new()
+    let programs = EbpfLoader::new()
         .btf(None)
         .override_global("LAYOUT", &layout.offsets, true)
         .override_global("CONFIG", &settings, true)
         .override_global(aya_log::LEVEL, &level, false)
         .map_max_entries("RING", options.ring_bytes)
         .map_max_entries("SOCKETS", options.connections)
-        .load(OBJECT)
-        .map_err(|error| setup_error(&error))?;
+        .load(&object)
+        .map_err(|error| refusals::setup(&error))?;
+    Ok(Opened {
+        programs,
+        layout,
+        types,
+        tracepoints: names,
+        refusals,
+    })
+}
 
-    let mut probes = Vec::with_capacity(REGISTRY.len());
-    let mut taken: Vec<&str> = vec![];
-    for probe in REGISTRY {
-        if let Some(group) = probe.group {
-            if options.capture.is_some_and(|only| only != probe.name) || taken.contains(&group) {
-                continue;
-            }
-            let state = attach(probe, &mut programs, &layout, &types, &names);
-            if state.alternative.is_some() {
-                taken.push(group);
-            }
-            probes.push(state);
-        } else {
-            probes.push(attach(probe, &mut programs, &layout, &types, &names));
-        }
+/// Loads and attaches. `sys` is the root of sysfs.
+///
+/// # Errors
+/// [`LoadError`] only when nothing can work; a probe that does not attach is told in [`Kernel::probes`].
+pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
+    let mut opened = open(sys, options)?;
+    let probes = opened.try_all(options.capture, Step::Attach);
+    if probes.iter().all(|probe| probe.alternative.is_none()) {
+        let mut reasons: Vec<String> = probes.into_iter().filter_map(|probe| probe.reason).collect();
+        reasons.sort();
+        reasons.dedup();
+        return Err(LoadError::NoProbe(reasons.join("; ")));
     }
+    let Opened {
+        mut programs, types, ..
+    } = opened;
     drop(types);
     give_back();
 
@@ -214,80 +244,144 @@ fn give_back() {
     }
 }
 
-fn attach(probe: &Probe, programs: &mut Ebpf, layout: &Layout, types: &aya::Btf, tracepoints: &[String]) -> ProbeState {
-    let mut reasons = vec![];
-    for alternative in probe.alternatives {
-        match attach_all(alternative, programs, layout, types, tracepoints) {
-            Ok(()) => {
-                let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
-                return ProbeState {
-                    probe: probe.name,
-                    alternative: Some(alternative.name),
-                    loses: probe.loses,
-                    reason,
-                };
-            }
-            Err(reason) => {
-                tracing::debug!(
-                    probe = probe.name,
-                    alternative = alternative.name,
-                    reason,
-                    "does not attach"
-                );
-                reasons.push(format!("{}: {reason}", alternative.name));
-            }
-        }
-    }
-    ProbeState {
-        probe: probe.name,
-        alternative: None,
-        loses: probe.loses,
-        reason: Some(reasons.join("; ")),
+/// Before Linux 5.11 maps count as locked memory, of which few are allowed. Without the right to raise the limit the maps may
+/// fit all the same, and if not, the error says so.
+fn raise_locked_memory() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let all = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    if setrlimit(Resource::Memlock, all).is_err() {
+        let allowed = getrlimit(Resource::Memlock).maximum;
+        let _ = setrlimit(
+            Resource::Memlock,
+            Rlimit {
+                current: allowed,
+                maximum: allowed,
+            },
+        );
     }
 }
 
-/// All programs of an alternative, or none.
-fn attach_all(
-    alternative: &Alternative,
-    programs: &mut Ebpf,
-    layout: &Layout,
-    types: &aya::Btf,
-    tracepoints: &[String],
-) -> Result<(), String> {
-    if let Some(missing) = layout.missing(alternative.needs) {
-        return Err(missing);
-    }
-    for program in alternative.programs {
-        if let Hook::BtfTracepoint(name) = program.hook
-            && tracepoints.binary_search_by(|have| have.as_str().cmp(name)).is_err()
-        {
-            return Err(format!("this kernel has no tracepoint {name}"));
-        }
-    }
-    for (done, program) in alternative.programs.iter().enumerate() {
-        if let Err(error) = attach_one(programs, program.name, program.hook, types) {
-            for program in &alternative.programs[..done] {
-                unload(programs, program.name);
+impl Opened {
+    /// All probes, of a group the first that attaches (or the one that is asked for). Of a probe the alternatives are tried
+    /// in their order.
+    pub(super) fn try_all(&mut self, capture: Option<&str>, step: Step) -> Vec<ProbeState> {
+        let mut states: Vec<ProbeState> = Vec::with_capacity(REGISTRY.len());
+        for probe in REGISTRY {
+            let rivals = |state: &ProbeState| probe.group.is_some() && state.group == probe.group;
+            let taken = states.iter().any(|state| rivals(state) && state.alternative.is_some());
+            if taken || probe.group.is_some() && capture.is_some_and(|only| only != probe.name) {
+                continue;
             }
-            unload(programs, program.name);
-            return Err(describe(&error));
+            let state = self.try_probe(probe, step);
+            if state.alternative.is_some() {
+                for before in states.iter_mut().filter(|state| rivals(state)) {
+                    before.replaced_by = Some(probe.name);
+                }
+            }
+            states.push(state);
+        }
+        states
+    }
+
+    fn try_probe(&mut self, probe: &Probe, step: Step) -> ProbeState {
+        let mut refused: Vec<(&str, String)> = vec![];
+        let mut attached = None;
+        for alternative in probe.alternatives {
+            match self.try_alternative(probe, alternative, step) {
+                Ok(()) => {
+                    attached = Some(alternative);
+                    break;
+                }
+                Err(reason) => {
+                    tracing::debug!(
+                        probe = probe.name,
+                        alternative = alternative.name,
+                        reason,
+                        "does not attach"
+                    );
+                    refused.push((alternative.name, reason));
+                }
+            }
+        }
+        ProbeState {
+            probe: probe.name,
+            group: probe.group,
+            alternative: attached.map(|alternative| alternative.name),
+            replaced_by: None,
+            loses: attached.map_or(probe.loses, |alternative| alternative.loses),
+            reason: told_once(&refused),
         }
     }
-    Ok(())
+
+    /// All programs of an alternative, or none.
+    fn try_alternative(&mut self, probe: &Probe, alternative: &Alternative, step: Step) -> Result<(), String> {
+        if let Some(reason) = lacks(alternative, &self.layout, &self.tracepoints) {
+            return Err(reason);
+        }
+        for (done, program) in alternative.programs.iter().enumerate() {
+            let tried = match self.refusals.of(probe, alternative, program) {
+                Some(refused) => Err(refused),
+                None => try_one(&mut self.programs, program.name, program.hook, &self.types, step)
+                    .map_err(|error| refusals::program(&error, program.hook)),
+            };
+            if let Err(reason) = tried {
+                for program in &alternative.programs[..=done] {
+                    unload(&mut self.programs, program.name);
+                }
+                return Err(reason);
+            }
+            if step == Step::Verify {
+                unload(&mut self.programs, program.name);
+            }
+        }
+        Ok(())
+    }
 }
 
-fn attach_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf) -> Result<(), ProgramError> {
+/// What a kernel lacks for an alternative, by its type information. `tracepoints`: its names in order.
+pub(super) fn lacks(alternative: &Alternative, layout: &Layout, tracepoints: &[String]) -> Option<String> {
+    layout.missing(alternative.needs).or_else(|| {
+        alternative.programs.iter().find_map(|program| {
+            // Each tracepoint of the kernel has a type in its BTF, raw or not.
+            let (Hook::BtfTracepoint(name) | Hook::RawTracepoint(name)) = program.hook;
+            (tracepoints.binary_search_by(|have| have.as_str().cmp(name)).is_err())
+                .then(|| format!("this kernel has no tracepoint {name}"))
+        })
+    })
+}
+
+/// Reasons in one line; one that holds for all alternatives is told once.
+fn told_once(refused: &[(&str, String)]) -> Option<String> {
+    let (_, first) = refused.first()?;
+    if refused.len() > 1 && refused.iter().all(|(_, reason)| reason == first) {
+        return Some(first.clone());
+    }
+    let reasons: Vec<String> = refused
+        .iter()
+        .map(|(name, reason)| format!("{name}: {reason}"))
+        .collect();
+    Some(reasons.join("; "))
+}
+
+fn try_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf, step: Step) -> Result<(), ProgramError> {
     let program = programs.program_mut(name).ok_or(ProgramError::NotLoaded)?;
     match hook {
         Hook::BtfTracepoint(point) => {
             let program: &mut aya::programs::BtfTracePoint = program.try_into()?;
             program.load(point, types)?;
-            program.attach()?;
+            if step == Step::Attach {
+                program.attach()?;
+            }
         }
         Hook::RawTracepoint(point) => {
             let program: &mut aya::programs::RawTracePoint = program.try_into()?;
             program.load()?;
-            program.attach(point)?;
+            if step == Step::Attach {
+                program.attach(point)?;
+            }
         }
     }
     Ok(())
@@ -303,51 +397,6 @@ fn unload(programs: &mut Ebpf, name: &str) {
         && !matches!(error, ProgramError::NotLoaded)
     {
         tracing::warn!(program = name, %error, "cannot unload");
-    }
-}
-
-/// One line: what the kernel said, and the end of the verifier's log where there is one.
-fn describe(error: &ProgramError) -> String {
-    if let ProgramError::LoadError { io_error, verifier_log } = error {
-        let log = verifier_log.to_string();
-        tracing::debug!(log, "verifier");
-        let closing = ["processed", "stack depth", "verification time"];
-        let last = log
-            .lines()
-            .rev()
-            .map(str::trim)
-            .find(|line| !line.is_empty() && !closing.iter().any(|word| line.starts_with(word)));
-        return match last {
-            Some(last) => format!("refused by the kernel: {io_error}: {last}"),
-            None => format!("refused by the kernel: {io_error}"),
-        };
-    }
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text.replace('\n', " ")
-}
-
-fn setup_error(error: &(dyn std::error::Error + 'static)) -> LoadError {
-    let mut text = error.to_string();
-    let mut denied = false;
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            denied |= io.kind() == std::io::ErrorKind::PermissionDenied;
-        }
-        next = error.source();
-        if let Some(error) = next {
-            text = format!("{text}: {error}");
-        }
-    }
-    if denied {
-        LoadError::NotPermitted(text)
-    } else {
-        LoadError::Setup(text)
     }
 }
 

@@ -2,7 +2,11 @@
 
 mod batch;
 pub mod btf;
+pub mod clock;
+pub mod dry;
 pub mod fill;
+mod kfuncs;
 pub mod layout;
 pub mod loader;
 pub mod maps;
+mod refusals;

@@ -5,14 +5,16 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Pause between looks at the ring while something happens. Shorter ones cost more than they give (1 ms: a tenth of a
+/// Pause between looks at the ring while much happens. Shorter ones cost more than they give (1 ms: a tenth of a
 /// saturated server's throughput); the kernel side wakes us earlier when a quarter of the ring is waiting.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The same while nothing happens.
+/// The same while little happens: a wake-up costs as much as some ten exchanges.
 const IDLE_PAUSE: Duration = Duration::from_millis(100);
-/// Looks at an empty ring before a pause is an idle one: a second's worth.
+/// Records a second from which much happens.
+const MUCH: u128 = 5_000;
+/// Looks without much before a pause is an idle one: a second's worth.
 const PATIENCE: u32 = 50;
 
 /// Nice value of the pipeline's thread. It needs little time, but needs it when the host is busiest: then the ring fills in
@@ -27,6 +29,8 @@ const GROUP_NICE: &str = "-20";
 pub struct Pace {
     epoll: OwnedFd,
     busy: u32,
+    /// Begin of the last pause.
+    since: Instant,
 }
 
 impl Pace {
@@ -38,12 +42,17 @@ impl Pace {
     pub fn new(ring: impl AsFd) -> io::Result<Pace> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, ring, EventData::new_u64(0), EventFlags::IN | EventFlags::ET)?;
-        Ok(Pace { epoll, busy: 0 })
+        Ok(Pace {
+            epoll,
+            busy: 0,
+            since: Instant::now(),
+        })
     }
 
     /// Pauses, at most until the kernel side calls. `handled`: records handled since the last pause.
     pub(super) fn pause(&mut self, handled: usize) {
-        self.busy = if handled > 0 {
+        let much = handled as u128 * 1_000_000 >= MUCH * self.since.elapsed().as_micros().max(1);
+        self.busy = if handled > 0 && much {
             PATIENCE
         } else {
             self.busy.saturating_sub(1)
@@ -55,6 +64,7 @@ impl Pace {
         };
         let mut events = Vec::with_capacity(1);
         // Interrupted by a signal: look at the ring a little early.
+        self.since = Instant::now();
         let _ = epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout));
     }
 }

@@ -26,6 +26,7 @@ pub(super) static PROBE: Probe = Probe {
                 },
             ],
             needs: &[NEEDS],
+            loses: "",
         },
         Alternative {
             name: "raw_tp/sched_process_fork+exec+exit",
@@ -44,6 +45,7 @@ pub(super) static PROBE: Probe = Probe {
                 },
             ],
             needs: &[NEEDS],
+            loses: "",
         },
     ],
 };

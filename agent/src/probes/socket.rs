@@ -13,11 +13,13 @@ pub(super) static PROBE: Probe = Probe {
             name: "tp_btf/sock_send_length+sock_recv_length+tcp_rcv_space_adjust",
             programs: &[SEND, RECEIVE, SPLICE],
             needs: &[CAPTURE, &[TASK_MM]],
+            loses: "",
         },
         Alternative {
             name: "tp_btf/sock_send_length+sock_recv_length",
             programs: &[SEND, RECEIVE],
             needs: &[CAPTURE, &[TASK_MM]],
+            loses: "reads by splice",
         },
     ],
 };

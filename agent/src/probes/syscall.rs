@@ -17,6 +17,7 @@ pub(super) static PROBE: Probe = Probe {
                 hook: Hook::BtfTracepoint("sys_exit"),
             }],
             needs: &[CAPTURE, FD_WALK],
+            loses: "",
         },
         Alternative {
             name: "raw_tp/sys_exit",
@@ -25,6 +26,7 @@ pub(super) static PROBE: Probe = Probe {
                 hook: Hook::RawTracepoint("sys_exit"),
             }],
             needs: &[CAPTURE, FD_WALK],
+            loses: "",
         },
     ],
 };

@@ -22,6 +22,7 @@ pub(super) static PROBE: Probe = Probe {
                 },
             ],
             needs: &[NEEDS],
+            loses: "",
         },
         Alternative {
             name: "raw_tp/inet_sock_set_state+tcp_destroy_sock",
@@ -36,6 +37,7 @@ pub(super) static PROBE: Probe = Probe {
                 },
             ],
             needs: &[NEEDS],
+            loses: "",
         },
     ],
 };

@@ -8,7 +8,7 @@ use rustc_hash::FxHasher;
 use std::hash::Hasher;
 
 /// Places.
-const SLOTS: usize = 1024;
+const SLOTS: usize = 4096;
 /// Longest head of an answer that is remembered, bytes. (A request is as long as the kernel side lets it wait.)
 const HEAD: usize = 512;
 

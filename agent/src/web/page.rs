@@ -1,6 +1,6 @@
 //! Texts for people: the landing page and the state of readiness.
 
-use crate::health::{Health, ProbeState};
+use crate::health::{Health, ProbeState, Readiness};
 
 /// The page at `/`.
 pub(crate) fn landing(telemetry_path: &str) -> String {
@@ -16,45 +16,56 @@ pub(crate) fn landing(telemetry_path: &str) -> String {
     )
 }
 
-/// Whether the agent is ready, and a line for each probe.
+/// Whether the agent is ready, and a line for each probe and for each capability that is missing.
 pub(crate) fn readiness(health: &Health) -> (bool, String) {
     let probes = health.probes();
     if probes.is_empty() {
         return (false, "not ready: no probe was tried yet\n".to_owned());
     }
-    let ready = health.ready();
-    let mut text = String::from(if ready {
-        "ready\n"
-    } else {
-        "not ready: no probe is attached\n"
+    let readiness = health.readiness();
+    let mut text = String::from(match readiness {
+        Readiness::Ready => "ready\n",
+        Readiness::Degraded => "ready, but something is missing\n",
+        Readiness::NotReady => "not ready: no request is seen\n",
     });
     for probe in &probes {
         text.push_str(&line(probe));
+    }
+    for capability in health.missing() {
+        text.push_str(&format!(
+            "{} is missing; not seen: {}\n",
+            capability.name, capability.loses
+        ));
     }
     if let Some(what) = health.shedding() {
         text.push_str(&format!(
             "above the CPU budget: gives up {what}; counts and durations stay whole\n"
         ));
     }
-    (ready, text)
+    (readiness != Readiness::NotReady, text)
 }
 
 /// Reasons come from the kernel's logs and may have several lines; here each probe has one.
 fn line(probe: &ProbeState) -> String {
-    let reason = probe
-        .reason
-        .as_deref()
-        .map(|reason| reason.split_whitespace().collect::<Vec<_>>().join(" "));
-    match (probe.alternative, reason) {
-        (Some(alternative), None) => format!("{}: attached ({alternative})\n", probe.probe),
-        (Some(alternative), Some(reason)) => format!("{}: attached ({alternative}); {reason}\n", probe.probe),
-        (None, reason) => format!(
-            "{}: not attached: {}; without it: {}\n",
-            probe.probe,
-            reason.as_deref().unwrap_or("reason unknown"),
-            probe.loses
-        ),
+    let mut text = match (probe.alternative, probe.replaced_by) {
+        (Some(alternative), _) => format!("{}: attached ({alternative})", probe.probe),
+        (None, Some(other)) => format!("{}: not attached, {other} is in its place", probe.probe),
+        (None, None) => format!("{}: not attached", probe.probe),
+    };
+    if let Some(reason) = &probe.reason {
+        let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+        let after = if probe.alternative.is_some() {
+            "; refused were"
+        } else {
+            ""
+        };
+        text.push_str(&format!("{after}: {reason}"));
     }
+    if !probe.loses.is_empty() && probe.replaced_by.is_none() {
+        text.push_str(&format!("; not seen: {}", probe.loses));
+    }
+    text.push('\n');
+    text
 }
 
 fn escape(text: &str) -> String {

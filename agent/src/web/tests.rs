@@ -176,31 +176,50 @@ fn formats_and_encodings() {
 fn readiness_names_every_probe() {
     let web = Running::start(|_| (), Vec::new());
     web.check("GET", "/readyz", 503, "no probe was tried yet");
-    let state = |probe, alternative, reason: Option<&str>| ProbeState {
+    let state = |probe, alternative, reason: Option<&str>, loses| ProbeState {
         probe,
+        group: None,
         alternative,
-        loses: "connections",
+        replaced_by: None,
+        loses,
         reason: reason.map(str::to_owned),
     };
-    web.health.set_probes(vec![state("socket", None, Some("no\nBTF"))]);
-    web.check(
-        "GET",
-        "/readyz",
-        503,
-        "socket: not attached: no BTF; without it: connections\n",
-    );
-    web.health.set_probes(vec![
-        state("socket", None, None),
-        state("process", Some("tp_btf"), None),
-    ]);
-    web.check("GET", "/readyz", 200, "process: attached (tp_btf)\n");
-    web.health.set_shedding(Some("span detail".to_owned()));
+    let no_socket = ProbeState {
+        group: Some("capture"),
+        ..state("socket", None, Some("no\nBTF"), "connections")
+    };
+    let process = state("process", Some("tp_btf"), None, "");
+    let lesser = state("tcp_state", Some("raw_tp"), Some("tp_btf: too old"), "ends");
+    let line = "socket: not attached: no BTF; not seen: connections\n";
+    web.health.set_probes(vec![no_socket.clone(), process.clone()]);
+    web.check("GET", "/readyz", 503, "not ready: no request is seen\n");
+    web.check("GET", "/readyz", 503, line);
+    let replaced = ProbeState {
+        replaced_by: Some("syscall"),
+        ..no_socket
+    };
+    web.health.set_probes(vec![replaced.clone(), process.clone()]);
+    web.check("GET", "/readyz", 200, "ready\n");
     web.check(
         "GET",
         "/readyz",
         200,
-        "(tp_btf)\nabove the CPU budget: gives up span detail;",
+        "socket: not attached, syscall is in its place: no BTF\n",
     );
+    web.check("GET", "/readyz", 200, "process: attached (tp_btf)\n");
+    web.health.set_probes(vec![replaced, process, lesser]);
+    let line = "tcp_state: attached (raw_tp); refused were: tp_btf: too old; not seen: ends\n";
+    web.check("GET", "/readyz", 200, line);
+    web.check("GET", "/readyz", 200, "ready, but something is missing\n");
+    web.health.set_missing(vec![&crate::privilege::NEEDED[2]]);
+    web.check(
+        "GET",
+        "/readyz",
+        200,
+        "CAP_SYS_PTRACE is missing; not seen: service names",
+    );
+    web.health.set_shedding(Some("span detail".to_owned()));
+    web.check("GET", "/readyz", 200, "\nabove the CPU budget: gives up span detail;");
 }
 
 #[test]

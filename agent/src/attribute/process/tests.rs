@@ -149,6 +149,23 @@ fn an_exec_names_a_process_that_nobody_could_look_at() {
 }
 
 #[test]
+fn without_the_right_to_read_the_executable_an_exec_names_the_program() {
+    let proc = Proc::new();
+    for pid in [5, 6] {
+        proc.add(key(pid), "/srv/shop", "something-else", "", "0::/\n");
+        std::fs::remove_file(proc.dir(pid).join("exe")).expect("exe");
+    }
+    let mut processes = processes(proc.host(), 8);
+    processes.signal(&exec(key(5), "/srv/shop", "something-else"));
+    assert_eq!(&*processes.service(key(5)).name, "shop");
+    assert_eq!(
+        &*processes.service(key(6)).name,
+        "something-else",
+        "older than the agent"
+    );
+}
+
+#[test]
 fn an_exec_makes_another_service_of_the_same_process() {
     let proc = Proc::new();
     let mut processes = processes(proc.host(), 8);

@@ -78,6 +78,8 @@ fn probes_events_and_readings() {
     let health = Arc::new(Health::default());
     let state = |probe, alternative| ProbeState {
         probe,
+        group: None,
+        replaced_by: None,
         alternative,
         loses: "it",
         reason: None,

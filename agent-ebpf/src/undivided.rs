@@ -1,0 +1,33 @@
+//! Programs that run without being preempted, on kernels that would preempt them (7.0 and later). There a program that was
+//! preempted makes the kernel skip it for every other task on that CPU: their calls would be missing from all counts. What is
+//! counted per CPU relies on it too.
+
+use core::arch::asm;
+use onlooker_common::kfunc;
+
+/// As long as it lives the program is not preempted.
+pub(crate) struct Undivided(());
+
+impl Undivided {
+    /// First thing in a program.
+    #[inline(always)]
+    pub fn begin() -> Undivided {
+        // SAFETY: a call without arguments; the loader knows which.
+        unsafe {
+            asm!("call {n}", n = const kfunc::PREEMPT_DISABLE,
+                out("r0") _, out("r1") _, out("r2") _, out("r3") _, out("r4") _, out("r5") _)
+        };
+        Undivided(())
+    }
+}
+
+impl Drop for Undivided {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: as above; each begin has one end.
+        unsafe {
+            asm!("call {n}", n = const kfunc::PREEMPT_ENABLE,
+                out("r0") _, out("r1") _, out("r2") _, out("r3") _, out("r4") _, out("r5") _)
+        };
+    }
+}

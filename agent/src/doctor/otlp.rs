@@ -1,0 +1,90 @@
+//! Where spans are sent to by OTLP: can a connection be opened?
+
+use super::{Finding, Patient};
+use crate::export::otlp::OtlpConfig;
+use reqwest::Url;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// For looking up the name and connecting, all addresses together.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// The end point of the exporter's variables.
+pub(super) fn endpoint(patient: &Patient<'_>) -> Vec<Finding> {
+    let name = "OTLP";
+    let config = match OtlpConfig::from_env(patient.env) {
+        Ok(Some(config)) => config,
+        Ok(None) => return vec![Finding::pass(name, "no end point is set; spans are not sent anywhere")],
+        // Told with the settings.
+        Err(_) => return vec![],
+    };
+    let url = config.endpoint;
+    // Without user and password.
+    let shown = format!("{}{}", url.origin().ascii_serialization(), url.path());
+    vec![match reach(&url) {
+        Ok(address) => Finding::pass(name, format!("{shown}: {address} accepts connections")),
+        Err(error) => Finding::warn(
+            name,
+            format!("{shown}: {error}{}", proxy(patient, &url)),
+            "spans, once the queue is full; metrics are not concerned",
+            "start the receiver there, or correct OTEL_EXPORTER_OTLP_ENDPOINT (OTLP over HTTP, usually port 4318)",
+        ),
+    }]
+}
+
+/// The exporter's HTTP client heeds the variables of proxies; here the way without one was tried.
+fn proxy(patient: &Patient<'_>, url: &Url) -> String {
+    let names = match url.scheme() {
+        "http" => ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
+        _ => ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+    };
+    let set = |name: &&&str| (patient.env)(name).is_some_and(|value| !value.is_empty());
+    match names.iter().find(set) {
+        Some(name) => format!(" (by the proxy of {name} it may be reached all the same: not known)"),
+        None => String::new(),
+    }
+}
+
+/// Connects within the limit. The name is looked up in a thread: the resolver has limits of its own.
+fn reach(url: &Url) -> io::Result<SocketAddr> {
+    let end = Instant::now() + LIMIT;
+    let (send, receive) = mpsc::channel();
+    let asked = url.clone();
+    std::thread::spawn(move || send.send(asked.socket_addrs(|| None)));
+    let late = |what: &str| io::Error::new(io::ErrorKind::TimedOut, format!("{what} within {LIMIT:?}"));
+    let addresses = receive
+        .recv_timeout(LIMIT)
+        .map_err(|_| late("its name was not resolved"))??;
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    for address in addresses {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(late("no connection"));
+        }
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(_) => return Ok(address),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_reached_and_a_closed_port_is_not() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let url = Url::parse(&format!("http://{address}/v1/traces")).expect("a URL");
+        assert_eq!(reach(&url).expect("reached"), address);
+        drop(listener);
+        assert_eq!(
+            reach(&url).expect_err("closed").kind(),
+            io::ErrorKind::ConnectionRefused
+        );
+    }
+}

@@ -1,0 +1,35 @@
+//! The settings: what the agent would refuse to start with.
+
+use super::{Finding, Patient};
+use crate::export::otlp::OtlpConfig;
+
+const LOSES: &str = "everything: the agent does not start; the checks below use the default instead";
+
+/// Flags, environment and file; and the exporter's variables, which the agent reads when it starts.
+pub(super) fn configuration(patient: &Patient<'_>) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = patient
+        .problems
+        .iter()
+        .map(|problem| {
+            Finding::fail(
+                &problem.place,
+                &problem.what,
+                LOSES,
+                "as it says; `onlooker check-config` checks it",
+            )
+        })
+        .collect();
+    if let Err(error) = OtlpConfig::from_env(patient.env) {
+        let loses = "everything: the agent does not start";
+        findings.push(Finding::fail(
+            "environment",
+            error.to_string(),
+            loses,
+            "set or unset the variable as it says",
+        ));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::pass("settings", "valid"));
+    }
+    findings
+}

@@ -1,0 +1,12 @@
+//! What the kernel knows of its own clock.
+
+/// Whether the kernel's clock is kept in step with another (NTP, PTP), as whoever does that tells the kernel; `None` when
+/// the kernel does not say. Reads alone.
+pub fn synchronised() -> Option<bool> {
+    // SAFETY: all fields are integers, for which zero is a value; `modes` 0 asks to change nothing.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: a live struct of the type that the call fills.
+    let clock = unsafe { libc::adjtimex(&raw mut state) };
+    // adjtimex(2): -1 with errno, else the state of leap seconds; STA_UNSYNC is said apart from it.
+    (clock >= 0).then_some(state.status & libc::STA_UNSYNC == 0)
+}

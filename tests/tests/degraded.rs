@@ -1,0 +1,280 @@
+//! Probes taken away, alternative by alternative, while real traffic goes on: the next one takes over, what is left stays
+//! exact, and the agent says what went, why, and what is lost by it. The switch is the agent's `ONLOOKER_TEST_REFUSE`.
+
+use onlooker_tests::agent::{Agent, HOOKS, Options, alone};
+use onlooker_tests::case::{Role, expect_metrics};
+use onlooker_tests::load::{Load, get_many};
+use onlooker_tests::metrics::Scrape;
+use onlooker_tests::need;
+use onlooker_tests::require::{Need, say};
+use onlooker_tests::servers::Nginx;
+use onlooker_tests::truth::Request;
+use std::collections::BTreeMap;
+
+/// Probes that replace each other, in the order in which they are tried: each with an alternative and what that one loses.
+struct Chain {
+    links: &'static [(&'static str, &'static str, &'static str)],
+    /// What is lost without any of them.
+    loses: &'static str,
+}
+
+const CAPTURE: Chain = Chain {
+    links: &[
+        (
+            "socket",
+            "tp_btf/sock_send_length+sock_recv_length+tcp_rcv_space_adjust",
+            "",
+        ),
+        ("socket", "tp_btf/sock_send_length+sock_recv_length", "reads by splice"),
+        ("syscall", "tp_btf/sys_exit", ""),
+        ("syscall", "raw_tp/sys_exit", ""),
+    ],
+    loses: "requests and responses of every program",
+};
+const TCP_STATE: Chain = Chain {
+    links: &[
+        ("tcp_state", "tp_btf/inet_sock_set_state+tcp_destroy_sock", ""),
+        ("tcp_state", "raw_tp/inet_sock_set_state+tcp_destroy_sock", ""),
+    ],
+    loses: "the end of connections: responses that end with the connection, aborted requests",
+};
+const PROCESS: Chain = Chain {
+    links: &[
+        ("process", "tp_btf/sched_process_fork+exec+exit", ""),
+        ("process", "raw_tp/sched_process_fork+exec+exit", ""),
+    ],
+    loses: "names of processes that end before they are looked at",
+};
+
+fn refusing(words: &[&str], hooks: &'static str, blind: bool) -> Agent {
+    let options = Options {
+        hooks: Some(hooks),
+        env: vec![("ONLOOKER_TEST_REFUSE".into(), words.join(","))],
+        blind,
+        ..Options::default()
+    };
+    Agent::start(&options).unwrap()
+}
+
+/// The alternative of each probe that the agent names, empty where it is not attached.
+fn attached(scrape: &Scrape) -> BTreeMap<String, String> {
+    let samples = scrape.select("onlooker_probe_attached", &[]);
+    samples
+        .map(|sample| {
+            let alternative = sample.label("alternative").to_string();
+            assert_eq!(sample.value, f64::from(u8::from(!alternative.is_empty())), "{sample:?}");
+            (sample.label("probe").to_string(), alternative)
+        })
+        .collect()
+}
+
+fn ready(agent: &Agent) -> (u16, String) {
+    let answer = agent.get("/readyz", &[]).unwrap();
+    (answer.status, answer.text())
+}
+
+/// What `/readyz` says of a probe.
+fn line<'t>(text: &'t str, probe: &str) -> &'t str {
+    let found = text.lines().find_map(|line| line.strip_prefix(&format!("{probe}: ")));
+    found.unwrap_or_else(|| panic!("no line of {probe} in {text}"))
+}
+
+/// Keep-alive and connections of their own, good and bad answers; gives what nginx logged.
+fn traffic(nginx: &Nginx, before: usize) -> Vec<Request> {
+    let close = Load {
+        connections: 4,
+        total: 200,
+        paths: Nginx::MIXED.map(String::from).to_vec(),
+        close: true,
+    };
+    get_many(&nginx.server.target, 4, 1000, &Nginx::MIXED).unwrap();
+    close.run(&nginx.server.target).unwrap();
+    let log = nginx.server.log.wait(before + 1200).unwrap();
+    log[before..].to_vec()
+}
+
+/// Takes one alternative after the other, until none is left.
+fn take_away(chain: &Chain) {
+    let _alone = alone();
+    let others = |scrape: &Scrape| {
+        let mut all = attached(scrape);
+        all.retain(|probe, _| chain.links.iter().all(|(link, ..)| link != probe));
+        all
+    };
+    let whole = refusing(&[], "auto", false);
+    let untouched = others(&whole.scrape().unwrap());
+    drop(whole);
+    let mut refused: Vec<&str> = vec![];
+    let mut seen: Vec<&str> = vec![];
+    let mut next = 0;
+    while next < chain.links.len() {
+        let agent = refusing(&refused, "auto", false);
+        let scrape = agent.scrape().unwrap();
+        let (status, text) = ready(&agent);
+        let have = attached(&scrape);
+        let at = (chain.links.iter())
+            .position(|(probe, alternative, _)| have.get(*probe).is_some_and(|name| name == alternative))
+            .unwrap_or_else(|| panic!("none of {refused:?} and those after it: {have:?}"));
+        let (probe, alternative, loses) = chain.links[at];
+        say(&format!("without {refused:?}: {probe} by {alternative}"));
+        assert!(at >= next, "{refused:?} were refused, {alternative} is attached");
+        assert_eq!(others(&scrape), untouched, "the others are as they were");
+        assert_eq!(status, 200, "{text}");
+        let said = line(&text, probe);
+        assert!(said.starts_with(&format!("attached ({alternative})")), "{said}");
+        assert_eq!(
+            said.contains(&format!("; not seen: {loses}")),
+            !loses.is_empty(),
+            "{said}"
+        );
+        assert_eq!(text.starts_with("ready\n"), loses.is_empty(), "{text}");
+        for (before, gone, _) in &chain.links[..at] {
+            let said = line(&text, before);
+            let how = if *before == probe {
+                "; refused were: ".to_string()
+            } else {
+                format!("not attached, {probe} is in its place: ")
+            };
+            assert!(said.contains(&how) && !said.contains(chain.loses), "{said}");
+            // What the kernel does not have is not refused by the switch.
+            let switch = format!("ONLOOKER_TEST_REFUSE={gone}");
+            assert!(said.contains(&switch) || !seen.contains(gone), "{said}");
+        }
+        seen.push(alternative);
+        exact(&agent);
+        refused = chain.links[..=at]
+            .iter()
+            .map(|(_, alternative, _)| *alternative)
+            .collect();
+        next = at + 1;
+    }
+
+    // None is left.
+    assert!(!seen.is_empty());
+    let captures = chain.loses == CAPTURE.loses;
+    let agent = refusing(&refused, "auto", captures);
+    let (status, text) = ready(&agent);
+    let scrape = agent.scrape().unwrap();
+    assert_eq!(others(&scrape), untouched);
+    for (probe, ..) in chain.links {
+        assert_eq!(attached(&scrape)[*probe], "");
+        let said = line(&text, probe);
+        let lost = said.ends_with(&format!("; not seen: {}", chain.loses));
+        assert!(lost && said.starts_with("not attached: "), "{said}");
+        let log = agent.program.stderr();
+        let warned = log
+            .lines()
+            .find(|line| line.contains("not attached") && line.contains(&format!("probe={probe}")));
+        assert!(
+            warned.is_some_and(|line| line.contains("level=warn") && line.contains(chain.loses)),
+            "{log}"
+        );
+    }
+    if captures {
+        assert!(
+            status == 503 && text.starts_with("not ready: no request is seen\n"),
+            "{text}"
+        );
+        let nginx = Nginx::mixed("blind", "").unwrap();
+        traffic(&nginx, 0);
+        let labels = [("service_name", nginx.server.service.as_str())];
+        let scrape = agent.scrape().unwrap();
+        assert!(!scrape.has("http_server_request_duration_seconds_count", &labels));
+        assert!(agent.terminate_now().unwrap().success());
+    } else {
+        assert!(
+            status == 200 && text.starts_with("ready, but something is missing\n"),
+            "{text}"
+        );
+        exact(&agent);
+    }
+}
+
+/// Counts of real traffic by status have no difference.
+fn exact(agent: &Agent) {
+    let nginx = Nginx::mixed("without", "").unwrap();
+    let log = traffic(&nginx, 0);
+    expect_metrics(agent, &nginx.server.service, Role::Server, &log).unwrap();
+}
+
+/// Captures by every alternative there is, then by none.
+#[test]
+fn without_capture() {
+    need!(Need::Agent, Need::Program("nginx"));
+    take_away(&CAPTURE);
+}
+
+/// The end of connections.
+#[test]
+fn without_tcp_state() {
+    need!(Need::Agent, Need::Program("nginx"));
+    take_away(&TCP_STATE);
+}
+
+/// The begin and end of processes.
+#[test]
+fn without_process() {
+    need!(Need::Agent, Need::Program("nginx"));
+    take_away(&PROCESS);
+}
+
+/// Each way to capture with nothing beside it.
+#[test]
+fn capture_alone() {
+    need!(Need::Agent, Need::Program("nginx"));
+    let _alone = alone();
+    for hooks in HOOKS {
+        let agent = refusing(&["tcp_state", "process"], hooks, false);
+        assert!(ready(&agent).1.starts_with("ready, but something is missing\n"));
+        exact(&agent);
+    }
+}
+
+/// A program that is refused behind another of its alternative: the first is taken back, and the next alternative is whole.
+#[test]
+fn half_an_alternative_is_taken_back() {
+    need!(Need::Agent, Need::Program("nginx"));
+    let _alone = alone();
+    let agent = refusing(&["tcp_destroy_btf", "process_exit_btf"], "auto", false);
+    let scrape = agent.scrape().unwrap();
+    let have = attached(&scrape);
+    assert!(
+        have["tcp_state"].starts_with("raw_tp/") && have["process"].starts_with("raw_tp/"),
+        "{have:?}"
+    );
+    for (program, loaded) in [
+        ("tcp_state_btf", false),
+        ("tcp_state_raw", true),
+        ("process_fork_btf", false),
+        ("process_exit_raw", true),
+    ] {
+        let labels = [("program", program)];
+        assert_eq!(
+            scrape.has("onlooker_program_misses_total", &labels),
+            loaded,
+            "{program}"
+        );
+    }
+    exact(&agent);
+}
+
+/// Without any probe, and with a switch that names nothing, the agent does not start and says why in one line.
+#[test]
+fn nothing_left() {
+    need!(Need::Agent);
+    for (refuse, expect) in [
+        (
+            "socket,syscall,tcp_state,process",
+            "no probe can be attached: refused by ONLOOKER_TEST_REFUSE=process",
+        ),
+        ("sockets", "ONLOOKER_TEST_REFUSE: \"sockets\" is no probe"),
+    ] {
+        let options = Options {
+            env: vec![("ONLOOKER_TEST_REFUSE".into(), refuse.into())],
+            ..Options::default()
+        };
+        let said = format!("{:#}", Agent::start(&options).unwrap_err());
+        let mut lines = said.lines().filter(|line| line.contains("onlooker: "));
+        assert!(lines.next_back().is_some_and(|line| line.contains(expect)), "{said}");
+    }
+}
