@@ -94,6 +94,9 @@ fn every_probe_attaches() {
     for (hooks, probes, verified, ready) in found {
         assert!(probes.contains_key(hooks) && probes.len() >= 3, "{hooks}: {probes:?}");
         for (probe, alternative) in &probes {
+            if ready.contains(&format!("{probe}: not attached, {hooks} is in its place: ")) {
+                continue;
+            }
             assert!(!alternative.is_empty(), "{hooks}: {probe} is not attached: {ready}");
             let line = format!("{probe}: attached ({alternative})");
             assert!(ready.contains(&line), "{hooks}: {ready}");
@@ -134,7 +137,12 @@ fn write_facts(found: &[Found]) {
 fn what_a_kernel_lacks_is_told() {
     need!(Need::Agent);
     for missing in HOOKS.iter().filter(|name| !hooks().contains(name)) {
-        let agent = start(missing);
+        let options = Options {
+            hooks: Some(missing),
+            blind: true,
+            ..Options::default()
+        };
+        let agent = Agent::start(&options).unwrap();
         assert_eq!(alternatives(&agent)[*missing], "", "{missing}");
         let ready = agent.get("/readyz", &[]).unwrap().text();
         assert!(

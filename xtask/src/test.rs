@@ -16,6 +16,9 @@ use crate::{bench, build, deny, fmt, fuzz, lint, programs, run, tidy, vm};
 pub(crate) struct Options {
     /// Only tests whose name contains this; leaves out the checks of style, licences and fuzzing
     filter: Option<String>,
+    /// Run the short tests on other kernels too, in machines under qemu
+    #[arg(long)]
+    kernels: bool,
     /// Leave out this stage, by the name it is told by. Repeatable.
     #[arg(long, value_name = "STAGE")]
     except: Vec<String>,
@@ -60,7 +63,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     });
     report.stage("integration tests", |report| integration(report, filter));
     if everything {
-        report.stage("other kernels", vm::fast);
+        if options.kernels {
+            report.stage("other kernels", vm::fast);
+        }
         report.stage("benchmarks, quick", |_| bench::smoke());
         report.stage("fuzz", |_| fuzz::run(&fuzz::Options::default()));
     }
@@ -91,6 +96,11 @@ fn integration(report: &mut Report, filter: Option<&str>) -> Result<Ran> {
     let cargo = cargo
         .env("ONLOOKER_BIN", program)
         .env("ONLOOKER_TEST_VENV", programs::venv())
+        // Starts and ends of the agent under load; 200 take over two minutes.
+        .env(
+            "ONLOOKER_TEST_CYCLES",
+            std::env::var("ONLOOKER_TEST_CYCLES").unwrap_or_else(|_| "60".into()),
+        )
         .path_first(&programs::folders());
     cargo_test(report, cargo, &["--package", "onlooker-tests"], filter)
 }
