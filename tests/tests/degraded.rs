@@ -1,7 +1,7 @@
 //! Probes taken away, alternative by alternative, while real traffic goes on: the next one takes over, what is left stays
 //! exact, and the agent says what went, why, and what is lost by it. The switch is the agent's `ONLOOKER_TEST_REFUSE`.
 
-use onlooker_tests::agent::{Agent, HOOKS, Options, alone};
+use onlooker_tests::agent::{Agent, Options, alone, hooks};
 use onlooker_tests::case::{Role, expect_metrics};
 use onlooker_tests::load::{Load, get_many};
 use onlooker_tests::metrics::Scrape;
@@ -9,6 +9,7 @@ use onlooker_tests::need;
 use onlooker_tests::require::{Need, say};
 use onlooker_tests::servers::Nginx;
 use onlooker_tests::truth::Request;
+use onlooker_tests::wait::eased;
 use std::collections::BTreeMap;
 
 /// Probes that replace each other, in the order in which they are tried: each with an alternative and what that one loses.
@@ -79,17 +80,26 @@ fn line<'t>(text: &'t str, probe: &str) -> &'t str {
     found.unwrap_or_else(|| panic!("no line of {probe} in {text}"))
 }
 
+/// So many requests over connections that stay, and so many over one each.
+fn loads() -> (u64, u64) {
+    (eased(1000).into(), eased(200).into())
+}
+
 /// Keep-alive and connections of their own, good and bad answers; gives what nginx logged.
 fn traffic(nginx: &Nginx, before: usize) -> Vec<Request> {
     let close = Load {
         connections: 4,
-        total: 200,
+        total: loads().1,
         paths: Nginx::MIXED.map(String::from).to_vec(),
         close: true,
     };
-    get_many(&nginx.server.target, 4, 1000, &Nginx::MIXED).unwrap();
+    get_many(&nginx.server.target, 4, loads().0, &Nginx::MIXED).unwrap();
     close.run(&nginx.server.target).unwrap();
-    let log = nginx.server.log.wait(before + 1200).unwrap();
+    let log = nginx
+        .server
+        .log
+        .wait(before + (loads().0 + loads().1) as usize)
+        .unwrap();
     log[before..].to_vec()
 }
 
@@ -223,7 +233,7 @@ fn without_process() {
 fn capture_alone() {
     need!(Need::Agent, Need::Program("nginx"));
     let _alone = alone();
-    for hooks in HOOKS {
+    for &hooks in hooks() {
         let agent = refusing(&["tcp_state", "process"], hooks, false);
         assert!(ready(&agent).1.starts_with("ready, but something is missing\n"));
         exact(&agent);

@@ -1,7 +1,7 @@
 //! `onlooker doctor`: its verdicts against what then really attaches, as root, as an ordinary user, before and beside an
 //! agent. Takes kernels as it finds them: what is compared is what doctor said with what happened.
 
-use onlooker_tests::agent::{Agent, Options, alone};
+use onlooker_tests::agent::{Agent, Options, alone, hooks};
 use onlooker_tests::bpf::Loaded;
 use onlooker_tests::http::{Target, get};
 use onlooker_tests::otlp::Receiver;
@@ -101,7 +101,7 @@ fn expect_code(said: &Said, report: &Value) {
 fn verdicts_come_true() {
     need!(Need::Agent);
     let _alone = alone();
-    for hooks in ["auto", "socket", "syscall"] {
+    for hooks in hooks().iter().copied().chain(["auto"]) {
         let said = run(doctor(&[&format!("--capture.hooks={hooks}")]).arg("--json"));
         let report = said.json();
         expect_code(&said, &report);

@@ -1,6 +1,6 @@
 //! The agent as an ordinary user with the capabilities that the README names and no others; and what breaks without each.
 
-use onlooker_tests::agent::{Agent, HOOKS, ORDINARY, Options, alone};
+use onlooker_tests::agent::{Agent, ORDINARY, Options, alone, hooks};
 use onlooker_tests::case::{Role, expect_metrics};
 use onlooker_tests::http::Target;
 use onlooker_tests::load::get_many;
@@ -117,7 +117,7 @@ fn documented_set_is_enough() {
     need!(Need::Agent, Need::Program("nginx"), Need::Program("setpriv"));
     let _alone = alone();
     let bits = NEEDED.iter().fold(0u64, |bits, (_, bit)| bits | 1 << bit);
-    for hooks in HOOKS {
+    for &hooks in hooks() {
         let services = Services::start();
         let agent = Agent::start(&options(hooks, "")).unwrap();
         let status = std::fs::read_to_string(format!("/proc/{}/status", agent.program.pid())).unwrap();

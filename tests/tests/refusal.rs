@@ -64,6 +64,7 @@ fn confidentiality() {
         })
         .unwrap();
         say(&said);
+        assert!(said.starts_with("not ready: no request is seen\n"), "{said}");
         let line = said
             .lines()
             .find(|line| line.starts_with(&format!("{probe}: ")))
@@ -71,7 +72,7 @@ fn confidentiality() {
         for part in [
             "not attached",
             "refused by the kernel",
-            "without it: requests and responses",
+            "not seen: requests and responses",
         ] {
             assert!(line.contains(part), "{line}");
         }

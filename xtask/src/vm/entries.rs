@@ -57,8 +57,8 @@ impl Tests {
     }
 }
 
-/// Test binaries that make sense under software emulation. Not here: those that measure throughput or time alone (`budget`,
-/// `ground_truth`, `load`, `overload`), where a tenth of the speed says nothing.
+/// Test binaries that make sense under software emulation. Not here: those that measure throughput or time alone (`aging`,
+/// `budget`, `ground_truth`, `load`, `overload`), where a tenth of the speed says nothing.
 pub(crate) const BINARIES: &[&str] = &[
     "kernel",
     "refusal",
@@ -72,6 +72,9 @@ pub(crate) const BINARIES: &[&str] = &[
     "broken",
     "hostile",
     "lifecycle",
+    "doctor",
+    "degraded",
+    "privileges",
 ];
 
 const PLAIN: Entry = Entry {
