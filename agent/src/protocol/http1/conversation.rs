@@ -185,7 +185,7 @@ impl Conversation for Http1Conversation {
                 self.begins(payload.seen, call.offset, payload.seen.other, out);
             } else if payload.seen.exchange != self.number {
                 // The rest of a request whose beginning was lost.
-                self.request.next = self.request.next.max(call.end_offset());
+                self.request.skip(&call);
                 return;
             }
             self.on_request(call, out);

@@ -1,7 +1,6 @@
 //! HTTP/1.x (RFC 9110, RFC 9112): payload and flow signals of one connection in, exchanges out.
 //!
-//! `conversation` holds the connection's state, `request` and `response` follow the two streams, `order` knows which answer
-//! belongs to which request where some went unseen, `seen` takes over what the kernel side saw, `ending` knows
+//! `conversation` holds the connection's state, `request` and `response` follow the two streams, `seen` takes over what the kernel side saw, `ending` knows
 //! what the end of a connection means to what is still open.
 
 mod body;
@@ -12,7 +11,6 @@ mod ending;
 mod fields;
 mod head;
 mod open;
-mod order;
 mod recognise;
 mod request;
 mod response;

@@ -3,13 +3,13 @@
 use super::HEAD;
 use super::PIPELINE;
 use super::body::Body;
-use super::call::{Arrival, Call};
+use super::call::{Arrival, Call, ahead};
 use super::conversation::{Http1Conversation, Life};
 use super::fields::{Length, Transfer};
 use super::head::{self, Parsed, RequestHead};
 use super::open::{First, Open};
 use super::recognise::{LINE, begins_request, blank, proxy, recognise_as};
-use super::response::{Place, ResponseState, Sync};
+use super::response::{ResponseState, Sync};
 use crate::protocol::{Ignored, LostExchange, Match, Sink};
 
 /// What is known of the request stream.
@@ -20,8 +20,9 @@ pub(super) struct RequestStream {
     /// Sequence number behind them.
     pub(super) seq: Option<u32>,
     pub(super) state: RequestState,
-    /// Whole requests may have gone unseen since the last one: where the last answer before them had ended.
-    pub(super) gap: Option<Place>,
+    /// Requests may have begun in bytes that were not reported or not captured: how many answers belong to those nobody
+    /// knows, until the kernel side says that a request begins.
+    pub(super) hidden: bool,
     /// Calls of a new connection in which no request was found.
     unrecognised: u8,
 }
@@ -53,14 +54,21 @@ impl RequestStream {
     /// Forgets where in a request the stream is: the next byte begins one.
     pub(super) fn forget(&mut self) {
         self.state = RequestState::Idle;
-        self.gap = None;
+        self.hidden = false;
     }
 
     /// A whole request was seen.
     pub(super) fn passes(&mut self, bytes: u64, seq: Option<u32>) {
         self.next = self.next.saturating_add(bytes);
         self.seq = seq;
-        self.gap = None;
+        self.hidden = false;
+    }
+
+    /// Passes over a call whose request is not known.
+    pub(super) fn skip(&mut self, call: &Call<'_>) {
+        self.next = self.next.max(call.end_offset());
+        self.seq = call.seq.map(|(request, _)| request);
+        self.hidden = true;
     }
 
     /// Bytes of heap.
@@ -124,7 +132,8 @@ impl Http1Conversation {
                     0
                 }
                 RequestState::Resync => {
-                    self.note_stray(Some(call));
+                    // Bytes that belong to no open request: they may be one.
+                    self.request.hidden |= self.queue.back().is_none_or(|open| open.request_done);
                     self.uploaded(bytes.len() as u64, 0);
                     bytes.len()
                 }
@@ -158,7 +167,7 @@ impl Http1Conversation {
             RequestState::Idle => {
                 self.next_request(out);
                 self.request.state = RequestState::Resync;
-                self.note_gap();
+                self.request.hidden = true;
                 if call.is_some_and(|call| !call.prefix.is_empty()) && self.life == Life::Live {
                     // Requests in the middle of a call: how many answers belong to them cannot be known.
                     self.refuse = self.refuse.or(Some(LostExchange::Gap));
@@ -167,7 +176,7 @@ impl Http1Conversation {
             RequestState::Head(_) => {
                 self.early_answer(out);
                 self.uploaded(n, 0);
-                self.note_gap();
+                self.request.hidden = true;
             }
             RequestState::Body(body) => {
                 let step = body.missing(n);
@@ -175,7 +184,7 @@ impl Http1Conversation {
                 let unknown = body.is_unknown();
                 self.uploaded(step.used, step.payload);
                 if unknown {
-                    self.note_gap();
+                    self.request.hidden = true;
                 }
                 if step.done {
                     self.request_whole(out);
@@ -185,9 +194,8 @@ impl Http1Conversation {
                 }
             }
             RequestState::Resync => {
-                self.note_stray(call);
                 self.uploaded(n, 0);
-                self.note_gap();
+                self.request.hidden = true;
             }
         }
     }
@@ -340,16 +348,32 @@ impl Http1Conversation {
             }
             Some(Framing::Unknown) | None => RequestState::Resync,
         };
-        let doubtful = self.note_order(&open);
+        self.note_order(&open);
         if self.queue.len() >= PIPELINE {
             self.refuse = self.refuse.or(Some(LostExchange::Pipeline));
         }
-        let refused = self.refuse.or(doubtful.then_some(LostExchange::Gap));
+        let refused = self.refuse.or(self.request.hidden.then_some(LostExchange::Gap));
         match refused {
             Some(reason) => out.lost(open.exchange.id, reason),
             None => self.queue.push_back(open),
         }
         refused.is_none()
+    }
+
+    /// Learns from the moment of a new request whether requests are pipelined, and whether answers went unseen.
+    fn note_order(&mut self, open: &Open) {
+        let now = open.mark.seq.map(|(_, response)| response);
+        let seen = std::mem::replace(&mut self.response.seq, now);
+        if let Some(front) = self.queue.front_mut() {
+            let asked = front.mark.seq.map(|(_, response)| response);
+            if now.zip(seen).is_some_and(|(now, seen)| ahead(now, seen)) {
+                front.gap = true;
+            } else if !(front.gap && now.zip(asked).is_some_and(|(now, asked)| ahead(now, asked))) {
+                // Nothing was answered since the front was asked, or its answer is under way. (An answer of which bytes went
+                // unseen is no sign: it may be long past.)
+                self.pipelined = true;
+            }
+        }
     }
 
     fn request_whole(&mut self, out: &mut dyn Sink) {

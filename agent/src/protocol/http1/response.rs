@@ -20,17 +20,6 @@ pub(super) struct ResponseStream {
     pub(super) seq: Option<u32>,
     pub(super) state: ResponseState,
     pub(super) sync: Sync,
-    /// Where the last known answer ended.
-    pub(super) settled: Place,
-}
-
-/// A place in the response stream.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place {
-    /// Bytes before it.
-    pub(super) next: u64,
-    /// Its sequence number.
-    pub(super) seq: Option<u32>,
 }
 
 /// Place in the response stream.
@@ -409,10 +398,6 @@ impl Http1Conversation {
 
     fn response_whole(&mut self, out: &mut dyn Sink) {
         self.response.state = ResponseState::Idle;
-        self.response.settled = Place {
-            next: self.response.next,
-            seq: self.response.seq,
-        };
         if let Some(front) = self.queue.front_mut() {
             front.response_done = true;
         }

@@ -7,7 +7,7 @@ use super::conversation::{Http1Conversation, Life};
 use super::head::{self, Parsed, RequestHead};
 use super::open::{First, Open};
 use super::request::{self, RequestState};
-use super::response::{self, Place, ResponseState, Sync};
+use super::response::{self, ResponseState, Sync};
 use super::schema::HTTP;
 use super::target;
 use crate::protocol::exchange::Exchange;
@@ -23,8 +23,10 @@ impl Http1Conversation {
             .held
             .last()
             .map_or(self.response.next, |held| held.call().end_offset());
-        let lost = (self.request.next, here) != (request, response) || self.queue.iter().any(|open| open.gap);
-        if self.number != 0 && lost {
+        let lost = (self.request.next, here) != (request, response)
+            || self.request.hidden
+            || self.queue.iter().any(|open| open.gap);
+        if lost {
             self.settle(seen.ended, out);
         }
         if self.queue.is_empty() && self.held.is_empty() {
@@ -95,18 +97,18 @@ impl Http1Conversation {
             // Its request was never reported.
             self.settle(payload.seen.ended, out);
             self.number = payload.seen.exchange;
-            self.open_asked(asked, end, call.offset, out);
+            self.open_asked(asked, end, &call, out);
         }
         self.on_response(call, out);
     }
 
     /// Opens an exchange of whose request nothing is known but what the kernel side noted.
-    fn open_asked(&mut self, asked: &Asked<'_>, end: u64, answer_offset: u64, out: &mut dyn Sink) {
+    fn open_asked(&mut self, asked: &Asked<'_>, end: u64, answer: &Call<'_>, out: &mut dyn Sink) {
         let first = First {
             at: asked.at,
             actor: asked.actor,
             mark: Default::default(),
-            answer_offset,
+            answer_offset: answer.offset,
         };
         let head = RequestHead {
             method: if asked.method == target::OTHER {
@@ -124,7 +126,9 @@ impl Http1Conversation {
         open.request_done = true;
         self.life = Life::Live;
         self.request.next = end;
-        self.response.next = answer_offset;
+        self.request.seq = answer.seq.map(|(request, _)| request);
+        self.request.hidden = true;
+        self.response.next = answer.offset;
         self.queue.push_back(open);
     }
 
@@ -224,9 +228,5 @@ impl Http1Conversation {
         self.response.next = call.end_offset();
         self.response.seq = call.seq.map(|(_, response)| response);
         self.response.sync = Sync::Yes;
-        self.response.settled = Place {
-            next: self.response.next,
-            seq: self.response.seq,
-        };
     }
 }

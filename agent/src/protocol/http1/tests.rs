@@ -165,7 +165,16 @@ fn play(role: Role, steps: &[Step], tcp: bool) -> Vec<String> {
     // (sent, received): sequence numbers that soon wrap around.
     let start = (u32::MAX - 10, u32::MAX - 20);
     let mut moved = (0u64, 0u64);
+    // As the kernel side numbers exchanges: a request begins a new one when the one before was answered.
+    let requests = if role == Server { RX } else { TX };
+    let (mut exchange, mut asked) = (0, false);
     for step in steps {
+        let mut begins = false;
+        if let Some((of_request, begin)) = turns(step, requests) {
+            begins = of_request && begin && !asked;
+            exchange += u32::from(begins);
+            asked = if begin { of_request } else { asked };
+        }
         let (at, direction, prefix, missing, tail) = match step {
             Rx(at, bytes) => (*at, RX, &bytes[..], 0, &b""[..]),
             Tx(at, bytes) => (*at, TX, &bytes[..], 0, &b""[..]),
@@ -199,9 +208,19 @@ fn play(role: Role, steps: &[Step], tcp: bool) -> Vec<String> {
             ),
             false => (0, 0),
         };
+        let other = match direction {
+            RX => moved.0,
+            TX => moved.1,
+        };
         let payload = PayloadSignal {
             prefix,
             tail,
+            seen: Seen {
+                exchange,
+                begins,
+                other,
+                ended: 0,
+            },
             ..signal(role, at, direction, offset, total, seq)
         };
         conversation.payload(&payload, &mut notes);
@@ -216,6 +235,22 @@ fn play(role: Role, steps: &[Step], tcp: bool) -> Vec<String> {
         notes.lines.truncate(open + 1);
     }
     notes.lines
+}
+
+/// Whether a step moves bytes of requests, and whether a request or a final answer begins with them.
+fn turns(step: &Step, requests: Direction) -> Option<(bool, bool)> {
+    let (direction, bytes) = match step {
+        Rx(_, bytes) => (RX, &bytes[..]),
+        Tx(_, bytes) => (TX, &bytes[..]),
+        Cut(_, direction, prefix, ..) => (*direction, prefix.as_bytes()),
+        Unseen(direction, _) => return Some((*direction == requests, true)),
+        _ => return None,
+    };
+    let begin = match direction == requests {
+        true => bytes.first().is_some_and(u8::is_ascii_alphabetic),
+        false => bytes.len() >= 16 && bytes.starts_with(b"HTTP/1.") && bytes[9] >= b'2',
+    };
+    Some((direction == requests, begin))
 }
 
 fn happen(step: &Step, conversation: &mut dyn Conversation, notes: &mut Notes) {

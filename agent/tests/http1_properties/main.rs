@@ -2,11 +2,14 @@
 //! come out are those that went in, or are said to be lost.
 
 use onlooker::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
-use onlooker::protocol::http1::{HEAD, Http1, PIPELINE};
-use onlooker::protocol::{Conversation, Ignored, LostExchange, Protocol, Sink};
-use onlooker::signal::{Actor, ConnId, Direction, FlowEvent, FlowSignal, Last, PayloadSignal, Role, Seen};
+use onlooker::protocol::http1::{HEAD, PIPELINE};
+use onlooker::protocol::{Ignored, LostExchange, Sink};
+use onlooker::signal::{Actor, ConnId, Direction, FlowEvent, FlowSignal, Last, Role};
+use player::{Player, Turn};
 use proptest::prelude::*;
 use std::collections::HashSet;
+
+mod player;
 
 /// Collects exchanges and checks that each begin has one end.
 #[derive(Default)]
@@ -169,6 +172,12 @@ fn meant(largest: usize) -> impl Strategy<Value = Meant> {
     })
 }
 
+/// Without interim answers: where one call holds such a one and the final one, the kernel side does not see the final one,
+/// and after an upload that was cut the next request may be said to be lost.
+fn at_once(largest: usize) -> impl Strategy<Value = Meant> {
+    meant(largest).prop_map(|meant| Meant { interim: 0, ..meant })
+}
+
 /// Exchanges in groups; those of a group are pipelined.
 fn conversation(largest: usize) -> impl Strategy<Value = Vec<Vec<Meant>>> {
     prop::collection::vec(prop::collection::vec(meant(largest), 1..4), 1..5)
@@ -196,89 +205,6 @@ fn calls(groups: &[Vec<Meant>], sizes: &[usize]) -> Vec<Call> {
         }
     }
     out
-}
-
-/// Plays calls into a conversation as the kernel reports them.
-struct Player {
-    conversation: Box<dyn Conversation>,
-    role: Role,
-    at: u64,
-    moved: [u64; 2],
-    last: Option<bool>,
-}
-
-impl Player {
-    fn new(role: Role) -> Player {
-        Player {
-            conversation: Http1.follow(ConnId(1), role),
-            role,
-            at: 0,
-            moved: [0; 2],
-            last: None,
-        }
-    }
-
-    /// One call; `capture`: cut as the kernel cuts it, else all of it is there.
-    fn call(&mut self, (of_request, bytes): &Call, capture: bool, out: &mut Collected) {
-        self.at += 1;
-        let turned = self.last.replace(*of_request) != Some(*of_request);
-        let mut rest = &bytes[..];
-        for piece in 1.. {
-            let last = !capture || !turned || rest.len() <= 4096 || piece == 4;
-            let (now, later) = rest.split_at(if last { rest.len() } else { 4096 });
-            let (prefix, tail) = match now.len() {
-                len if !capture || len <= 4096 => (len, 0),
-                len if turned => (4096, 32.min(len - 4096)),
-                _ => (512, 32),
-            };
-            let (prefix, tail) = (&now[..prefix], &now[now.len() - tail..]);
-            self.signal(*of_request, now.len() as u64, prefix, tail, out);
-            rest = later;
-            if last {
-                break;
-            }
-        }
-    }
-
-    /// Bytes that the kernel moved and did not report.
-    fn unseen(&mut self, of_request: bool, n: u64) {
-        self.last = Some(of_request);
-        self.moved[usize::from(of_request)] += n;
-    }
-
-    fn signal(&mut self, of_request: bool, total: u64, prefix: &[u8], tail: &[u8], out: &mut Collected) {
-        let offset = self.moved[usize::from(of_request)];
-        self.moved[usize::from(of_request)] += total;
-        let [response, request] = self.moved.map(|moved| (moved as u32).wrapping_sub(3000));
-        let (direction, seq) = match (self.role, of_request) {
-            (Role::Server, true) => (Direction::Rx, (response, request)),
-            (Role::Server, false) => (Direction::Tx, (response, request)),
-            (Role::Client, true) => (Direction::Tx, (request, response)),
-            (Role::Client, false) => (Direction::Rx, (request, response)),
-        };
-        let payload = PayloadSignal {
-            at: self.at,
-            conn: ConnId(1),
-            actor: Actor::default(),
-            direction,
-            role: self.role,
-            offset,
-            total,
-            prefix,
-            tail,
-            seq,
-            srtt_us: 0,
-            seen: Seen::default(),
-            asked: None,
-        };
-        self.conversation.payload(&payload, out);
-    }
-
-    fn finish(mut self, out: &mut Collected) {
-        assert_eq!(self.conversation.open(), out.open.len());
-        self.conversation.abandon(out);
-        assert!(out.open.is_empty(), "begun and never ended");
-    }
 }
 
 fn truth(groups: &[Vec<Meant>]) -> Vec<Facts> {
@@ -313,7 +239,7 @@ fn roles() -> impl Strategy<Value = Role> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_split_gives_the_same_exchanges(
@@ -357,7 +283,7 @@ proptest! {
 
     #[test]
     fn requests_one_by_one_are_all_counted_however_captured(
-        groups in prop::collection::vec(prop::collection::vec(meant(12_000), 1..2), 1..6),
+        groups in prop::collection::vec(prop::collection::vec(at_once(12_000), 1..2), 1..6),
         sizes in prop::collection::vec(prop_oneof![300..600usize, 1000..30_000usize], 1..10),
         role in roles(),
     ) {
@@ -387,7 +313,7 @@ proptest! {
         for (n, (call, lost)) in calls(&groups, &sizes).iter().zip(lose.iter().cycle()).enumerate() {
             // The first call is seen: with it the kernel begins to look.
             if *lost && n > 0 {
-                player.unseen(call.0, call.1.len() as u64);
+                player.unseen(call);
             } else {
                 player.call(call, true, &mut out);
             }
@@ -421,7 +347,7 @@ proptest! {
                     }
                     let (prefix, tail) = bytes.split_at(bytes.len() / 2);
                     let missing = if what & 64 == 0 { 0 } else { missing };
-                    player.signal(of_request, bytes.len() as u64 + missing, prefix, tail, &mut out);
+                    player.signal(of_request, bytes.len() as u64 + missing, prefix, tail, Turn::None, &mut out);
                     continue;
                 }
             };
