@@ -5,3 +5,5 @@
 pub const PREEMPT_DISABLE: i32 = 0x7f6f_0001;
 /// `void bpf_preempt_enable(void)`.
 pub const PREEMPT_ENABLE: i32 = 0x7f6f_0002;
+/// `void *bpf_rdonly_cast(const void *obj, u32 btf_id)`, kernel 6.2 and later.
+pub const RDONLY_CAST: i32 = 0x7f6f_0003;

@@ -84,3 +84,14 @@ fields! {
 
 /// Offset of a member that this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
+
+/// Structs that pointers are cast to, in the order of the read-only global `TYPES`, which holds their BTF ids.
+pub const TYPES: &[&str] = &["list_head", "file", "socket", "tcp_sock"];
+/// Index of a struct that begins with a pointer, in [`TYPES`].
+pub const TYPE_POINTER: usize = 0;
+/// Index of `struct file`.
+pub const TYPE_FILE: usize = 1;
+/// Index of `struct socket`.
+pub const TYPE_SOCKET: usize = 2;
+/// Index of `struct tcp_sock`.
+pub const TYPE_TCP_SOCK: usize = 3;

@@ -10,6 +10,8 @@ pub const RING_WAKE_SHIFT: u32 = 2;
 
 /// Payload size classes: a record reserves the smallest class that holds what it captured.
 pub const CLASS_SMALL: usize = 256;
+/// For bytes that lie scattered, see `agent-ebpf/src/exchange.rs`.
+pub const CLASS_SCATTERED: usize = 512;
 /// See [`CLASS_SMALL`].
 pub const CLASS_MEDIUM: usize = 1024;
 /// See [`CLASS_SMALL`]. Also the longest piece of one call that one record carries.

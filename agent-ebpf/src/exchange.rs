@@ -16,7 +16,7 @@ use core::mem::MaybeUninit;
 use onlooker_common::{
     count::{self, reason},
     fallback::{BOUNDS, FallbackCounts, FallbackKey},
-    limits::{CLASS_LARGE, CLASS_MEDIUM, CLASS_SMALL, HELD, HELD_SHORT, TAIL},
+    limits::{CLASS_LARGE, CLASS_MEDIUM, CLASS_SCATTERED, CLASS_SMALL, HELD, HELD_SHORT, TAIL},
     method,
     record::*,
     socket::{SocketState, phase},
@@ -183,7 +183,10 @@ pub(crate) unsafe fn report(s: &SocketState, moved: &Moved, plan: &Plan) -> u64 
         } else if plan.which == VECTOR {
             // The rule of halves in `fill` asks for twice the room where the bytes lie scattered. Fewer classes: each costs
             // the verifier a walk through all elements.
-            if forget(plan.prefix * 2) + TAIL as u64 <= CLASS_MEDIUM as u64 {
+            let room = forget(plan.prefix * 2) + TAIL as u64;
+            if room <= CLASS_SCATTERED as u64 && held <= HELD_SHORT as u64 {
+                send::<HELD_SHORT, CLASS_SCATTERED, true>(s, moved, plan)
+            } else if room <= CLASS_MEDIUM as u64 {
                 send::<HELD, CLASS_MEDIUM, true>(s, moved, plan)
             } else {
                 send::<HELD, CLASS_LARGE, true>(s, moved, plan)

@@ -7,6 +7,10 @@ use onlooker_common::{config::ProbeConfig, layout};
 #[unsafe(no_mangle)]
 static LAYOUT: [u32; layout::COUNT] = [0; layout::COUNT];
 
+/// BTF ids of structs, in the order of `layout::TYPES`.
+#[unsafe(no_mangle)]
+static TYPES: [u32; layout::TYPES.len()] = [0; layout::TYPES.len()];
+
 /// Settings.
 #[unsafe(no_mangle)]
 static CONFIG: Global<ProbeConfig> = Global::new(ProbeConfig {
@@ -22,6 +26,13 @@ pub(crate) fn offset(field: usize) -> usize {
     // SAFETY: `field` is one of the constants of `layout`, all below COUNT. Volatile: the compiler must not fold the zero
     // that stands there before the loader writes the real value.
     unsafe { core::ptr::read_volatile(&raw const LAYOUT[field]) as usize }
+}
+
+/// BTF id of a struct, an index of `layout::TYPES`.
+#[inline(always)]
+pub(crate) fn type_id(index: usize) -> u64 {
+    // SAFETY: as above.
+    u64::from(unsafe { core::ptr::read_volatile(&raw const TYPES[index]) })
 }
 
 /// Settings as the loader wrote them.

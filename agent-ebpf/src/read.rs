@@ -1,9 +1,11 @@
-//! Reading kernel structs by offset, in two ways with one face: directly through pointers that the verifier knows (the
-//! arguments of tp_btf programs; a load each), or by probe read (a helper call each, any pointer).
+//! Reading kernel structs by offset, in three ways with one face: directly through pointers that the verifier knows (the
+//! arguments of tp_btf programs; a load each), the same through any pointer once the verifier was told what it is
+//! (`bpf_rdonly_cast`), or by probe read (a helper call each, any pointer).
 
-use crate::globals::offset;
+use crate::globals::{offset, type_id};
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user, bpf_skc_to_tcp_sock};
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::{arch::asm, ffi::c_void, mem::MaybeUninit};
+use onlooker_common::{kfunc, layout};
 
 /// How members are read.
 pub(crate) trait Access {
@@ -18,6 +20,8 @@ pub(crate) trait Access {
 
 /// Loads through BTF pointers.
 pub(crate) struct Direct;
+/// Loads through any pointer, kernel 6.2 and later.
+pub(crate) struct Cast;
 /// Probe reads.
 pub(crate) struct Probed;
 
@@ -32,6 +36,32 @@ impl Access for Direct {
         // SAFETY: the helper takes any `struct sock_common *`.
         unsafe { bpf_skc_to_tcp_sock(sk.cast_mut().cast()).cast() }
     }
+}
+
+impl Access for Cast {
+    #[inline(always)]
+    unsafe fn get<T: Copy>(base: *const u8, field: usize) -> T {
+        // SAFETY: the caller's.
+        unsafe { Direct::get(base, field) }
+    }
+    #[inline(always)]
+    unsafe fn tcp(sk: *const u8) -> *const u8 {
+        cast(sk, layout::TYPE_TCP_SOCK)
+    }
+}
+
+/// Tells the verifier that a pointer is one to a struct, an index of `layout::TYPES`. Loads through it yield zero where there
+/// is nothing to read. Costs nothing at run time.
+#[inline(always)]
+pub(crate) fn cast(at: *const u8, to: usize) -> *const u8 {
+    let known: *const u8;
+    // SAFETY: a call of a kernel function that returns its first argument; the loader knows which.
+    unsafe {
+        asm!("call {n}", n = const kfunc::RDONLY_CAST,
+            out("r0") known,
+            inout("r1") at => _, inout("r2") type_id(to) => _, out("r3") _, out("r4") _, out("r5") _)
+    };
+    known
 }
 
 impl Access for Probed {

@@ -1,6 +1,6 @@
 //! The current task.
 
-use crate::read::{Access, Direct, Probed};
+use crate::read::{Access, Cast, Direct, Probed};
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, generated::bpf_get_current_task_btf};
 use onlooker_common::{layout, record::Actor};
 
@@ -15,6 +15,13 @@ impl Current for Direct {
     fn task() -> *const u8 {
         // SAFETY: no arguments. Kernel 5.11 and later; elsewhere the program is refused and the next alternative is tried.
         unsafe { bpf_get_current_task_btf() as *const u8 }
+    }
+}
+
+impl Current for Cast {
+    #[inline(always)]
+    fn task() -> *const u8 {
+        Direct::task()
     }
 }
 

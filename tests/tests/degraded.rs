@@ -27,6 +27,7 @@ const CAPTURE: Chain = Chain {
             "",
         ),
         ("socket", "tp_btf/sock_send_length+sock_recv_length", "reads by splice"),
+        ("syscall", "tp_btf+cast/sys_exit", ""),
         ("syscall", "tp_btf/sys_exit", ""),
         ("syscall", "raw_tp/sys_exit", ""),
     ],

@@ -21,6 +21,7 @@ const LIMITS: &[(&str, u64)] = &[
     ("sock_send_length", 600_000),
     ("sock_recv_length", 600_000),
     ("tcp_rcv_space_adjust", 600_000),
+    ("sys_exit_cast", 600_000),
     ("sys_exit_btf", 600_000),
     ("sys_exit_raw", 600_000),
     ("process_exec_btf", 100_000),

@@ -5,7 +5,7 @@ use crate::{
     capture::{self, Call},
     fill::{BUFFER, NONE, VECTOR},
     globals::forget,
-    read::{Access, Direct, Probed, kernel, user},
+    read::{Access, Cast, Direct, Probed, cast, kernel, user},
     sock,
     syscalls::{NOT_STREAM, Shape, classify, is_recvfrom, regs},
     task::Current,
@@ -22,19 +22,36 @@ pub(crate) const TS_COMPAT: u32 = 2;
 const S_IFMT: u16 = 0xf000;
 const S_IFSOCK: u16 = 0xc000;
 
-/// A system call returned; registers and task by direct loads (kernel 5.11 and later).
+/// A system call returned; everything by direct loads (kernel 6.2 and later).
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+pub fn sys_exit_cast(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { at_exit::<Cast>(&ctx) };
+    0
+}
+
+/// A system call returned; registers and task by direct loads, sockets by probe reads (kernel 5.11 and later).
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
+    unsafe { at_exit::<Mixed<Direct>>(&ctx) };
+    0
+}
+
+#[inline(always)]
+unsafe fn at_exit<F: Far>(ctx: &BtfTracePointContext) {
+    let result: i64 = ctx.arg(1);
+    let registers: *const u64 = ctx.arg(0);
+    // SAFETY: the caller's.
     unsafe {
-        let result: i64 = ctx.arg(1);
-        let registers: *const u64 = ctx.arg(0);
         let number = *registers.add(regs::WORDS[4]);
         let (shape, sends) = classify(number);
         if shape == Shape::Other || capture::dull(result) {
-            return 0;
+            return;
         }
         let args = [
             *registers.add(regs::WORDS[0]),
@@ -42,9 +59,8 @@ pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
             *registers.add(regs::WORDS[2]),
             *registers.add(regs::WORDS[3]),
         ];
-        on_exit::<Direct>(number, shape, sends, &args, result);
+        on_exit::<F>(number, shape, sends, &args, result);
     }
-    0
 }
 
 /// A system call returned; everything by probe reads.
@@ -65,16 +81,16 @@ pub fn sys_exit_raw(ctx: RawTracePointContext) -> i32 {
     }
     let args = [at(0), at(1), at(2), at(3)];
     // SAFETY: `Probed` takes any pointer.
-    unsafe { on_exit::<Probed>(number, shape, sends, &args, result) };
+    unsafe { on_exit::<Mixed<Probed>>(number, shape, sends, &args, result) };
     0
 }
 
 #[inline(always)]
-unsafe fn on_exit<A: Current>(number: u64, shape: Shape, sends: bool, args: &[u64; 4], result: i64) {
-    // SAFETY: `task` is current; sockets are read by probe.
+unsafe fn on_exit<F: Far>(number: u64, shape: Shape, sends: bool, args: &[u64; 4], result: i64) {
+    // SAFETY: `task` is current; all else is reached from it.
     unsafe {
-        let task = A::task();
-        if A::get::<u32>(task, layout::TASK_STATUS) & TS_COMPAT != 0 {
+        let task = F::task();
+        if F::Near::get::<u32>(task, layout::TASK_STATUS) & TS_COMPAT != 0 {
             return;
         }
         // The flags of a read tell when its bytes are not the next of the stream.
@@ -88,19 +104,19 @@ unsafe fn on_exit<A: Current>(number: u64, shape: Shape, sends: bool, args: &[u6
             return;
         }
         let mut direction = if sends { dir::TX } else { dir::RX };
-        let mut sk = socket_of::<A>(task, args[0]);
+        let mut sk = socket_of::<F>(task, args[0]);
         if shape == Shape::Splice {
             // From a socket, or else to one.
             direction = dir::RX;
             if sk.is_null() {
                 direction = dir::TX;
-                sk = socket_of::<A>(task, args[2]);
+                sk = socket_of::<F>(task, args[2]);
             }
         }
         if sk.is_null() {
             return;
         }
-        let Some(family) = sock::stream_family::<Probed>(sk) else {
+        let Some(family) = sock::stream_family::<F>(sk) else {
             return;
         };
         let (mut result, mut at, mut count, mut next) = (result, args[1], 0, 0);
@@ -136,7 +152,7 @@ unsafe fn on_exit<A: Current>(number: u64, shape: Shape, sends: bool, args: &[u6
             next,
             nr: number as u16,
         };
-        capture::call::<Mixed<A>, true>(sk, family, &call);
+        capture::call::<F, true>(sk, family, &call);
     }
 }
 
@@ -169,14 +185,39 @@ pub(crate) fn message(at: u64) -> Option<[u64; 2]> {
     user(at + MSG_IOV)
 }
 
-/// Current task as `A` has it, sockets by probe read (a socket reached through a file descriptor is a plain number to the
-/// verifier).
+/// How what lies behind a file descriptor is reached: to the verifier its address is a plain number.
+trait Far: Current {
+    /// How the current task is read.
+    type Near: Current;
+    /// The word at a kernel address.
+    ///
+    /// # Safety
+    /// None that the verifier does not see to.
+    unsafe fn word(at: u64) -> u64;
+    /// The struct at an address, an index of `layout::TYPES`, for [`Access::get`].
+    fn at(address: u64, of: usize) -> *const u8;
+}
+
+impl Far for Cast {
+    type Near = Direct;
+    #[inline(always)]
+    unsafe fn word(at: u64) -> u64 {
+        // SAFETY: a load that the verifier checks; a fault yields zero.
+        unsafe { core::ptr::read_volatile(cast(at as *const u8, layout::TYPE_POINTER).cast()) }
+    }
+    #[inline(always)]
+    fn at(address: u64, of: usize) -> *const u8 {
+        cast(address as *const u8, of)
+    }
+}
+
+/// Current task as `A` has it, everything else by probe read.
 struct Mixed<A>(core::marker::PhantomData<A>);
 
 impl<A: Current> Access for Mixed<A> {
     #[inline(always)]
     unsafe fn get<T: Copy>(base: *const u8, field: usize) -> T {
-        // SAFETY: the caller's. Members of tasks are read as `A` does, everything else by probe.
+        // SAFETY: the caller's.
         unsafe {
             if matches!(field, layout::TASK_LEADER | layout::TASK_START) {
                 A::get(base, field)
@@ -198,32 +239,45 @@ impl<A: Current> Current for Mixed<A> {
     }
 }
 
+impl<A: Current> Far for Mixed<A> {
+    type Near = A;
+    #[inline(always)]
+    unsafe fn word(at: u64) -> u64 {
+        kernel(at)
+    }
+    #[inline(always)]
+    fn at(address: u64, _: usize) -> *const u8 {
+        address as *const u8
+    }
+}
+
 /// `struct sock` behind a file descriptor of the task; null when it is no socket.
 #[inline(always)]
-unsafe fn socket_of<A: Current>(task: *const u8, fd: u64) -> *const u8 {
-    // SAFETY: each pointer comes from the one before; null is checked where `A` may load directly.
+unsafe fn socket_of<F: Far>(task: *const u8, fd: u64) -> *const u8 {
+    // SAFETY: each pointer comes from the one before; null is checked where it may be loaded through directly.
     unsafe {
-        let files: *const u8 = A::get(task, layout::TASK_FILES);
+        let files: *const u8 = F::Near::get(task, layout::TASK_FILES);
         if files.is_null() {
             return core::ptr::null();
         }
-        let table: *const u8 = A::get(files, layout::FILES_FDT);
+        let table: *const u8 = F::Near::get(files, layout::FILES_FDT);
         if table.is_null() {
             return core::ptr::null();
         }
-        if fd >= u64::from(A::get::<u32>(table, layout::FDT_MAX)) {
+        if fd >= u64::from(F::Near::get::<u32>(table, layout::FDT_MAX)) {
             return core::ptr::null();
         }
-        let array: u64 = A::get(table, layout::FDT_FD);
-        let file: *const u8 = kernel::<u64>(array + fd * 8) as *const u8;
-        if file.is_null() {
+        let array: u64 = F::Near::get(table, layout::FDT_FD);
+        let file = F::word(array + fd * 8);
+        if file == 0 {
             return core::ptr::null();
         }
-        let inode: *const u8 = Probed::get(file, layout::FILE_INODE);
-        if Probed::get::<u16>(inode, layout::INODE_MODE) & S_IFMT != S_IFSOCK {
+        let file = F::at(file, layout::TYPE_FILE);
+        let inode: *const u8 = F::get(file, layout::FILE_INODE);
+        if F::get::<u16>(inode, layout::INODE_MODE) & S_IFMT != S_IFSOCK {
             return core::ptr::null();
         }
-        let socket: *const u8 = Probed::get(file, layout::FILE_PRIVATE);
-        Probed::get(socket, layout::SOCKET_SK)
+        let socket: u64 = F::get(file, layout::FILE_PRIVATE);
+        F::get(F::at(socket, layout::TYPE_SOCKET), layout::SOCKET_SK)
     }
 }

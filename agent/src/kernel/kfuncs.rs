@@ -2,7 +2,7 @@
 //! `onlooker_common::kfunc`.
 
 use super::btf::Btf;
-use onlooker_common::kfunc::{PREEMPT_DISABLE, PREEMPT_ENABLE};
+use onlooker_common::kfunc::{PREEMPT_DISABLE, PREEMPT_ENABLE, RDONLY_CAST};
 
 /// `BPF_JMP | BPF_CALL`.
 const CALL: u8 = 0x85;
@@ -14,37 +14,60 @@ const NOTHING: [u8; 8] = [0xb7, 0, 0, 0, 0, 0, 0, 0];
 /// From this kernel on tracing programs are preempted.
 const PREEMPTIBLE: (u32, u32) = (7, 0);
 
-/// Fills the place holders of an object for the kernel with these types.
-pub(super) fn fill(object: &mut [u8], btf: &Btf) {
-    let wanted = release().is_some_and(|release| release >= PREEMPTIBLE);
-    let ids = (btf.function("bpf_preempt_disable"), btf.function("bpf_preempt_enable"));
-    put(
-        object,
-        match ids {
-            (Some(disable), Some(enable)) if wanted => Some((disable, enable)),
-            _ => None,
-        },
-    );
+/// BTF ids of the functions that are called on this kernel.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kfuncs {
+    /// Disabling and enabling preemption, both or none: nothing is called where it is not needed.
+    preempt: Option<(u32, u32)>,
+    cast: Option<u32>,
 }
 
-/// `ids`: BTF ids of both functions; without them nothing is called.
-fn put(object: &mut [u8], ids: Option<(u32, u32)>) {
-    // Instructions are eight bytes and aligned.
-    for instruction in object.chunks_exact_mut(8) {
-        let Ok(&[CALL, 0, 0, 0, a, b, c, d]) = <&[u8; 8]>::try_from(&*instruction) else {
-            continue;
-        };
-        let id = match i32::from_le_bytes([a, b, c, d]) {
-            PREEMPT_DISABLE => ids.map(|(disable, _)| disable),
-            PREEMPT_ENABLE => ids.map(|(_, enable)| enable),
-            _ => continue,
-        };
-        match id {
-            Some(id) => {
-                instruction[1] = KFUNC;
-                instruction[4..].copy_from_slice(&id.to_le_bytes());
+impl Kfuncs {
+    /// Those of the kernel with these types.
+    pub(super) fn find(btf: &Btf) -> Kfuncs {
+        let wanted = release().is_some_and(|release| release >= PREEMPTIBLE);
+        let [disable, enable, cast] =
+            ["bpf_preempt_disable", "bpf_preempt_enable", "bpf_rdonly_cast"].map(|name| btf.function(name));
+        Kfuncs {
+            preempt: disable.zip(enable).filter(|_| wanted),
+            cast,
+        }
+    }
+
+    /// Those of a kernel that casts, or does not.
+    #[cfg(test)]
+    pub(super) fn assumed(casts: bool) -> Kfuncs {
+        Kfuncs {
+            preempt: None,
+            cast: casts.then_some(1),
+        }
+    }
+
+    /// Can pointers be cast?
+    pub(super) fn cast(&self) -> bool {
+        self.cast.is_some()
+    }
+
+    /// Fills the place holders of an object.
+    pub(super) fn fill(&self, object: &mut [u8]) {
+        // Instructions are eight bytes and aligned.
+        for instruction in object.chunks_exact_mut(8) {
+            let Ok(&[CALL, 0, 0, 0, a, b, c, d]) = <&[u8; 8]>::try_from(&*instruction) else {
+                continue;
+            };
+            let id = match i32::from_le_bytes([a, b, c, d]) {
+                PREEMPT_DISABLE => self.preempt.map(|(disable, _)| disable),
+                PREEMPT_ENABLE => self.preempt.map(|(_, enable)| enable),
+                RDONLY_CAST => self.cast,
+                _ => continue,
+            };
+            match id {
+                Some(id) => {
+                    instruction[1] = KFUNC;
+                    instruction[4..].copy_from_slice(&id.to_le_bytes());
+                }
+                None => instruction.copy_from_slice(&NOTHING),
             }
-            None => instruction.copy_from_slice(&NOTHING),
         }
     }
 }
@@ -72,18 +95,30 @@ mod tests {
 
     #[test]
     fn place_holders_become_calls_or_nothing_and_all_else_stays() {
-        let object = [call(PREEMPT_DISABLE), call(14), NOTHING, call(PREEMPT_ENABLE)].concat();
+        let object = [
+            call(PREEMPT_DISABLE),
+            call(14),
+            call(RDONLY_CAST),
+            NOTHING,
+            call(PREEMPT_ENABLE),
+        ]
+        .concat();
         let mut filled = object.clone();
-        put(&mut filled, Some((77, 78)));
+        let all = Kfuncs {
+            preempt: Some((77, 78)),
+            cast: Some(79),
+        };
+        all.fill(&mut filled);
         let expect = [
             [CALL, KFUNC, 0, 0, 77, 0, 0, 0],
             call(14),
+            [CALL, KFUNC, 0, 0, 79, 0, 0, 0],
             NOTHING,
             [CALL, KFUNC, 0, 0, 78, 0, 0, 0],
         ];
         assert_eq!(filled, expect.concat());
         let mut filled = object;
-        put(&mut filled, None);
-        assert_eq!(filled, [NOTHING, call(14), NOTHING, NOTHING].concat());
+        Kfuncs::default().fill(&mut filled);
+        assert_eq!(filled, [NOTHING, call(14), NOTHING, NOTHING, NOTHING].concat());
     }
 }

@@ -1,13 +1,15 @@
 //! Resolves the table of `onlooker_common::layout` against a kernel's type information.
 
 use super::btf::Btf;
-use onlooker_common::layout::{ABSENT, COUNT, FIELDS, NAMES};
+use onlooker_common::layout::{ABSENT, COUNT, FIELDS, NAMES, TYPES};
 
 /// Byte offsets in the order of the table; [`ABSENT`] where the kernel has no such member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The offsets.
     pub offsets: [u32; COUNT],
+    /// BTF ids in the order of [`TYPES`]; 0 where the kernel has no such struct.
+    pub types: [u32; TYPES.len()],
     /// What is wrong with the absent ones, one sentence each, by index.
     pub faults: Vec<(usize, String)>,
 }
@@ -15,9 +17,10 @@ pub struct Layout {
 impl Layout {
     /// Resolves every member.
     pub fn resolve(btf: &Btf) -> Layout {
-        let ids = btf.structs(FIELDS.iter().map(|field| field.of));
+        let ids = btf.structs(FIELDS.iter().map(|field| field.of).chain(TYPES.iter().copied()));
         let mut layout = Layout {
             offsets: [ABSENT; COUNT],
+            types: std::array::from_fn(|index| ids.get(TYPES[index]).copied().unwrap_or_default()),
             faults: vec![],
         };
         for (index, field) in FIELDS.iter().enumerate() {
@@ -82,6 +85,7 @@ mod tests {
     fn what_is_missing_is_named() {
         let layout = Layout {
             offsets: [0; COUNT],
+            types: [0; TYPES.len()],
             faults: vec![(2, "task_struct.pid: gone".into())],
         };
         assert_eq!(layout.missing(&[&[1], &[2]]), Some("task_struct.pid: gone".into()));

@@ -3,7 +3,7 @@
 
 use super::maps::{FallbackTable, Graves, KernelCounters, RecordRing, SocketTable};
 use super::refusals::{self, Refusals};
-use super::{btf::Btf, btf::BtfError, kfuncs, layout::Layout};
+use super::{btf::Btf, btf::BtfError, kfuncs::Kfuncs, layout::Layout};
 use crate::health::ProbeState;
 use crate::probes::{Alternative, Hook, Probe, REGISTRY};
 use crate::signal::Role;
@@ -110,6 +110,7 @@ pub(super) enum Step {
 pub(super) struct Opened {
     programs: Ebpf,
     layout: Layout,
+    kfuncs: Kfuncs,
     types: aya::Btf,
     /// Names of the kernel's tracepoints, sorted.
     tracepoints: Vec<String>,
@@ -125,9 +126,10 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
     // Our reader for the offsets; aya wants its own for the tracepoints.
     let path = sys.join("kernel/btf/vmlinux");
     let mut object = OBJECT.to_vec();
-    let (layout, mut names, types) = {
+    let (layout, kfuncs, mut names, types) = {
         let btf = Btf::read(&path)?;
-        kfuncs::fill(&mut object, &btf);
+        let kfuncs = Kfuncs::find(&btf);
+        kfuncs.fill(&mut object);
         let hooks = REGISTRY.iter().flat_map(|probe| probe.alternatives);
         let hooks = hooks
             .flat_map(|alternative| alternative.programs)
@@ -136,7 +138,7 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
                 Hook::RawTracepoint(_) => None,
             });
         let types = btf.abridged(&hooks.collect::<Vec<_>>());
-        (Layout::resolve(&btf), btf.tracepoints(), types)
+        (Layout::resolve(&btf), kfuncs, btf.tracepoints(), types)
     };
     names.sort_unstable();
     let types = aya::Btf::parse(&types, Default::default()).map_err(|error| LoadError::Setup(error.to_string()))?;
@@ -158,6 +160,7 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
     let programs = EbpfLoader::new()
         .btf(None)
         .override_global("LAYOUT", &layout.offsets, true)
+        .override_global("TYPES", &layout.types, true)
         .override_global("CONFIG", &settings, true)
         .override_global(aya_log::LEVEL, &level, false)
         .map_max_entries("RING", options.ring_bytes)
@@ -167,6 +170,7 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
     Ok(Opened {
         programs,
         layout,
+        kfuncs,
         types,
         tracepoints: names,
         refusals,
@@ -318,7 +322,7 @@ impl Opened {
 
     /// All programs of an alternative, or none.
     fn try_alternative(&mut self, probe: &Probe, alternative: &Alternative, step: Step) -> Result<(), String> {
-        if let Some(reason) = lacks(alternative, &self.layout, &self.tracepoints) {
+        if let Some(reason) = lacks(alternative, &self.layout, self.kfuncs, &self.tracepoints) {
             return Err(reason);
         }
         for (done, program) in alternative.programs.iter().enumerate() {
@@ -342,7 +346,15 @@ impl Opened {
 }
 
 /// What a kernel lacks for an alternative, by its type information. `tracepoints`: its names in order.
-pub(super) fn lacks(alternative: &Alternative, layout: &Layout, tracepoints: &[String]) -> Option<String> {
+pub(super) fn lacks(
+    alternative: &Alternative,
+    layout: &Layout,
+    kfuncs: Kfuncs,
+    tracepoints: &[String],
+) -> Option<String> {
+    if alternative.casts && !kfuncs.cast() {
+        return Some("this kernel has no bpf_rdonly_cast (6.2 and later have it)".into());
+    }
     layout.missing(alternative.needs).or_else(|| {
         alternative.programs.iter().find_map(|program| {
             // Each tracepoint of the kernel has a type in its BTF, raw or not.

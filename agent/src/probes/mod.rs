@@ -34,6 +34,8 @@ pub struct Alternative {
     pub programs: &'static [Program],
     /// Members of kernel structs that the programs read, lists of indices of `onlooker_common::layout`.
     pub needs: &'static [&'static [usize]],
+    /// Whether the programs call the kernel's `bpf_rdonly_cast`.
+    pub casts: bool,
     /// What is not seen by it and is by a better one, in human words; empty: nothing.
     pub loses: &'static str,
 }

@@ -26,6 +26,7 @@ pub(super) static PROBE: Probe = Probe {
                 },
             ],
             needs: &[NEEDS],
+            casts: false,
             loses: "",
         },
         Alternative {
@@ -45,6 +46,7 @@ pub(super) static PROBE: Probe = Probe {
                 },
             ],
             needs: &[NEEDS],
+            casts: false,
             loses: "",
         },
     ],

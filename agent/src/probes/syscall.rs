@@ -11,12 +11,23 @@ pub(super) static PROBE: Probe = Probe {
     loses: "requests and responses of every program",
     alternatives: &[
         Alternative {
+            name: "tp_btf+cast/sys_exit",
+            programs: &[Program {
+                name: "sys_exit_cast",
+                hook: Hook::BtfTracepoint("sys_exit"),
+            }],
+            needs: &[CAPTURE, FD_WALK],
+            casts: true,
+            loses: "",
+        },
+        Alternative {
             name: "tp_btf/sys_exit",
             programs: &[Program {
                 name: "sys_exit_btf",
                 hook: Hook::BtfTracepoint("sys_exit"),
             }],
             needs: &[CAPTURE, FD_WALK],
+            casts: false,
             loses: "",
         },
         Alternative {
@@ -26,6 +37,7 @@ pub(super) static PROBE: Probe = Probe {
                 hook: Hook::RawTracepoint("sys_exit"),
             }],
             needs: &[CAPTURE, FD_WALK],
+            casts: false,
             loses: "",
         },
     ],

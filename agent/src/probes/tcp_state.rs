@@ -22,6 +22,7 @@ pub(super) static PROBE: Probe = Probe {
                 },
             ],
             needs: &[NEEDS],
+            casts: false,
             loses: "",
         },
         Alternative {
@@ -37,6 +38,7 @@ pub(super) static PROBE: Probe = Probe {
                 },
             ],
             needs: &[NEEDS],
+            casts: false,
             loses: "",
         },
     ],
