@@ -28,13 +28,30 @@ const S_IFSOCK: u16 = 0xc000;
 pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
+    unsafe { at_exit::<false>(&ctx) };
+    0
+}
+
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+pub fn sys_exit_btf_again(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { at_exit::<true>(&ctx) };
+    0
+}
+
+/// Registers by direct loads.
+#[inline(always)]
+unsafe fn at_exit<const AGAIN: bool>(ctx: &BtfTracePointContext) {
+    // SAFETY: the arguments are those of the tracepoint.
     unsafe {
         let result: i64 = ctx.arg(1);
         let registers: *const u64 = ctx.arg(0);
         let number = *registers.add(regs::WORDS[4]);
         let (shape, sends) = classify(number);
         if shape == Shape::Other || capture::dull(result) {
-            return 0;
+            return;
         }
         let args = [
             *registers.add(regs::WORDS[0]),
@@ -42,9 +59,8 @@ pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
             *registers.add(regs::WORDS[2]),
             *registers.add(regs::WORDS[3]),
         ];
-        on_exit::<Direct>(number, shape, sends, &args, result);
+        on_exit::<Direct, AGAIN>(number, shape, sends, &args, result);
     }
-    0
 }
 
 /// A system call returned; everything by probe reads.
@@ -65,12 +81,12 @@ pub fn sys_exit_raw(ctx: RawTracePointContext) -> i32 {
     }
     let args = [at(0), at(1), at(2), at(3)];
     // SAFETY: `Probed` takes any pointer.
-    unsafe { on_exit::<Probed>(number, shape, sends, &args, result) };
+    unsafe { on_exit::<Probed, false>(number, shape, sends, &args, result) };
     0
 }
 
 #[inline(always)]
-unsafe fn on_exit<A: Current>(number: u64, shape: Shape, sends: bool, args: &[u64; 4], result: i64) {
+unsafe fn on_exit<A: Current, const AGAIN: bool>(number: u64, shape: Shape, sends: bool, args: &[u64; 4], result: i64) {
     // SAFETY: `task` is current; sockets are read by probe.
     unsafe {
         let task = A::task();
@@ -136,7 +152,7 @@ unsafe fn on_exit<A: Current>(number: u64, shape: Shape, sends: bool, args: &[u6
             next,
             nr: number as u16,
         };
-        capture::call::<Mixed<A>, true>(sk, family, &call);
+        capture::call::<Mixed<A>, true, AGAIN>(sk, family, &call);
     }
 }
 

@@ -14,9 +14,14 @@ const NOTHING: [u8; 8] = [0xb7, 0, 0, 0, 0, 0, 0, 0];
 /// From this kernel on tracing programs are preempted.
 const PREEMPTIBLE: (u32, u32) = (7, 0);
 
+/// Does this kernel preempt tracing programs? Then second copies of programs are attached too.
+pub(super) fn preemptible() -> bool {
+    release().is_some_and(|release| release >= PREEMPTIBLE)
+}
+
 /// Fills the place holders of an object for the kernel with these types.
 pub(super) fn fill(object: &mut [u8], btf: &Btf) {
-    let wanted = release().is_some_and(|release| release >= PREEMPTIBLE);
+    let wanted = preemptible();
     let ids = (btf.function("bpf_preempt_disable"), btf.function("bpf_preempt_enable"));
     put(
         object,

@@ -37,7 +37,7 @@ impl Refusals {
         let known = |word: &&str| {
             REGISTRY.iter().any(|probe| {
                 probe.alternatives.iter().any(|alternative| {
-                    let mut programs = alternative.programs.iter();
+                    let mut programs = alternative.all();
                     programs.any(|program| names(probe, alternative, program).contains(word))
                 })
             })

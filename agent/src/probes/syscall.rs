@@ -16,6 +16,10 @@ pub(super) static PROBE: Probe = Probe {
                 name: "sys_exit_btf",
                 hook: Hook::BtfTracepoint("sys_exit"),
             }],
+            again: &[Program {
+                name: "sys_exit_btf_again",
+                hook: Hook::BtfTracepoint("sys_exit"),
+            }],
             needs: &[CAPTURE, FD_WALK],
             loses: "",
         },
@@ -25,6 +29,7 @@ pub(super) static PROBE: Probe = Probe {
                 name: "sys_exit_raw",
                 hook: Hook::RawTracepoint("sys_exit"),
             }],
+            again: &[],
             needs: &[CAPTURE, FD_WALK],
             loses: "",
         },
