@@ -329,7 +329,7 @@ impl Opened {
                 Some(alternative) => alternative.loses,
                 None => probe.loses,
             },
-            reason: told(&refused, &copies),
+            reason: refusals::told(&refused, &copies),
         }
     }
 
@@ -399,19 +399,6 @@ pub(super) fn lacks(alternative: &Alternative, layout: &Layout, tracepoints: &[S
                 .then(|| format!("this kernel has no tracepoint {name}"))
         })
     })
-}
-
-/// Reasons why alternatives and second copies were refused, in one line; one that holds for all alternatives is told once.
-fn told(alternatives: &[(&str, String)], copies: &[(&str, String)]) -> Option<String> {
-    let named = |(name, reason): &(&str, String)| format!("{name}: {reason}");
-    let mut reasons: Vec<String> = match alternatives {
-        [(_, first), rest @ ..] if !rest.is_empty() && rest.iter().all(|(_, reason)| reason == first) => {
-            vec![first.clone()]
-        }
-        _ => alternatives.iter().map(named).collect(),
-    };
-    reasons.extend(copies.iter().map(named));
-    (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
 fn try_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf, step: Step) -> Result<(), ProgramError> {
