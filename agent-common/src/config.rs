@@ -12,9 +12,11 @@ pub struct ProbeConfig {
     pub hold: u32,
     /// Roles whose ends of connections are followed: bit `1 << role` (see [`crate::record::role`]).
     pub roles: u32,
+    /// 1: second copies of programs are attached behind the first (see the kernel side's `again`).
+    pub again: u32,
 }
 
-const _: () = assert!(core::mem::size_of::<ProbeConfig>() == 16);
+const _: () = assert!(core::mem::size_of::<ProbeConfig>() == 20);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C), no padding, every bit pattern is a value.

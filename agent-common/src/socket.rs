@@ -72,8 +72,8 @@ pub struct SocketState {
     pub method: u8,
     /// Minor version of the answer (HTTP/1.x), in [`phase::DARK`].
     pub version: u8,
-    /// Reserved, zero.
-    pub pad: u8,
+    /// TCP state that was told last, while programs have second copies; else 0.
+    pub told: u8,
     /// Status of the answer, in [`phase::DARK`].
     pub status: u16,
     /// Bytes of the present request that wait in `room` for its answer; 0 when none.
@@ -82,6 +82,8 @@ pub struct SocketState {
     pub mmsg: u16,
     /// `sk_err` when TCP reached its last state: reading or writing clears it before the socket is gone.
     pub err: u16,
+    /// By direction: thread whose call was dealt with, until the second copy of the program has seen it; else 0.
+    pub dealt: [u32; 2],
     /// The request that waits.
     pub room: [u8; HELD],
 }
@@ -112,11 +114,12 @@ impl SocketState {
         phase: 0,
         method: 0,
         version: 0,
-        pad: 0,
+        told: 0,
         status: 0,
         held: 0,
         mmsg: 0,
         err: 0,
+        dealt: [0; 2],
         room: [0; HELD],
     };
 
@@ -131,7 +134,7 @@ impl SocketState {
     }
 }
 
-const _: () = assert!(core::mem::size_of::<SocketState>() == 104 + HELD && core::mem::align_of::<SocketState>() == 8);
+const _: () = assert!(core::mem::size_of::<SocketState>() == 112 + HELD && core::mem::align_of::<SocketState>() == 8);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C), no padding, every bit pattern is a value.

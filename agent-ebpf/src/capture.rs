@@ -1,13 +1,14 @@
 //! One call on a socket: is it interesting, and what of it goes to user space. All capture probes end here.
 
 use crate::{
-    emit, exchange,
+    again, emit, exchange,
     fill::{BUFFER, NONE, Plan},
     globals::{config, forget},
     look::{Look, looks_like_request},
     maps::SOCKETS,
     sock,
     task::{self, Current},
+    undivided::Undivided,
 };
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
@@ -74,11 +75,16 @@ pub(crate) fn dull(result: i64) -> bool {
 }
 
 /// Looks at a call and reports it. Without `BYTES` it is one of [`NONE`], and all that reads bytes is left out of the program.
+/// `AGAIN`: this is the second copy, see [`again`]. Says whether the call was of interest and not dealt with by the first.
 ///
 /// # Safety
 /// `sk` is a `struct sock` as `A` wants it, of the given family.
 #[inline(always)]
-pub(crate) unsafe fn call<A: Current, const BYTES: bool>(sk: *const u8, family: u16, call: &Call) {
+pub(crate) unsafe fn call<A: Current, const BYTES: bool, const AGAIN: bool>(
+    sk: *const u8,
+    family: u16,
+    call: &Call,
+) -> bool {
     let call = &call.forget::<BYTES>();
     let family = forget(family.into()) as u16;
     // SAFETY: the caller's, here and below.
@@ -103,7 +109,11 @@ pub(crate) unsafe fn call<A: Current, const BYTES: bool>(sk: *const u8, family: 
         let mut may_ask = call.result > 0;
         if let Some(state) = known {
             if (*state).verdict == verdict::IGNORE {
-                return;
+                return false;
+            }
+            // A call without bytes (splice) comes here only if the first copy was not there.
+            if AGAIN && BYTES && again::take(state, call.direction) {
+                return false;
             }
             may_ask = may_ask && is_request(&*state, call.direction) && (*state).phase != phase::ASKED;
             if exchange::may_wait(call) {
@@ -111,19 +121,26 @@ pub(crate) unsafe fn call<A: Current, const BYTES: bool>(sk: *const u8, family: 
             }
         }
         if (bpf_get_current_pid_tgid() >> 32) as u32 == config().self_tgid {
-            return;
+            return false;
         }
         if may_ask {
             look = looks_like_request(call, room);
         }
+        if known.is_none() && !look.asks {
+            return false;
+        }
+        // The second copy mostly has nothing to do. So it begins here: the less it enables preemption, the less it is preempted.
+        let _undivided = if AGAIN { Some(Undivided::begin()) } else { None };
         let state = match known {
             Some(state) => state,
-            None if look.asks => match track(key, check, call.direction) {
+            None => match track::<AGAIN>(key, check, call.direction) {
                 Some(state) => state,
-                None => return,
+                None => return false,
             },
-            None => return,
         };
+        if BYTES && !AGAIN {
+            again::mark(state, call.direction);
+        }
         let now = bpf_ktime_get_ns();
         let actor = task::actor::<A>(A::task());
         let look = Look {
@@ -139,7 +156,7 @@ pub(crate) unsafe fn call<A: Current, const BYTES: bool>(sk: *const u8, family: 
         }
         if call.result <= 0 {
             ended::<A>(sk, family, call, state, now, actor);
-            return;
+            return true;
         }
         if (*state).announced == 0 {
             announce::<A>(sk, family, call, state, now, actor);
@@ -154,6 +171,7 @@ pub(crate) unsafe fn call<A: Current, const BYTES: bool>(sk: *const u8, family: 
             look,
         );
     }
+    true
 }
 
 /// Are these bytes of the direction in which requests go?
@@ -363,12 +381,15 @@ const LARGE: u64 = CLASS_LARGE as u64;
 
 /// A new entry of the socket table.
 #[inline(always)]
-fn track(key: u64, check: u64, direction: u8) -> Option<*mut SocketState> {
+fn track<const AGAIN: bool>(key: u64, check: u64, direction: u8) -> Option<*mut SocketState> {
     if SOCKETS
         .insert(&key, &SocketState::BLANK, u64::from(BPF_NOEXIST))
         .is_err()
     {
-        emit::refuse(kind::PAYLOAD, reason::TABLE_FULL);
+        // The first copy, which is rarely skipped, counts it, and cannot mark it.
+        if !AGAIN {
+            emit::refuse(kind::PAYLOAD, reason::TABLE_FULL);
+        }
         return None;
     }
     let state = SOCKETS.get_ptr_mut(&key)?;

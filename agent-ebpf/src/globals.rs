@@ -18,6 +18,7 @@ static CONFIG: Global<ProbeConfig> = Global::new(ProbeConfig {
     wake_bytes: 0,
     hold: 0,
     roles: 0,
+    again: 0,
 });
 
 /// Byte offset of a member, an index of `layout`.

@@ -8,6 +8,7 @@
     reason = "maps take keys and values by reference: by value they would be copied on a stack of 512 bytes"
 )]
 
+mod again;
 mod capture;
 mod emit;
 mod exchange;

@@ -1,7 +1,7 @@
 //! Programs that run without being preempted, on kernels that would preempt them (7.0 and later): what is counted per CPU relies
 //! on it. There a preempted program makes the kernel skip it for every other task on that CPU
-//! (`onlooker_program_misses_total`): their calls are missing from all counts. This makes it rarer, and does not end it: a
-//! preemption that waited comes with the enabling call, which is still inside the program.
+//! (`onlooker_program_misses_total`). This makes it rarer, and does not end it: a preemption that waited comes with the enabling
+//! call, which is still inside the program. What is skipped all the same the second copies deal with, see [`crate::again`].
 
 use core::arch::asm;
 use onlooker_common::kfunc;

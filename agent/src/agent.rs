@@ -290,7 +290,9 @@ fn register_program(own: &Own, stats: &ProgramStats) {
         let stats = stats.clone();
         move || stats.read(stat) as f64 * scale
     };
-    let misses = "Runs skipped by the kernel because the program was running on that CPU already: what they would have seen is lost.";
+    let misses = "Runs skipped by the kernel because the program was running on that CPU already. What a program with a second copy \
+                  (PROGRAM_again, Linux 7.0 and later) was skipped for the copy deals with: of these at most the lesser of both \
+                  numbers is lost, of all others every one.";
     let runs = "Runs of a program, while kernel.bpf_stats_enabled is 1.";
     let seconds = "Time spent in a program, in seconds, while kernel.bpf_stats_enabled is 1.";
     let verified = "Instructions that the verifier walked.";

@@ -269,6 +269,43 @@ fn half_an_alternative_is_taken_back() {
     exact(&agent);
 }
 
+/// A second copy of a program that is refused, on kernels that have them: the probe stays as it is, and says what it may miss.
+#[test]
+fn without_a_second_copy() {
+    need!(Need::Agent, Need::Program("nginx"));
+    let _alone = alone();
+    let refused = ["sys_exit_cast_again", "sock_send_length_again", "tcp_state_btf_again"];
+    let agent = refusing(&refused, "auto", false);
+    let scrape = agent.scrape().unwrap();
+    let (status, text) = ready(&agent);
+    let missed = "; not seen: now and then a call of a task that runs while another is preempted in a program";
+    let copies = major() >= 7;
+    assert_eq!(status, 200, "{text}");
+    assert_eq!(text.starts_with("ready\n"), !copies, "{text}");
+    for (probe, copy) in [("socket", refused[1]), ("tcp_state", refused[2])] {
+        if copies {
+            let said = line(&text, probe);
+            let reason = format!("; refused were: {copy}: refused by ONLOOKER_TEST_REFUSE={copy}{missed}");
+            assert!(
+                said.starts_with("attached (tp_btf/") && said.ends_with(&reason),
+                "{said}"
+            );
+        }
+        assert!(
+            !scrape.has("onlooker_program_misses_total", &[("program", copy)]),
+            "{copy}"
+        );
+    }
+    let other = [("program", "sock_recv_length_again")];
+    assert_eq!(scrape.has("onlooker_program_misses_total", &other), copies);
+}
+
+/// Of the kernel's version.
+fn major() -> u32 {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    release.split('.').next().unwrap().parse().unwrap()
+}
+
 /// Without any probe, and with a switch that names nothing, the agent does not start and says why in one line.
 #[test]
 fn nothing_left() {

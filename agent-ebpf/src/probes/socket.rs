@@ -23,7 +23,7 @@ use onlooker_common::{layout, record::dir};
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_length(&ctx, dir::TX) };
+    unsafe { on_length::<false>(&ctx, dir::TX) };
     0
 }
 
@@ -33,7 +33,25 @@ pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
 pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_length(&ctx, dir::RX) };
+    unsafe { on_length::<false>(&ctx, dir::RX) };
+    0
+}
+
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "sock_send_length")]
+#[inline(always)]
+pub fn sock_send_length_again(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_length::<true>(&ctx, dir::TX) };
+    0
+}
+
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "sock_recv_length")]
+#[inline(always)]
+pub fn sock_recv_length_again(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_length::<true>(&ctx, dir::RX) };
     0
 }
 
@@ -43,7 +61,22 @@ pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
-    let sk: *const u8 = ctx.arg(0);
+    // SAFETY: the argument is that of the tracepoint.
+    unsafe { on_splice::<false>(ctx.arg(0)) };
+    0
+}
+
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "tcp_rcv_space_adjust")]
+#[inline(always)]
+pub fn tcp_rcv_space_adjust_again(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the argument is that of the tracepoint.
+    unsafe { on_splice::<true>(ctx.arg(0)) };
+    0
+}
+
+#[inline(always)]
+unsafe fn on_splice<const AGAIN: bool>(sk: *const u8) {
     // SAFETY: `sk` is the tracepoint's argument, which the verifier knows.
     unsafe {
         let task = Direct::task();
@@ -53,20 +86,20 @@ pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
             || Direct::get::<u64>(task, layout::TASK_MM) == 0
             || Direct::get::<u32>(task, layout::TASK_STATUS) & TS_COMPAT != 0
         {
-            return 0;
+            return;
         }
         let Some(state) = SOCKETS.get_ptr(&(sk as u64)) else {
-            return 0;
+            return;
         };
         let before = (*state).seq_rx;
         let Some(family) = sock::stream_family::<Direct>(sk) else {
-            return 0;
+            return;
         };
         let (_, now, _) = sock::streams::<Direct>(sk, family);
         let bytes = now.wrapping_sub(before);
         // Before its first seen read, a socket's numbers say nothing of bytes.
         if before == 0 || bytes == 0 || bytes > 1 << 30 {
-            return 0;
+            return;
         }
         let call = Call {
             direction: dir::RX,
@@ -77,13 +110,12 @@ pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
             next: 0,
             nr: number as u16,
         };
-        capture::call::<Direct, false>(sk, family, &call);
+        capture::call::<Direct, false, AGAIN>(sk, family, &call);
     }
-    0
 }
 
 #[inline(always)]
-unsafe fn on_length(ctx: &BtfTracePointContext, direction: u8) {
+unsafe fn on_length<const AGAIN: bool>(ctx: &BtfTracePointContext, direction: u8) {
     let result = i64::from(ctx.arg::<i32>(1));
     let flags: i32 = ctx.arg(2);
     if direction == dir::RX && flags as u64 & NOT_STREAM != 0 {
@@ -133,7 +165,7 @@ unsafe fn on_length(ctx: &BtfTracePointContext, direction: u8) {
         let (number, index, second) = (forget(number), forget(index), forget(second));
         let (result, direction) = (forget(result as u64) as i64, forget(direction.into()) as u8);
         let messages = forget((shape == Shape::Messages).into()) != 0;
-        capture::call::<Direct, true>(
+        let dealt = capture::call::<Direct, true, AGAIN>(
             sk,
             family,
             &Call {
@@ -147,7 +179,8 @@ unsafe fn on_length(ctx: &BtfTracePointContext, direction: u8) {
             },
         );
         trace!(ctx, "socket call {} direction {} result {}", number, direction, result);
-        if messages {
+        // The second copy counts on only where the first did not.
+        if messages && (!AGAIN || dealt) {
             set_message(sk, if index + 1 < second { index + 1 } else { 0 });
         }
     }

@@ -28,7 +28,16 @@ const S_IFSOCK: u16 = 0xc000;
 pub fn sys_exit_cast(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { at_exit::<Cast>(&ctx) };
+    unsafe { at_exit::<Cast, false>(&ctx) };
+    0
+}
+
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+pub fn sys_exit_cast_again(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { at_exit::<Cast, true>(&ctx) };
     0
 }
 
@@ -38,12 +47,21 @@ pub fn sys_exit_cast(ctx: BtfTracePointContext) -> i32 {
 pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { at_exit::<Mixed<Direct>>(&ctx) };
+    unsafe { at_exit::<Mixed<Direct>, false>(&ctx) };
+    0
+}
+
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+pub fn sys_exit_btf_again(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { at_exit::<Mixed<Direct>, true>(&ctx) };
     0
 }
 
 #[inline(always)]
-unsafe fn at_exit<F: Far>(ctx: &BtfTracePointContext) {
+unsafe fn at_exit<F: Far, const AGAIN: bool>(ctx: &BtfTracePointContext) {
     let result: i64 = ctx.arg(1);
     let registers: *const u64 = ctx.arg(0);
     // SAFETY: the caller's.
@@ -59,7 +77,7 @@ unsafe fn at_exit<F: Far>(ctx: &BtfTracePointContext) {
             *registers.add(regs::WORDS[2]),
             *registers.add(regs::WORDS[3]),
         ];
-        on_exit::<F>(number, shape, sends, &args, result);
+        on_exit::<F, AGAIN>(number, shape, sends, &args, result);
     }
 }
 
@@ -81,12 +99,12 @@ pub fn sys_exit_raw(ctx: RawTracePointContext) -> i32 {
     }
     let args = [at(0), at(1), at(2), at(3)];
     // SAFETY: `Probed` takes any pointer.
-    unsafe { on_exit::<Mixed<Probed>>(number, shape, sends, &args, result) };
+    unsafe { on_exit::<Mixed<Probed>, false>(number, shape, sends, &args, result) };
     0
 }
 
 #[inline(always)]
-unsafe fn on_exit<F: Far>(number: u64, shape: Shape, sends: bool, args: &[u64; 4], result: i64) {
+unsafe fn on_exit<F: Far, const AGAIN: bool>(number: u64, shape: Shape, sends: bool, args: &[u64; 4], result: i64) {
     // SAFETY: `task` is current; all else is reached from it.
     unsafe {
         let task = F::task();
@@ -152,7 +170,7 @@ unsafe fn on_exit<F: Far>(number: u64, shape: Shape, sends: bool, args: &[u64; 4
             next,
             nr: number as u16,
         };
-        capture::call::<F, true>(sk, family, &call);
+        capture::call::<F, true, AGAIN>(sk, family, &call);
     }
 }
 

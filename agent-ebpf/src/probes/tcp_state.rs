@@ -5,6 +5,7 @@
 use crate::{
     capture::header,
     emit, exchange,
+    globals::config,
     maps::{GRAVES, SOCKETS},
     read::{Access, Direct, Probed},
     sock,
@@ -30,7 +31,16 @@ const TCP_CLOSE: i32 = 7;
 pub fn tcp_state_btf(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_change::<Direct>(ctx.arg(0), flow::STATE, ctx.arg(1), ctx.arg(2)) };
+    unsafe { on_change::<Direct, false>(ctx.arg(0), flow::STATE, ctx.arg(1), ctx.arg(2)) };
+    0
+}
+
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "inet_sock_set_state")]
+#[inline(always)]
+pub fn tcp_state_btf_again(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_change::<Direct, true>(ctx.arg(0), flow::STATE, ctx.arg(1), ctx.arg(2)) };
     0
 }
 
@@ -40,7 +50,7 @@ pub fn tcp_state_btf(ctx: BtfTracePointContext) -> i32 {
 pub fn tcp_state_raw(ctx: RawTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_change::<Probed>(ctx.arg::<u64>(0) as *const u8, flow::STATE, ctx.arg(1), ctx.arg(2)) };
+    unsafe { on_change::<Probed, false>(ctx.arg::<u64>(0) as *const u8, flow::STATE, ctx.arg(1), ctx.arg(2)) };
     0
 }
 
@@ -50,8 +60,17 @@ pub fn tcp_state_raw(ctx: RawTracePointContext) -> i32 {
 pub fn tcp_destroy_btf(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the argument is that of the tracepoint.
-    unsafe { on_change::<Direct>(ctx.arg(0), flow::GONE, TCP_CLOSE, TCP_CLOSE) };
+    unsafe { on_change::<Direct, false>(ctx.arg(0), flow::GONE, TCP_CLOSE, TCP_CLOSE) };
     trace!(&ctx, "a TCP socket is gone");
+    0
+}
+
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+#[inline(always)]
+pub fn tcp_destroy_btf_again(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the argument is that of the tracepoint.
+    unsafe { on_change::<Direct, true>(ctx.arg(0), flow::GONE, TCP_CLOSE, TCP_CLOSE) };
     0
 }
 
@@ -61,16 +80,23 @@ pub fn tcp_destroy_btf(ctx: BtfTracePointContext) -> i32 {
 pub fn tcp_destroy_raw(ctx: RawTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the argument is that of the tracepoint.
-    unsafe { on_change::<Probed>(ctx.arg::<u64>(0) as *const u8, flow::GONE, TCP_CLOSE, TCP_CLOSE) };
+    unsafe { on_change::<Probed, false>(ctx.arg::<u64>(0) as *const u8, flow::GONE, TCP_CLOSE, TCP_CLOSE) };
     0
 }
 
 #[inline(always)]
-unsafe fn on_change<A: Access>(sk: *const u8, event: u8, old: i32, new: i32) {
+unsafe fn on_change<A: Access, const AGAIN: bool>(sk: *const u8, event: u8, old: i32, new: i32) {
     let key = sk as u64;
     // SAFETY: map value, valid until the program ends; `sk` as `A` wants it.
     unsafe {
         let Some(state) = SOCKETS.get_ptr_mut(&key) else { return };
+        if AGAIN && event == flow::STATE && (*state).told == new as u8 {
+            return;
+        }
+        let _undivided = if AGAIN { Some(Undivided::begin()) } else { None };
+        if !AGAIN && event == flow::STATE && config().again != 0 {
+            (*state).told = new as u8;
+        }
         if event == flow::STATE && new == TCP_CLOSE {
             (*state).err = A::get::<u32>(sk, layout::SK_ERR) as u16;
             return;

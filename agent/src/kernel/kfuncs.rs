@@ -14,6 +14,11 @@ const NOTHING: [u8; 8] = [0xb7, 0, 0, 0, 0, 0, 0, 0];
 /// From this kernel on tracing programs are preempted.
 const PREEMPTIBLE: (u32, u32) = (7, 0);
 
+/// Does this kernel preempt tracing programs? Then second copies of programs are attached too.
+pub(super) fn preemptible() -> bool {
+    release().is_some_and(|release| release >= PREEMPTIBLE)
+}
+
 /// BTF ids of the functions that are called on this kernel.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Kfuncs {
@@ -25,7 +30,7 @@ pub(super) struct Kfuncs {
 impl Kfuncs {
     /// Those of the kernel with these types.
     pub(super) fn find(btf: &Btf) -> Kfuncs {
-        let wanted = release().is_some_and(|release| release >= PREEMPTIBLE);
+        let wanted = preemptible();
         let [disable, enable, cast] =
             ["bpf_preempt_disable", "bpf_preempt_enable", "bpf_rdonly_cast"].map(|name| btf.function(name));
         Kfuncs {

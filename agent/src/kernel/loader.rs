@@ -3,15 +3,16 @@
 
 use super::maps::{FallbackTable, Graves, KernelCounters, RecordRing, SocketTable};
 use super::refusals::{self, Refusals};
-use super::{btf::Btf, btf::BtfError, kfuncs::Kfuncs, layout::Layout};
+use super::{btf::Btf, btf::BtfError, kfuncs::{self, Kfuncs}, layout::Layout};
 use crate::health::ProbeState;
-use crate::probes::{Alternative, Hook, Probe, REGISTRY};
+use crate::probes::{Alternative, Hook, Probe, Program as Ours, REGISTRY, WITHOUT_AGAIN};
 use crate::signal::Role;
 use aya::maps::{HashMap, MapError, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader};
 use onlooker_common::record::role;
 use onlooker_common::{config::ProbeConfig, limits};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -115,6 +116,8 @@ pub(super) struct Opened {
     /// Names of the kernel's tracepoints, sorted.
     tracepoints: Vec<String>,
     refusals: Refusals,
+    /// Second copies of programs are attached behind the first.
+    again: bool,
 }
 
 /// Reads the kernel's types, makes the maps. `sys` is the root of sysfs.
@@ -143,6 +146,7 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
     names.sort_unstable();
     let types = aya::Btf::parse(&types, Default::default()).map_err(|error| LoadError::Setup(error.to_string()))?;
 
+    let again = kfuncs::preemptible();
     let settings = ProbeConfig {
         self_tgid: std::process::id(),
         wake_bytes: options.ring_bytes >> limits::RING_WAKE_SHIFT,
@@ -154,6 +158,7 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
                     Role::Client => role::CLIENT,
                 }
         }),
+        again: again.into(),
     };
     raise_locked_memory();
     let level = if options.trace { aya_log::Level::Trace as u8 } else { 0 };
@@ -174,6 +179,7 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
         types,
         tracepoints: names,
         refusals,
+        again,
     })
 }
 
@@ -196,11 +202,16 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
     drop(types);
     give_back();
 
-    let stats = REGISTRY
+    // Alternatives share programs.
+    let names: BTreeSet<&'static str> = REGISTRY
         .iter()
         .flat_map(|probe| probe.alternatives)
-        .flat_map(|alternative| alternative.programs)
-        .filter_map(|program| ProgramStats::of(program.name, programs.program(program.name)?))
+        .flat_map(Alternative::all)
+        .map(|program| program.name)
+        .collect();
+    let stats = names
+        .into_iter()
+        .filter_map(|name| ProgramStats::of(name, programs.program(name)?))
         .collect();
     let missing = |name: &str| LoadError::Setup(format!("the eBPF object has no map {name}"));
     let wrong = |error: MapError| LoadError::Setup(error.to_string());
@@ -293,10 +304,12 @@ impl Opened {
     fn try_probe(&mut self, probe: &Probe, step: Step) -> ProbeState {
         let mut refused: Vec<(&str, String)> = vec![];
         let mut attached = None;
+        let mut copies = vec![];
         for alternative in probe.alternatives {
             match self.try_alternative(probe, alternative, step) {
                 Ok(()) => {
                     attached = Some(alternative);
+                    copies = self.try_again(probe, alternative, step);
                     break;
                 }
                 Err(reason) => {
@@ -315,8 +328,12 @@ impl Opened {
             group: probe.group,
             alternative: attached.map(|alternative| alternative.name),
             replaced_by: None,
-            loses: attached.map_or(probe.loses, |alternative| alternative.loses),
-            reason: told_once(&refused),
+            loses: match attached {
+                Some(alternative) if alternative.loses.is_empty() && !copies.is_empty() => WITHOUT_AGAIN,
+                Some(alternative) => alternative.loses,
+                None => probe.loses,
+            },
+            reason: refusals::told(&refused, &copies),
         }
     }
 
@@ -326,12 +343,7 @@ impl Opened {
             return Err(reason);
         }
         for (done, program) in alternative.programs.iter().enumerate() {
-            let tried = match self.refusals.of(probe, alternative, program) {
-                Some(refused) => Err(refused),
-                None => try_one(&mut self.programs, program.name, program.hook, &self.types, step)
-                    .map_err(|error| refusals::program(&error, program.hook)),
-            };
-            if let Err(reason) = tried {
+            if let Err(reason) = self.try_program(probe, alternative, program, step) {
                 for program in &alternative.programs[..=done] {
                     unload(&mut self.programs, program.name);
                 }
@@ -342,6 +354,42 @@ impl Opened {
             }
         }
         Ok(())
+    }
+
+    /// The second copies of an alternative whose programs are attached: after them, since a tracepoint calls in the order of
+    /// attachment. Gives those that were refused, each with the reason.
+    fn try_again(
+        &mut self,
+        probe: &Probe,
+        alternative: &'static Alternative,
+        step: Step,
+    ) -> Vec<(&'static str, String)> {
+        let copies = if self.again { alternative.again } else { &[] };
+        let mut refused = vec![];
+        for program in copies {
+            let tried = self.try_program(probe, alternative, program, step);
+            if tried.is_err() || step == Step::Verify {
+                unload(&mut self.programs, program.name);
+            }
+            if let Err(reason) = tried {
+                refused.push((program.name, reason));
+            }
+        }
+        refused
+    }
+
+    fn try_program(
+        &mut self,
+        probe: &Probe,
+        alternative: &Alternative,
+        program: &Ours,
+        step: Step,
+    ) -> Result<(), String> {
+        match self.refusals.of(probe, alternative, program) {
+            Some(refused) => Err(refused),
+            None => try_one(&mut self.programs, program.name, program.hook, &self.types, step)
+                .map_err(|error| refusals::program(&error, program.hook)),
+        }
     }
 }
 
@@ -363,19 +411,6 @@ pub(super) fn lacks(
                 .then(|| format!("this kernel has no tracepoint {name}"))
         })
     })
-}
-
-/// Reasons in one line; one that holds for all alternatives is told once.
-fn told_once(refused: &[(&str, String)]) -> Option<String> {
-    let (_, first) = refused.first()?;
-    if refused.len() > 1 && refused.iter().all(|(_, reason)| reason == first) {
-        return Some(first.clone());
-    }
-    let reasons: Vec<String> = refused
-        .iter()
-        .map(|(name, reason)| format!("{name}: {reason}"))
-        .collect();
-    Some(reasons.join("; "))
 }
 
 fn try_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf, step: Step) -> Result<(), ProgramError> {

@@ -37,7 +37,7 @@ impl Refusals {
         let known = |word: &&str| {
             REGISTRY.iter().any(|probe| {
                 probe.alternatives.iter().any(|alternative| {
-                    let mut programs = alternative.programs.iter();
+                    let mut programs = alternative.all();
                     programs.any(|program| names(probe, alternative, program).contains(word))
                 })
             })
@@ -78,6 +78,19 @@ pub(super) fn program(error: &ProgramError, hook: Hook) -> String {
             _ => chain(error),
         },
     }
+}
+
+/// Reasons why alternatives and second copies were refused, in one line; one that holds for all alternatives is told once.
+pub(super) fn told(alternatives: &[(&str, String)], copies: &[(&str, String)]) -> Option<String> {
+    let named = |(name, reason): &(&str, String)| format!("{name}: {reason}");
+    let mut reasons: Vec<String> = match alternatives {
+        [(_, first), rest @ ..] if !rest.is_empty() && rest.iter().all(|(_, reason)| reason == first) => {
+            vec![first.clone()]
+        }
+        _ => alternatives.iter().map(named).collect(),
+    };
+    reasons.extend(copies.iter().map(named));
+    (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
 /// What the verifier said, by the line of its log that tells.
@@ -189,6 +202,35 @@ mod tests {
         assert_eq!(refused(""), [0, 0]);
         let wrong = Refusals::parse("tcp_state,nothing").unwrap_err().to_string();
         assert!(wrong.contains("\"nothing\" is no probe"), "{wrong}");
+    }
+
+    #[test]
+    fn a_reason_of_all_alternatives_is_told_once_and_copies_by_name() {
+        let refused = |name: &'static str, why: &str| (name, why.to_owned());
+        let (old, odd) = (refused("tp_btf/x", "too old"), refused("tp_btf/y", "too odd"));
+        let copy = refused("x_again", "too old");
+        for (alternatives, copies, expect) in [
+            (vec![], vec![], None),
+            (vec![old.clone()], vec![], Some("tp_btf/x: too old")),
+            (
+                vec![old.clone(), refused("raw_tp/x", "too old")],
+                vec![],
+                Some("too old"),
+            ),
+            (
+                vec![old.clone(), odd],
+                vec![],
+                Some("tp_btf/x: too old; tp_btf/y: too odd"),
+            ),
+            (
+                vec![],
+                vec![copy.clone(), copy.clone()],
+                Some("x_again: too old; x_again: too old"),
+            ),
+            (vec![old], vec![copy], Some("tp_btf/x: too old; x_again: too old")),
+        ] {
+            assert_eq!(told(&alternatives, &copies).as_deref(), expect);
+        }
     }
 
     #[test]

@@ -25,13 +25,16 @@ pub struct Probe {
     pub alternatives: &'static [Alternative],
 }
 
-/// One way to attach a probe: all its programs or none.
+/// One way to attach a probe: all its programs or none, second copies apart.
 #[derive(Debug)]
 pub struct Alternative {
     /// Name in metrics, health and messages.
     pub name: &'static str,
     /// Programs of the eBPF object and the hooks they go to.
     pub programs: &'static [Program],
+    /// Second copies of programs, attached behind them on kernels that preempt programs: they deal with what the first were
+    /// skipped for. One that is refused leaves the rest as it is.
+    pub again: &'static [Program],
     /// Members of kernel structs that the programs read, lists of indices of `onlooker_common::layout`.
     pub needs: &'static [&'static [usize]],
     /// Whether the programs call the kernel's `bpf_rdonly_cast`.
@@ -39,6 +42,16 @@ pub struct Alternative {
     /// What is not seen by it and is by a better one, in human words; empty: nothing.
     pub loses: &'static str,
 }
+
+impl Alternative {
+    /// Its programs, second copies included.
+    pub fn all(&self) -> impl Iterator<Item = &'static Program> {
+        self.programs.iter().chain(self.again)
+    }
+}
+
+/// What is not seen when a second copy is refused.
+pub const WITHOUT_AGAIN: &str = "now and then a call of a task that runs while another is preempted in a program";
 
 /// A program and its hook.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ pub(super) static PROBE: Probe = Probe {
         Alternative {
             name: "tp_btf/sock_send_length+sock_recv_length+tcp_rcv_space_adjust",
             programs: &[SEND, RECEIVE, SPLICE],
+            again: &[SEND_AGAIN, RECEIVE_AGAIN, SPLICE_AGAIN],
             needs: &[CAPTURE, &[TASK_MM]],
             casts: false,
             loses: "",
@@ -19,6 +20,7 @@ pub(super) static PROBE: Probe = Probe {
         Alternative {
             name: "tp_btf/sock_send_length+sock_recv_length",
             programs: &[SEND, RECEIVE],
+            again: &[SEND_AGAIN, RECEIVE_AGAIN],
             needs: &[CAPTURE, &[TASK_MM]],
             casts: false,
             loses: "reads by splice",
@@ -38,6 +40,18 @@ const RECEIVE: Program = Program {
 const SPLICE: Program = Program {
     name: "tcp_rcv_space_adjust",
     hook: Hook::BtfTracepoint("tcp_rcv_space_adjust"),
+};
+const SEND_AGAIN: Program = Program {
+    name: "sock_send_length_again",
+    hook: SEND.hook,
+};
+const RECEIVE_AGAIN: Program = Program {
+    name: "sock_recv_length_again",
+    hook: RECEIVE.hook,
+};
+const SPLICE_AGAIN: Program = Program {
+    name: "tcp_rcv_space_adjust_again",
+    hook: SPLICE.hook,
 };
 
 /// Members that every capture probe reads.

@@ -16,6 +16,10 @@ pub(super) static PROBE: Probe = Probe {
                 name: "sys_exit_cast",
                 hook: Hook::BtfTracepoint("sys_exit"),
             }],
+            again: &[Program {
+                name: "sys_exit_cast_again",
+                hook: Hook::BtfTracepoint("sys_exit"),
+            }],
             needs: &[CAPTURE, FD_WALK],
             casts: true,
             loses: "",
@@ -24,6 +28,10 @@ pub(super) static PROBE: Probe = Probe {
             name: "tp_btf/sys_exit",
             programs: &[Program {
                 name: "sys_exit_btf",
+                hook: Hook::BtfTracepoint("sys_exit"),
+            }],
+            again: &[Program {
+                name: "sys_exit_btf_again",
                 hook: Hook::BtfTracepoint("sys_exit"),
             }],
             needs: &[CAPTURE, FD_WALK],
@@ -36,6 +44,7 @@ pub(super) static PROBE: Probe = Probe {
                 name: "sys_exit_raw",
                 hook: Hook::RawTracepoint("sys_exit"),
             }],
+            again: &[],
             needs: &[CAPTURE, FD_WALK],
             casts: false,
             loses: "",

@@ -21,6 +21,16 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::BtfTracepoint("tcp_destroy_sock"),
                 },
             ],
+            again: &[
+                Program {
+                    name: "tcp_state_btf_again",
+                    hook: Hook::BtfTracepoint("inet_sock_set_state"),
+                },
+                Program {
+                    name: "tcp_destroy_btf_again",
+                    hook: Hook::BtfTracepoint("tcp_destroy_sock"),
+                },
+            ],
             needs: &[NEEDS],
             casts: false,
             loses: "",
@@ -37,6 +47,7 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::RawTracepoint("tcp_destroy_sock"),
                 },
             ],
+            again: &[],
             needs: &[NEEDS],
             casts: false,
             loses: "",
