@@ -3,7 +3,13 @@
 
 use super::maps::{FallbackTable, Graves, KernelCounters, RecordRing, SocketTable};
 use super::refusals::{self, Refusals};
-use super::{btf::Btf, btf::BtfError, kfuncs::{self, Kfuncs}, layout::Layout};
+use super::stats::{MapSize, ProgramStats, size_of_map};
+use super::{
+    btf::Btf,
+    btf::BtfError,
+    kfuncs::{self, Kfuncs},
+    layout::Layout,
+};
 use crate::health::ProbeState;
 use crate::probes::{Alternative, Hook, Probe, Program as Ours, REGISTRY, WITHOUT_AGAIN};
 use crate::signal::Role;
@@ -13,7 +19,7 @@ use aya::{Ebpf, EbpfLoader};
 use onlooker_common::record::role;
 use onlooker_common::{config::ProbeConfig, limits};
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -88,15 +94,6 @@ pub struct Kernel {
 
 /// The attached programs.
 pub struct Programs(#[expect(dead_code, reason = "held for its Drop")] Ebpf);
-
-/// Bytes of kernel memory that a map holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MapSize {
-    /// Name of the map.
-    pub name: String,
-    /// Bytes, as the kernel accounts them.
-    pub bytes: u64,
-}
 
 /// How far a probe is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -445,74 +442,4 @@ fn unload(programs: &mut Ebpf, name: &str) {
     {
         tracing::warn!(program = name, %error, "cannot unload");
     }
-}
-
-/// The kernel accounts a map's memory in the `memlock` line of its file descriptor's information.
-fn size_of_map(name: &str, map: &aya::maps::Map) -> MapSize {
-    use aya::maps::Map;
-    let data = match map {
-        Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data) | Map::Array(data) => Some(data),
-        _ => None,
-    };
-    let bytes = data.map_or(0, |data| fd_info(data.fd().as_fd().as_raw_fd(), "memlock:"));
-    MapSize {
-        name: name.to_owned(),
-        bytes,
-    }
-}
-
-/// What the kernel tells of an attached program (`bpf_prog_show_fdinfo`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProgramStats {
-    /// Symbol in the eBPF object.
-    pub name: &'static str,
-    fd: i32,
-}
-
-/// A line of [`ProgramStats`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProgramStat {
-    /// Runs that the kernel skipped because the program was already running on that CPU: what they would have seen is lost.
-    Misses,
-    /// Runs. Counted while `kernel.bpf_stats_enabled` is 1.
-    Runs,
-    /// Nanoseconds of all runs. Counted while `kernel.bpf_stats_enabled` is 1.
-    RunNanos,
-    /// Instructions that the verifier walked (kernel 5.16 and later).
-    Verified,
-}
-
-impl ProgramStats {
-    fn of(name: &'static str, program: &Program) -> Option<ProgramStats> {
-        let fd = match program {
-            Program::BtfTracePoint(program) => program.fd(),
-            Program::RawTracePoint(program) => program.fd(),
-            _ => return None,
-        };
-        Some(ProgramStats {
-            name,
-            fd: fd.ok()?.as_fd().as_raw_fd(),
-        })
-    }
-    /// Present value; 0 when the kernel does not tell.
-    pub fn read(&self, stat: ProgramStat) -> u64 {
-        let key = match stat {
-            ProgramStat::Misses => "recursion_misses:",
-            ProgramStat::Runs => "run_cnt:",
-            ProgramStat::RunNanos => "run_time_ns:",
-            ProgramStat::Verified => "verified_insns:",
-        };
-        fd_info(self.fd, key)
-    }
-}
-
-/// A number that the kernel tells of a file descriptor of ours.
-fn fd_info(fd: i32, key: &str) -> u64 {
-    std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))
-        .ok()
-        .and_then(|text| {
-            text.lines()
-                .find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
-        })
-        .unwrap_or(0)
 }

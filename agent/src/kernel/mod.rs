@@ -10,3 +10,4 @@ pub mod layout;
 pub mod loader;
 pub mod maps;
 mod refusals;
+pub mod stats;
