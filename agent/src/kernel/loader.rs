@@ -3,7 +3,7 @@
 
 use super::maps::{FallbackTable, Graves, KernelCounters, RecordRing, SocketTable};
 use super::refusals::{self, Refusals};
-use super::{btf::Btf, btf::BtfError, kfuncs, layout::Layout};
+use super::{btf::Btf, btf::BtfError, kfuncs, layout::Layout, lockdown};
 use crate::health::ProbeState;
 use crate::probes::{Alternative, Hook, Probe, REGISTRY};
 use crate::signal::Role;
@@ -114,6 +114,8 @@ pub(super) struct Opened {
     /// Names of the kernel's tracepoints, sorted.
     tracepoints: Vec<String>,
     refusals: Refusals,
+    /// Whether lockdown forbids to read the kernel's memory; `None` when it cannot be told.
+    confidential: Option<bool>,
 }
 
 /// Reads the kernel's types, makes the maps. `sys` is the root of sysfs.
@@ -170,6 +172,7 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
         types,
         tracepoints: names,
         refusals,
+        confidential: lockdown::is_confidential(sys),
     })
 }
 
@@ -325,7 +328,7 @@ impl Opened {
             let tried = match self.refusals.of(probe, alternative, program) {
                 Some(refused) => Err(refused),
                 None => try_one(&mut self.programs, program.name, program.hook, &self.types, step)
-                    .map_err(|error| refusals::program(&error, program.hook)),
+                    .map_err(|error| refusals::program(&error, program.hook, self.confidential)),
             };
             if let Err(reason) = tried {
                 for program in &alternative.programs[..=done] {

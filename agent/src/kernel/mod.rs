@@ -8,5 +8,6 @@ pub mod fill;
 mod kfuncs;
 pub mod layout;
 pub mod loader;
+pub(crate) mod lockdown;
 pub mod maps;
 mod refusals;
