@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 const LIMITS: &[(&str, u64)] = &[
     ("sock_send_length", 250_000),
     ("sock_recv_length", 250_000),
-    ("sys_exit_btf", 600_000),
-    ("sys_exit_raw", 600_000),
+    ("sys_exit_btf", 400_000),
+    ("sys_exit_raw", 400_000),
     ("process_exec_btf", 60_000),
     ("process_exec_raw", 60_000),
 ];
