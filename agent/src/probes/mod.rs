@@ -88,8 +88,11 @@ mod tests {
             alternatives.collect(),
             "{again}"
         );
+        // Second copies (`…_again`) exist on some kernels alone.
+        let mut written = rows(&document, "| Program | Limit |", 1);
+        written.retain(|row| !row[0].ends_with("_again"));
         assert_eq!(
-            rows(&document, "| Program | Limit |", 1),
+            written,
             programs.map(|program| vec![program.name.to_owned()]).collect(),
             "{again}"
         );
