@@ -13,6 +13,7 @@ pub mod load;
 pub mod metrics;
 pub mod otlp;
 pub mod outcome;
+pub mod probes;
 pub mod process;
 pub mod require;
 pub mod servers;

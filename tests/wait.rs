@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Deadline of what should take a moment: generous, because the machine is shared.
 pub const SOON: Duration = Duration::from_secs(10);
 
-/// How much slower than a machine of its own this one is: `ONLOOKER_TEST_SLOW`, 1 without. An emulated processor is told as 10 by
+/// How much slower than a machine of its own this one is: `ONLOOKER_TEST_SLOW`, 1 without. An emulated processor is told as 20 by
 /// `cargo xtask vm`. Deadlines are that much longer, loads smaller, and errors of measured times may be larger.
 pub fn slow() -> u32 {
     static SLOW: OnceLock<u32> = OnceLock::new();

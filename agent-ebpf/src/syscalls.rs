@@ -19,6 +19,28 @@ pub(crate) enum Shape {
     Splice,
 }
 
+impl Shape {
+    /// The shape of this number (`as u64`).
+    #[inline(always)]
+    pub(crate) fn of(number: u64) -> Shape {
+        const BUFFER: u64 = Shape::Buffer as u64;
+        const VECTOR: u64 = Shape::Vector as u64;
+        const MESSAGE: u64 = Shape::Message as u64;
+        const MESSAGES: u64 = Shape::Messages as u64;
+        const FILE: u64 = Shape::File as u64;
+        const SPLICE: u64 = Shape::Splice as u64;
+        match number {
+            BUFFER => Shape::Buffer,
+            VECTOR => Shape::Vector,
+            MESSAGE => Shape::Message,
+            MESSAGES => Shape::Messages,
+            FILE => Shape::File,
+            SPLICE => Shape::Splice,
+            _ => Shape::Other,
+        }
+    }
+}
+
 #[cfg(bpf_target_arch = "x86_64")]
 mod nr {
     pub(super) const READ: u64 = 0;

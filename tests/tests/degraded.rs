@@ -6,47 +6,12 @@ use onlooker_tests::case::{Role, expect_metrics};
 use onlooker_tests::load::{Load, get_many};
 use onlooker_tests::metrics::Scrape;
 use onlooker_tests::need;
+use onlooker_tests::probes::{CAPTURE, Chain, PROCESS, TCP_STATE};
 use onlooker_tests::require::{Need, say};
 use onlooker_tests::servers::Nginx;
 use onlooker_tests::truth::Request;
 use onlooker_tests::wait::eased;
 use std::collections::BTreeMap;
-
-/// Probes that replace each other, in the order in which they are tried: each with an alternative and what that one loses.
-struct Chain {
-    links: &'static [(&'static str, &'static str, &'static str)],
-    /// What is lost without any of them.
-    loses: &'static str,
-}
-
-const CAPTURE: Chain = Chain {
-    links: &[
-        (
-            "socket",
-            "tp_btf/sock_send_length+sock_recv_length+tcp_rcv_space_adjust",
-            "",
-        ),
-        ("socket", "tp_btf/sock_send_length+sock_recv_length", "reads by splice"),
-        ("syscall", "tp_btf+cast/sys_exit", ""),
-        ("syscall", "tp_btf/sys_exit", ""),
-        ("syscall", "raw_tp/sys_exit", ""),
-    ],
-    loses: "requests and responses of every program",
-};
-const TCP_STATE: Chain = Chain {
-    links: &[
-        ("tcp_state", "tp_btf/inet_sock_set_state+tcp_destroy_sock", ""),
-        ("tcp_state", "raw_tp/inet_sock_set_state+tcp_destroy_sock", ""),
-    ],
-    loses: "the end of connections: responses that end with the connection, aborted requests",
-};
-const PROCESS: Chain = Chain {
-    links: &[
-        ("process", "tp_btf/sched_process_fork+exec+exit", ""),
-        ("process", "raw_tp/sched_process_fork+exec+exit", ""),
-    ],
-    loses: "names of processes that end before they are looked at",
-};
 
 fn refusing(words: &[&str], hooks: &'static str, blind: bool) -> Agent {
     let options = Options {

@@ -354,11 +354,12 @@ fn scrape_limit() {
 fn events_balance() {
     need!(Need::Agent);
     let _alone = alone();
+    let count = u64::from(wait::eased(5000));
     for &hooks in hooks() {
         let agent = agent(hooks);
         let server = Server::raw("balance", "127.0.0.1").unwrap();
         std::thread::scope(|scope| {
-            let load = scope.spawn(|| onlooker_tests::load::get_many(&server.target, 4, 5000, &["/ok"]).unwrap());
+            let load = scope.spawn(|| onlooker_tests::load::get_many(&server.target, 4, count, &["/ok"]).unwrap());
             while !load.is_finished() {
                 balanced(&agent);
             }
@@ -368,7 +369,7 @@ fn events_balance() {
             .scrape()
             .unwrap()
             .sum("onlooker_events_seen_total", &[("kind", "payload")]);
-        assert!(seen >= 10_000.0, "{hooks}: {seen}");
+        assert!(seen >= 2.0 * count as f64, "{hooks}: {seen}");
     }
 }
 

@@ -9,6 +9,7 @@ use onlooker_tests::process::{Program, copy_as, free_port, unique};
 use onlooker_tests::require::{Need, own_program, say};
 use onlooker_tests::servers::{Nginx, wait_listening};
 use onlooker_tests::truth::AccessLog;
+use onlooker_tests::wait::eased;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -87,14 +88,16 @@ impl Services {
     /// Real traffic to those that have a name here; the agent counts what their logs say, under that name.
     fn expect(&self, agent: &Agent, nginx: Option<&str>, renamed: Option<&str>, declared: Option<&str>) {
         if let Some(name) = nginx {
-            get_many(&self.nginx.server.target, 4, 1000, &Nginx::MIXED).unwrap();
-            let log = self.nginx.server.log.wait(1000).unwrap();
+            let count = eased(1000);
+            get_many(&self.nginx.server.target, 4, count.into(), &Nginx::MIXED).unwrap();
+            let log = self.nginx.server.log.wait(count as usize).unwrap();
             expect_metrics(agent, name, Role::Server, &log).unwrap();
         }
         for (server, name) in [(&self.renamed, renamed), (&self.declared, declared)] {
             let Some(name) = name else { continue };
-            get_many(&server.target, 4, 500, &["/ok", "/status/404"]).unwrap();
-            let log = server.log.wait(500).unwrap();
+            let count = eased(500);
+            get_many(&server.target, 4, count.into(), &["/ok", "/status/404"]).unwrap();
+            let log = server.log.wait(count as usize).unwrap();
             expect_metrics(agent, name, Role::Server, &log).unwrap();
         }
     }

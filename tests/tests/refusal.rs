@@ -71,7 +71,8 @@ fn confidentiality() {
             .unwrap();
         for part in [
             "not attached",
-            "refused by the kernel",
+            "lockdown=confidentiality forbids programs to read the kernel's memory",
+            "boot with lockdown=integrity",
             "not seen: requests and responses",
         ] {
             assert!(line.contains(part), "{line}");

@@ -87,6 +87,7 @@ mod tests {
         let run = Cli::try_parse_from(["xtask", "run", "--debug", "--", "--summary=never"]);
         assert!(matches!(run.map(|cli| cli.command), Ok(Command::Run(_))));
         assert!(Cli::try_parse_from(["xtask", "test", "wire", "--except", "fuzz"]).is_ok());
+        assert!(Cli::try_parse_from(["xtask", "test", "--no-kernels"]).is_ok());
         assert!(Cli::try_parse_from(["xtask", "bench", "nginx", "--rounds", "2", "--quick"]).is_ok());
         assert!(Cli::try_parse_from(["xtask", "vm", "6.1", "7", "--fast", "--", "wire"]).is_ok());
     }

@@ -16,9 +16,9 @@ use crate::{bench, build, deny, fmt, fuzz, lint, programs, run, tidy, vm};
 pub(crate) struct Options {
     /// Only tests whose name contains this; leaves out the checks of style, licences and fuzzing
     filter: Option<String>,
-    /// Run the short tests on other kernels too, in machines under qemu
+    /// Leave out the short tests on other kernels, in machines under qemu
     #[arg(long)]
-    kernels: bool,
+    no_kernels: bool,
     /// Leave out this stage, by the name it is told by. Repeatable.
     #[arg(long, value_name = "STAGE")]
     except: Vec<String>,
@@ -63,7 +63,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     });
     report.stage("integration tests", |report| integration(report, filter));
     if everything {
-        if options.kernels {
+        if !options.no_kernels {
             report.stage("other kernels", vm::fast);
         }
         report.stage("benchmarks, quick", |_| bench::smoke());

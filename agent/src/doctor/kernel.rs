@@ -3,6 +3,7 @@
 use super::{Finding, Patient, proc};
 use crate::kernel::btf::Btf;
 use crate::kernel::layout::Layout;
+use crate::kernel::lockdown;
 use crate::probes::{Hook, REGISTRY};
 
 /// Oldest kernel with everything that the maps and programs use: the ring buffer came with it.
@@ -97,7 +98,7 @@ pub(super) fn types(patient: &Patient<'_>) -> Vec<Finding> {
 pub(super) fn lockdown(patient: &Patient<'_>) -> Vec<Finding> {
     let security = patient.host.sys.join("kernel/security");
     let loses = "requests and responses of every program: programs may not read the kernel's memory";
-    let boot = "boot with lockdown=integrity (Secure Boot asks for no more) or without lockdown";
+    let boot = lockdown::WAY_OUT;
     vec![match proc::text(security.join("lockdown")) {
         Some(modes) if modes.contains("[confidentiality]") => Finding::fail("lockdown", "confidentiality", loses, boot),
         Some(modes) if modes.contains("[integrity]") => {

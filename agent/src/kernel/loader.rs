@@ -9,6 +9,7 @@ use super::{
     btf::BtfError,
     kfuncs::{self, Kfuncs},
     layout::Layout,
+    lockdown,
 };
 use crate::health::ProbeState;
 use crate::probes::{Alternative, Hook, Probe, Program as Ours, REGISTRY, WITHOUT_AGAIN};
@@ -115,6 +116,8 @@ pub(super) struct Opened {
     refusals: Refusals,
     /// Second copies of programs are attached behind the first.
     again: bool,
+    /// Whether lockdown forbids to read the kernel's memory; `None` when it cannot be told.
+    confidential: Option<bool>,
 }
 
 /// Reads the kernel's types, makes the maps. `sys` is the root of sysfs.
@@ -177,6 +180,7 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
         tracepoints: names,
         refusals,
         again,
+        confidential: lockdown::is_confidential(sys),
     })
 }
 
@@ -385,7 +389,7 @@ impl Opened {
         match self.refusals.of(probe, alternative, program) {
             Some(refused) => Err(refused),
             None => try_one(&mut self.programs, program.name, program.hook, &self.types, step)
-                .map_err(|error| refusals::program(&error, program.hook)),
+                .map_err(|error| refusals::program(&error, program.hook, self.confidential)),
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod fill;
 mod kfuncs;
 pub mod layout;
 pub mod loader;
+pub(crate) mod lockdown;
 pub mod maps;
 mod refusals;
 pub mod stats;

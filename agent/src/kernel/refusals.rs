@@ -1,6 +1,6 @@
 //! What the kernel refused, in one line with the reason and the fix; and a switch for tests that refuses in its place.
 
-use super::loader::LoadError;
+use super::{loader::LoadError, lockdown};
 use crate::privilege;
 use crate::probes::{Alternative, Hook, Probe, Program, REGISTRY};
 use aya::programs::ProgramError;
@@ -63,14 +63,14 @@ fn names<'p>(probe: &'p Probe, alternative: &'p Alternative, program: &'p Progra
     [probe.name, alternative.name, program.name, point]
 }
 
-/// Why a program was refused, and what to do about it.
-pub(super) fn program(error: &ProgramError, hook: Hook) -> String {
+/// Why a program was refused, and what to do about it. `confidential`: see [`lockdown::is_confidential`].
+pub(super) fn program(error: &ProgramError, hook: Hook, confidential: Option<bool>) -> String {
     let (Hook::BtfTracepoint(point) | Hook::RawTracepoint(point)) = hook;
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
             tracing::debug!(log, "verifier");
-            verifier(io_error, &log)
+            verifier(io_error, &log, confidential)
         }
         _ => match io_of(error) {
             Some(io) if io.kind() == io::ErrorKind::NotFound => format!("this kernel has no tracepoint {point}"),
@@ -94,7 +94,7 @@ pub(super) fn told(alternatives: &[(&str, String)], copies: &[(&str, String)]) -
 }
 
 /// What the verifier said, by the line of its log that tells.
-fn verifier(error: &io::Error, log: &str) -> String {
+fn verifier(error: &io::Error, log: &str, confidential: Option<bool>) -> String {
     let closing = ["processed", "stack depth", "verification time"];
     let last = log
         .lines()
@@ -107,10 +107,21 @@ fn verifier(error: &io::Error, log: &str) -> String {
         Some(last) if last.contains("program is too large") => {
             format!("too large for this kernel's verifier ({last}); a newer kernel walks it in fewer steps")
         }
-        Some(last) if last.contains("unknown func") || last.contains("cannot use helper") => format!(
-            "this kernel offers it less than it needs ({last}): the kernel is older than the program, or locked down to \
-             `confidentiality` (boot with lockdown=integrity)"
-        ),
+        Some(last) if last.contains("unknown func") || last.contains("cannot use helper") => match confidential {
+            // Without the helper's name: so it is one reason for all alternatives, told once.
+            Some(true) => format!(
+                "lockdown=confidentiality forbids programs to read the kernel's memory: {}",
+                lockdown::WAY_OUT
+            ),
+            Some(false) => {
+                format!("this kernel offers it less than it needs ({last}): the kernel is older than the program")
+            }
+            None => format!(
+                "this kernel offers it less than it needs ({last}): the kernel is older than the program, or under \
+                 lockdown=confidentiality, which /sys/kernel/security does not tell here ({} in that case)",
+                lockdown::WAY_OUT
+            ),
+        },
         Some(last) => format!(
             "refused by this kernel's verifier: {error}: {last}; please report it with the log of --log.level=debug"
         ),
@@ -245,7 +256,7 @@ mod tests {
             (
                 libc::EINVAL,
                 "8: (85) call unknown#158\nunknown func bpf_get_current_task_btf#158\n\n",
-                "lockdown",
+                "older than the program, or under lockdown",
             ),
             (
                 libc::EACCES,
@@ -254,8 +265,12 @@ mod tests {
             ),
             (libc::ENOMEM, "", "Cannot allocate memory"),
         ] {
-            let said = verifier(&io(error), log);
+            let said = verifier(&io(error), log, None);
             assert!(said.contains(expect) && !said.contains('\n'), "{said}");
         }
+        let log = "program of this type cannot use helper bpf_probe_read#4\n";
+        let said = |confidential| verifier(&io(libc::EINVAL), log, Some(confidential));
+        assert!(said(true).contains("lockdown=confidentiality") && said(true).ends_with(lockdown::WAY_OUT));
+        assert!(!said(false).contains("lockdown"));
     }
 }

@@ -70,3 +70,46 @@ pub enum Hook {
     /// A raw tracepoint.
     RawTracepoint(&'static str),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// First cells of the rows of a table, so many of them, below the line that starts with its head.
+    fn rows(document: &str, head: &str, cells: usize) -> BTreeSet<Vec<String>> {
+        let lines = document.lines().skip_while(|line| !line.starts_with(head)).skip(2);
+        let rows = lines.take_while(|line| line.starts_with('|')).map(|line| {
+            let all = line.split('|').skip(1).map(|cell| cell.trim().to_owned());
+            all.take(cells).collect()
+        });
+        rows.collect()
+    }
+
+    /// What was tried on other kernels is what there is.
+    #[test]
+    fn the_table_of_kernels_has_every_alternative_and_program() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/kernels.md");
+        let document = std::fs::read_to_string(file).unwrap();
+        let alternatives = REGISTRY.iter().flat_map(|probe| {
+            let names = probe.alternatives.iter().map(|alternative| alternative.name);
+            names.map(|name| vec![probe.name.to_owned(), name.to_owned()])
+        });
+        let programs = REGISTRY.iter().flat_map(|probe| probe.alternatives);
+        let programs = programs.flat_map(|alternative| alternative.programs);
+        let again = "docs/kernels.md is stale: `cargo xtask vm all` writes it anew";
+        assert_eq!(
+            rows(&document, "| Probe | Alternative |", 2),
+            alternatives.collect(),
+            "{again}"
+        );
+        // Second copies (`…_again`) exist on some kernels alone.
+        let mut written = rows(&document, "| Program | Limit |", 1);
+        written.retain(|row| !row[0].ends_with("_again"));
+        assert_eq!(
+            written,
+            programs.map(|program| vec![program.name.to_owned()]).collect(),
+            "{again}"
+        );
+    }
+}

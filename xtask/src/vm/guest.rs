@@ -13,7 +13,7 @@ use crate::shell::{Run, root, say, target};
 pub(super) type Binaries = BTreeMap<String, PathBuf>;
 
 /// How much slower things take here than on the host: deadlines of the tests are longer and loads are smaller by it.
-const SLOW: u32 = 10;
+const SLOW: u32 = 20;
 /// Seconds that one test binary may take.
 const BINARY_DEADLINE: u32 = 900;
 

@@ -67,6 +67,19 @@ impl Results {
             .collect()
     }
 
+    /// Each binary's name, and what became of its tests in a few words.
+    pub(super) fn binaries(&self) -> impl Iterator<Item = (&str, String)> {
+        self.binaries.iter().map(|binary| {
+            let told = match binary.status {
+                Some(0) => binary.passed.to_string(),
+                Some(124) => format!("{}, NOT THROUGH", binary.passed),
+                _ if binary.failed.is_empty() => format!("{}, ENDED EARLY", binary.passed),
+                _ => format!("{}, FAILED: {}", binary.passed, binary.failed.join(", ")),
+            };
+            (binary.name.as_str(), told)
+        })
+    }
+
     /// Which binary was running, for a machine that ended early.
     pub(super) fn unfinished(&self) -> String {
         let last = self.binaries.last().filter(|binary| binary.status.is_none());
@@ -128,6 +141,7 @@ mod tests {
         assert_eq!(results.failure(), None);
         assert_eq!(results.passed(), 4);
         assert_eq!(results.totals().len(), 2);
+        assert!(results.binaries().all(|binary| binary == ("wire", "2".to_owned())));
     }
 
     #[test]
@@ -136,6 +150,10 @@ mod tests {
             .replace("b ... ok", "b ... FAILED")
             .replace("status 0", "status 101");
         assert_eq!(read(&bad, 1).failure().as_deref(), Some("wire: b"));
+        assert_eq!(
+            read(&bad, 1).binaries().next(),
+            Some(("wire", "2, FAILED: b".to_owned()))
+        );
         let crashed = "onlooker-vm: binary wire\nrunning 2 tests\nonlooker-vm: status 139\n";
         assert!(read(crashed, 1).failure().is_some_and(|text| text.contains("139")));
         let late = crashed.replace("139", "124");

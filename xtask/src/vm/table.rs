@@ -1,7 +1,7 @@
 //! `docs/kernels.md`: which probe attaches how on which kernel, as the test binary `kernel` found it in the machines. Written by
 //! `cargo xtask vm all`; the short run of the test command compares what it finds with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,42 +14,48 @@ use crate::shell::{Run, root, say};
 /// What the tests wrote down of one machine.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub(super) struct Facts {
-    /// By `--capture.hooks`.
-    pub(super) hooks: BTreeMap<String, Attached>,
-    /// Verified instructions allowed, by program.
-    pub(super) limits: BTreeMap<String, u64>,
-}
-
-/// What an agent said of itself.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-pub(super) struct Attached {
-    /// Alternative by probe, empty where it is not attached.
-    probes: BTreeMap<String, String>,
+    /// Every alternative of every probe, in the order in which they are tried.
+    ways: Vec<Way>,
     /// Verified instructions by program; nothing for a program of which the kernel does not tell.
     verified: BTreeMap<String, Option<u64>>,
+    /// Verified instructions allowed, by program.
+    limits: BTreeMap<String, u64>,
 }
 
-/// Hooks, probe and alternative.
-type Way = (String, String, String);
+/// An alternative of a probe on one machine.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+struct Way {
+    probe: String,
+    alternative: String,
+    state: State,
+}
+
+/// What became of an alternative.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// It is attached where nothing is asked for.
+    First,
+    /// It attaches when those before it are refused.
+    Works,
+    /// It does not attach.
+    Absent,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            State::First => "first",
+            State::Works => "works",
+            State::Absent => NONE,
+        }
+    }
+}
 
 impl Facts {
     /// Those of a machine; `None` when its tests wrote none.
     pub(super) fn read(file: &Path) -> Option<Facts> {
         serde_json::from_str(&fs::read_to_string(file).ok()?).ok()
-    }
-
-    fn ways(&self) -> BTreeSet<Way> {
-        let mut ways = BTreeSet::new();
-        for (hooks, attached) in &self.hooks {
-            let attached = attached
-                .probes
-                .iter()
-                .filter(|(_, alternative)| !alternative.is_empty());
-            for (probe, alternative) in attached {
-                ways.insert((hooks.clone(), probe.clone(), alternative.clone()));
-            }
-        }
-        ways
     }
 }
 
@@ -83,9 +89,10 @@ pub(super) fn compare(outcomes: &[Outcome]) -> Result<()> {
     Ok(())
 }
 
-const WAYS: &str = "| Hooks | Probe | Alternative |";
-const YES: &str = "yes";
-const NO: &str = "·";
+const WAYS: &str = "| Probe | Alternative |";
+const VERIFIED: &str = "| Program | Limit |";
+/// What does not exist on a machine.
+const NONE: &str = "·";
 
 fn render(outcomes: &[Outcome], fast: bool, day: &str) -> String {
     let command = if fast {
@@ -119,20 +126,53 @@ fn render(outcomes: &[Outcome], fast: bool, day: &str) -> String {
         .iter()
         .filter_map(|outcome| Some((outcome.entry.name, outcome.facts.as_ref()?)))
         .collect();
-    text + &ways(&columns) + &verified(&columns)
+    text + &binaries(outcomes) + &ways(&columns) + &verified(&columns)
+}
+
+/// Tests by machine: how many passed of each binary, and which did not.
+fn binaries(outcomes: &[Outcome]) -> String {
+    let all: Vec<(&str, BTreeMap<&str, String>)> = outcomes
+        .iter()
+        .filter_map(|outcome| Some((outcome.entry.name, outcome.results.as_ref().ok()?.binaries().collect())))
+        .collect();
+    let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+    let mut text = format!(
+        "\n## Tests that passed\n\nBy test binary (`tests/tests/`); {NONE}: not run there.\n\n| Binary |{}\n|---|{}\n",
+        heads(names.iter().copied()),
+        "---|".repeat(names.len())
+    );
+    for binary in super::entries::BINARIES {
+        let cells: Vec<&str> = all
+            .iter()
+            .map(|(_, binaries)| binaries.get(binary).map_or(NONE, String::as_str))
+            .collect();
+        if cells.iter().any(|cell| *cell != NONE) {
+            text += &format!("| {binary} | {} |\n", cells.join(" | "));
+        }
+    }
+    text
 }
 
 fn ways(columns: &[(&str, &Facts)]) -> String {
     let mut text = format!(
-        "\n## How each probe is attached\n\nBy `--capture.hooks`; `socket` needs Linux 6.3.\n\n{WAYS}{}\n|---|---|---|{}\n",
-        heads(columns),
+        "\n## How each probe is attached\n\n`first`: attached where nothing is asked for; `works`: attached when those before it are \
+         refused; {NONE}: this kernel does not have it. `socket` and `syscall` replace each other.\n\n{WAYS}{}\n|---|---|{}\n",
+        heads(columns.iter().map(|(name, _)| *name)),
         "---|".repeat(columns.len())
     );
-    let all: BTreeSet<Way> = columns.iter().flat_map(|(_, facts)| facts.ways()).collect();
-    for way in all {
-        text += &format!("| {} | {} | {} |", way.0, way.1, way.2);
+    let mut rows: Vec<(&str, &str)> = Vec::new();
+    for way in columns.iter().flat_map(|(_, facts)| &facts.ways) {
+        let row = (way.probe.as_str(), way.alternative.as_str());
+        if !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+    for (probe, alternative) in rows {
+        text += &format!("| {probe} | {alternative} |");
         for (_, facts) in columns {
-            text += &format!(" {} |", if facts.ways().contains(&way) { YES } else { NO });
+            let mut ways = facts.ways.iter();
+            let way = ways.find(|way| way.probe == probe && way.alternative == alternative);
+            text += &format!(" {} |", way.map_or(NONE, |way| way.state.word()));
         }
         text.push('\n');
     }
@@ -142,28 +182,21 @@ fn ways(columns: &[(&str, &Facts)]) -> String {
 fn verified(columns: &[(&str, &Facts)]) -> String {
     let mut text = format!(
         "\n## Verified instructions\n\nWhat the verifier walked for each program, which must stay below the limit (the kernel's own is \
-         1,000,000). Kernels before 5.16 do not tell.\n\n| Program | Limit |{}\n|---|---|{}\n",
-        heads(columns),
+         1,000,000). Kernels before 5.16 do not tell.\n\n{VERIFIED}{}\n|---|---|{}\n",
+        heads(columns.iter().map(|(name, _)| *name)),
         "---|".repeat(columns.len())
     );
-    let mut programs: BTreeMap<&str, u64> = BTreeMap::new();
-    for (_, facts) in columns {
-        for name in facts.hooks.values().flat_map(|attached| attached.verified.keys()) {
-            programs.insert(name, facts.limits.get(name).copied().unwrap_or(0));
-        }
-    }
-    for (name, limit) in programs {
+    let limits: BTreeMap<&String, u64> = columns
+        .iter()
+        .flat_map(|(_, facts)| facts.limits.iter().map(|(name, limit)| (name, *limit)))
+        .collect();
+    for (name, limit) in limits {
         text += &format!("| {name} | {} |", thousands(limit));
         for (_, facts) in columns {
-            let counts: Vec<Option<u64>> = facts
-                .hooks
-                .values()
-                .filter_map(|one| one.verified.get(name).copied())
-                .collect();
-            let told = match counts.iter().max() {
+            let told = match facts.verified.get(name) {
                 Some(Some(count)) => thousands(*count),
                 Some(None) => "not told".to_owned(),
-                None => NO.to_owned(),
+                None => NONE.to_owned(),
             };
             text += &format!(" {told} |");
         }
@@ -172,8 +205,8 @@ fn verified(columns: &[(&str, &Facts)]) -> String {
     text
 }
 
-fn heads(columns: &[(&str, &Facts)]) -> String {
-    columns.iter().map(|(name, _)| format!(" {name} |")).collect()
+fn heads<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    names.map(|name| format!(" {name} |")).collect()
 }
 
 fn thousands(number: u64) -> String {
@@ -188,45 +221,53 @@ fn thousands(number: u64) -> String {
     text
 }
 
-/// Where document and facts differ in how probes are attached.
-fn differences(document: &str, found: &[(&str, &Facts)]) -> Vec<String> {
-    let mut lines = document.lines().skip_while(|line| !line.starts_with(WAYS));
+/// A table of the document: cells of its first line, cells of each other line.
+fn table(document: &str, start: &str) -> (Vec<String>, Vec<Vec<String>>) {
     let cells = |line: &str| -> Vec<String> {
         let line = line.trim().trim_matches('|');
         line.split('|').map(|cell| cell.trim().to_owned()).collect()
     };
+    let mut lines = document.lines().skip_while(|line| !line.starts_with(start));
     let heads = lines.next().map(cells).unwrap_or_default();
-    let rows: Vec<Vec<String>> = lines
-        .skip(1)
-        .take_while(|line| line.starts_with('|'))
-        .map(cells)
-        .collect();
+    let rows = lines.skip(1).take_while(|line| line.starts_with('|')).map(cells);
+    (heads, rows.collect())
+}
+
+/// Where document and facts differ in how probes are attached, or in what the verifier may walk. What it did walk is not
+/// compared: it changes with every change of a program.
+fn differences(document: &str, found: &[(&str, &Facts)]) -> Vec<String> {
+    let (heads, ways) = table(document, WAYS);
+    let (_, limits) = table(document, VERIFIED);
     let mut stale = Vec::new();
     for (name, facts) in found {
-        let column = heads
-            .iter()
-            .skip(3)
-            .position(|head| head == name)
-            .map(|place| place + 3);
-        let written: BTreeSet<Way> = rows
-            .iter()
-            .filter(|row| {
-                column
-                    .and_then(|column| row.get(column))
-                    .is_some_and(|cell| cell == YES)
-            })
-            .filter_map(|row| Some((row.first()?.clone(), row.get(1)?.clone(), row.get(2)?.clone())))
-            .collect();
-        let found = facts.ways();
-        for (hooks, probe, alternative) in written.symmetric_difference(&found) {
-            let which = if written.contains(&(hooks.clone(), probe.clone(), alternative.clone())) {
-                "written, not found"
-            } else {
-                "found, not written"
-            };
-            stale.push(format!("{name}, {hooks}: {probe} by {alternative} is {which}"));
+        let column = heads.iter().position(|head| head == name);
+        for way in &facts.ways {
+            let row = ways
+                .iter()
+                .find(|row| row[0] == way.probe && row.get(1) == Some(&way.alternative));
+            let written = row.and_then(|row| row.get(column?)).map_or("nothing", String::as_str);
+            if written != way.state.word() {
+                stale.push(format!(
+                    "{name}: {} by {}: {} was found, {written} is written",
+                    way.probe,
+                    way.alternative,
+                    way.state.word()
+                ));
+            }
+        }
+        for (program, limit) in &facts.limits {
+            let row = limits.iter().find(|row| row[0] == *program);
+            let written = row.and_then(|row| row.get(1)).map_or("none", String::as_str);
+            if written != thousands(*limit) {
+                stale.push(format!(
+                    "{program}: the limit is {}, {written} is written",
+                    thousands(*limit)
+                ));
+            }
         }
     }
+    stale.sort();
+    stale.dedup();
     stale
 }
 
@@ -234,34 +275,37 @@ fn differences(document: &str, found: &[(&str, &Facts)]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn facts(alternative: &str, count: Option<u64>) -> Facts {
-        let attached = Attached {
-            probes: BTreeMap::from([("socket".to_owned(), alternative.to_owned())]),
-            verified: BTreeMap::from([("send".to_owned(), count)]),
-        };
+    fn facts(state: State, count: Option<u64>) -> Facts {
         Facts {
-            hooks: BTreeMap::from([("syscall".to_owned(), attached)]),
+            ways: vec![Way {
+                probe: "socket".to_owned(),
+                alternative: "raw_tp/x".to_owned(),
+                state,
+            }],
+            verified: BTreeMap::from([("send".to_owned(), count)]),
             limits: BTreeMap::from([("send".to_owned(), 500_000)]),
         }
     }
 
     #[test]
     fn what_was_written_is_found_again() {
-        let (old, new) = (facts("raw_tp/x", None), facts("tp_btf/x", Some(123_456)));
+        let (old, new) = (facts(State::First, None), facts(State::Absent, Some(123_456)));
         let columns = [("5.10", &old), ("7", &new)];
         let text = format!("# Kernels\n{}{}", ways(&columns), verified(&columns));
         assert_eq!(differences(&text, &columns), [] as [String; 0]);
         assert!(text.contains("| send | 500,000 | not told | 123,456 |"), "{text}");
-        assert!(text.contains("| syscall | socket | raw_tp/x | yes | · |"), "{text}");
-        let swapped = [("5.10", &new)];
+        assert!(text.contains("| socket | raw_tp/x | first | · |"), "{text}");
         assert_eq!(
-            differences(&text, &swapped),
-            [
-                "5.10, syscall: socket by raw_tp/x is written, not found",
-                "5.10, syscall: socket by tp_btf/x is found, not written"
-            ]
+            differences(&text, &[("5.10", &new)]),
+            ["5.10: socket by raw_tp/x: · was found, first is written"]
         );
-        assert_eq!(differences("", &swapped).len(), 1);
+        let mut other = new.clone();
+        other.limits.insert("send".to_owned(), 5);
+        assert_eq!(
+            differences(&text, &[("7", &other)]),
+            ["send: the limit is 5, 500,000 is written"]
+        );
+        assert_eq!(differences("", &columns).len(), 3);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::call::{Call, Held, ahead};
 use super::open::Open;
+use super::recognise::may_begin_request;
 use super::request::{RequestState, RequestStream};
 use super::response::{ResponseState, ResponseStream};
 use crate::protocol::exchange::ErrorType;
@@ -153,6 +154,14 @@ impl Http1Conversation {
         self.response_call(call, out);
     }
 
+    /// Whether a call that the kernel side takes for the beginning of a request, by its first 24 bytes, is one more piece of the
+    /// request before it, whose end is not known: the rest of a head that was refused, e.g.
+    fn is_stray(&self, call: &Call<'_>) -> bool {
+        matches!(self.request.state, RequestState::Resync)
+            && call.offset == self.request.next
+            && !may_begin_request(call.prefix)
+    }
+
     /// Whether a response came whose request is about to be reported: another thread sent it, and its report is late.
     fn awaits_request(&self, call: &Call<'_>) -> bool {
         if call.offset < self.response.next || self.life != Life::Live {
@@ -181,7 +190,9 @@ impl Conversation for Http1Conversation {
         }
         let (call, of_request) = Call::new(payload, self.role);
         if of_request {
-            if payload.seen.begins {
+            if payload.seen.begins && self.is_stray(&call) {
+                self.number = payload.seen.exchange;
+            } else if payload.seen.begins {
                 self.begins(payload.seen, call.offset, payload.seen.other, out);
             } else if payload.seen.exchange != self.number {
                 // The rest of a request whose beginning was lost.

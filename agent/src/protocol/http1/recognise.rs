@@ -44,6 +44,15 @@ pub(super) fn begins_request(bytes: &[u8]) -> bool {
     }
 }
 
+/// Whether a call that begins so may begin a request, however few of its bytes are known.
+pub(super) fn may_begin_request(bytes: &[u8]) -> bool {
+    match head::request_line(bytes) {
+        Match::Yes => true,
+        Match::Maybe => bytes.len() < LINE || begins_request(bytes),
+        Match::No => false,
+    }
+}
+
 fn space(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|&byte| byte == b' ')
 }

@@ -296,6 +296,28 @@ fn answer_to_an_incomplete_head() {
 }
 
 #[test]
+fn rest_of_a_refused_head() {
+    let refusal = "HTTP/1.1 414 T\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let rest = "x".repeat(4096);
+    // To the kernel side it looks like the method of a further request.
+    check(
+        &[
+            rx(1, format!("GET /{}", "x".repeat(1019))),
+            tx(2, refusal),
+            rx(3, &rest),
+            rx(4, &rest),
+            Closed(5, 0),
+        ],
+        &["GET  414 1-2-2 1024/? 56/0"],
+    );
+    // A request that follows it all the same goes without the kernel side's word: it is counted as lost.
+    check(
+        &[rx(1, "GET /xx"), tx(2, refusal), rx(3, &rest), rx(4, GET), tx(5, OK)],
+        &["GET  414 1-2-2 7/? 56/0", "lost gap"],
+    );
+}
+
+#[test]
 fn head_beyond_the_limit() {
     let field = format!("X: {}\r\n", "y".repeat(997));
     let mut steps = vec![rx(1, "GET /big HTTP/1.1\r\n")];
