@@ -28,3 +28,4 @@ pub mod host;
 pub mod logging;
 pub mod pipeline;
 pub mod privilege;
+mod recent;

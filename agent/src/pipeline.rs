@@ -21,7 +21,7 @@ use crate::probes::decode;
 use crate::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use crate::protocol::memo::{Known, Memo};
 use crate::protocol::{Ignored, LostExchange, Sink};
-use crate::signal::{ConnId, Endpoints, FlowOpen, Last, Nanos, PayloadSignal, ProcessEvent, Role, Signal};
+use crate::signal::{ConnId, Endpoints, FlowOpen, Last, Nanos, PayloadSignal, Role, Signal};
 use crate::trace::Tracer;
 use onlooker_common::record::kind;
 use std::sync::Arc;
@@ -199,11 +199,8 @@ impl Pipeline {
     fn signal(&mut self, signal: Signal<'_>, series: &mut Aggregate) -> bool {
         match signal {
             Signal::Process(signal) => {
-                if !matches!(signal.event, ProcessEvent::Fork { .. }) {
-                    // What it serves from now on may be another service's.
-                    series.renew();
-                }
                 self.core.processes.signal(&signal);
+                self.core.renew(series);
                 true
             }
             Signal::Payload(payload) => self.payload(&payload, series),
@@ -277,7 +274,8 @@ impl Pipeline {
             }
         }
         self.core.processes.expire(now);
-        series.expire(now);
+        self.core.renew(series);
+        series.tidy(now);
         self.core
             .counts
             .connections
@@ -308,6 +306,13 @@ impl Pipeline {
 }
 
 impl Core {
+    /// What is remembered of a process that is another service's now must not be used any longer.
+    fn renew(&mut self, series: &mut Aggregate) {
+        if self.processes.take_renamed() {
+            series.renew();
+        }
+    }
+
     /// Spans that waited for their place in a trace.
     fn emit_waiting(&mut self, now: Nanos) {
         let sinks = &self.sinks;

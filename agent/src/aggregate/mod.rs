@@ -109,9 +109,12 @@ pub struct Aggregate {
     /// Changes whenever a [`Handle`] may lead elsewhere.
     epoch: u32,
     last: Option<Handle>,
+    /// When [`Aggregate::tidy`] expires series next.
+    due: Nanos,
 }
 
-/// Where an exchange was counted: the next one with the same labels may be counted there at once, for a second at most.
+/// Where an exchange was counted: the next one with the same labels may be counted there at once, until a label may be another
+/// or [`Aggregate::expire`] is called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Handle {
     series: u32,
@@ -143,6 +146,7 @@ impl Aggregate {
             shedding: Shedding::default(),
             epoch: 0,
             last: None,
+            due: 0,
             config,
         }
     }
@@ -300,14 +304,30 @@ impl Aggregate {
         self.close(id);
     }
 
-    /// Removes what was not used for the time to live. To be called every few seconds; walks all tables.
+    /// To be called about once a second: expires what is old when that is due.
+    pub fn tidy(&mut self, now: Nanos) {
+        if now >= self.due {
+            self.due = now.saturating_add(self.step());
+            self.expire(now);
+        }
+    }
+
+    /// Time between two walks through all series, a sixteenth of their time to live and 1 to 15 s.
+    fn step(&self) -> Nanos {
+        let step = (self.config.ttl / 16).clamp(Duration::from_secs(1), Duration::from_secs(15));
+        step.as_nanos() as Nanos
+    }
+
+    /// Removes what was not used for the time to live. Walks all tables.
     pub fn expire(&mut self, now: Nanos) {
         self.now = self.now.max(now);
         self.epoch = self.epoch.wrapping_add(1);
         let ttl = u64::try_from(self.config.ttl.as_nanos()).unwrap_or(u64::MAX);
         let since = self.now.saturating_sub(ttl);
-        // In this order: what others point to goes last.
-        self.series.expire(since);
+        // In this order: what others point to goes last. What was counted by a `Handle` is not noted there yet.
+        let services = &mut self.services;
+        self.series
+            .expire(since, |key, seen| services.used(key.service, key.role, key.route, seen));
         self.active.expire(since);
         self.services.expire(since);
     }

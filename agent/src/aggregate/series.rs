@@ -260,14 +260,17 @@ impl SeriesTable {
         }
     }
 
-    /// Drops the series that were not used since `since`.
-    pub(crate) fn expire(&mut self, since: u64) {
+    /// Drops the series that were not used since `since`; tells of the others when they were used last.
+    pub(crate) fn expire(&mut self, since: u64, mut used: impl FnMut(&Key, u64)) {
         for (index, slot) in (0u32..).zip(self.slots.iter_mut()) {
             if let Some(old) = slot.take_if(|series| series.seen < since) {
                 self.by_key.remove(&old.key);
                 self.free.push(index);
                 self.counts[old.fold as usize] -= 1;
                 self.expired += 1;
+            }
+            if let Some(series) = slot {
+                used(&series.key, series.seen);
             }
         }
         if self.by_key.is_empty() {

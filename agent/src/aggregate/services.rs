@@ -133,6 +133,16 @@ impl Services {
         }))
     }
 
+    /// Notes that a service and its route were used at `now`.
+    pub(crate) fn used(&mut self, service: u32, role: Role, route: u32, now: u64) {
+        if let Some(entry) = self.get_mut(service) {
+            entry.seen = entry.seen.max(now);
+            if let Some(kept) = &mut entry.roles[role as usize] {
+                kept.routes.touch(route, now);
+            }
+        }
+    }
+
     /// Name of a route of the service in a role.
     pub(crate) fn route_name(&self, service: u32, role: Role, route: u32) -> &Arc<str> {
         match self.get(service).and_then(|entry| entry.roles[role as usize].as_ref()) {

@@ -81,6 +81,7 @@ pub struct Processes {
     now: Nanos,
     /// Counts uses, the order of eviction.
     uses: u64,
+    renamed: bool,
     counts: Arc<ProcessCounts>,
 }
 
@@ -116,6 +117,7 @@ impl Processes {
             reader: Reader::default(),
             now: 0,
             uses: 0,
+            renamed: false,
             counts: Arc::default(),
         }
     }
@@ -146,12 +148,13 @@ impl Processes {
                     place: self.places.by_id(*cgroup),
                 };
                 let entry = self.entry(key);
-                entry.service = None;
+                let named = entry.service.take().is_some();
                 entry.facts = Some(Arc::new(facts));
                 entry.programs = entry.programs.wrapping_add(1);
                 entry.cgroup = *cgroup;
                 entry.looked = false;
                 entry.inherited = false;
+                self.renamed |= named;
                 if self.budget.take(self.now) {
                     self.facts(key);
                 } else {
@@ -175,6 +178,11 @@ impl Processes {
             }
         }
         self.first_sight(key)
+    }
+
+    /// Whether a process that had a service may speak for another one since this was last asked.
+    pub fn take_renamed(&mut self) -> bool {
+        std::mem::take(&mut self.renamed)
     }
 
     /// Whether a process is known and has not ended.
@@ -235,7 +243,7 @@ impl Processes {
         if let Some(exe) = known.and_then(|facts| facts.program.exe.as_deref())
             && self.reader.runs_other(&self.host, key, exe)
         {
-            entry.service = None;
+            self.renamed |= entry.service.take().is_some();
             entry.facts = None;
             entry.looked = false;
             entry.parent = Default::default();

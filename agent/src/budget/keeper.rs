@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// See the module. The pipeline's thread owns it: that one is never idle for more than a tenth of a second.
+/// See the module. The pipeline's thread owns it: that one is never idle for more than a fifth of a second.
 pub struct Keeper {
     controller: Option<Controller>,
     spans: bool,

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 /// saturated server's throughput); the kernel side wakes us earlier when a quarter of the ring is waiting.
 const PAUSE: Duration = Duration::from_millis(20);
 /// The same while little happens: a wake-up costs as much as some ten exchanges.
-const IDLE_PAUSE: Duration = Duration::from_millis(100);
+const IDLE_PAUSE: Duration = Duration::from_millis(200);
 /// Records a second from which much happens.
 const MUCH: u128 = 5_000;
-/// Looks without much before a pause is an idle one: a second's worth.
-const PATIENCE: u32 = 50;
+/// Looks without much before a pause is an idle one: a tenth of a second's worth. A burst (64 connections that begin) is over by
+/// then.
+const PATIENCE: u32 = 5;
 
 /// Nice value of the pipeline's thread. It needs little time, but needs it when the host is busiest: then the ring fills in
 /// some 50 ms.

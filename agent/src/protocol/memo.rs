@@ -1,22 +1,21 @@
 //! Exchanges that were seen before, byte for byte: the same request of the same process, answered by the same head. Polls,
 //! health checks and load tests are of that kind. Such an exchange need not be read again; it is counted where the one before
-//! it was. One place per hash, the newer exchange wins; all bytes are compared, so a wrong hit is impossible.
+//! it was. All bytes are compared, so a wrong hit is impossible.
 
 use crate::aggregate::Handle;
+use crate::recent::Recent;
 use crate::signal::{ProcessKey, Role};
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
 
 /// Places.
-const SLOTS: usize = 4096;
+const PLACES: usize = 4096;
 /// Longest head of an answer that is remembered, bytes. (A request is as long as the kernel side lets it wait.)
 const HEAD: usize = 512;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Memo {
-    slots: Box<[Slot]>,
-}
+pub struct Memo(Recent<Slot>);
 
 /// What is remembered of an exchange.
 #[derive(Clone, Debug)]
@@ -33,44 +32,29 @@ pub struct Known {
 struct Slot {
     process: ProcessKey,
     role: Option<Role>,
-    request: Vec<u8>,
-    answer: Vec<u8>,
     total: u64,
     known: Option<Known>,
+    /// The request, and behind it the head of its answer.
+    bytes: Vec<u8>,
+    /// Length of the request.
+    request: usize,
 }
 
 impl Default for Memo {
     fn default() -> Memo {
-        Memo {
-            slots: vec![Slot::default(); SLOTS].into(),
-        }
+        Memo(Recent::new(PLACES))
     }
 }
 
 impl Memo {
-    fn slot(&mut self, process: ProcessKey, request: &[u8]) -> &mut Slot {
-        let mut hasher = FxHasher::default();
-        hasher.write_u32(process.pid);
-        hasher.write(request);
-        // The upper bits of this hash are its better ones.
-        &mut self.slots[(hasher.finish() >> 32) as usize % SLOTS]
-    }
-
     /// An exchange with this request, whose answer began with `answer` and had `total` bytes.
-    pub fn find(
-        &mut self,
-        process: ProcessKey,
-        role: Role,
-        request: &[u8],
-        answer: &[u8],
-        total: u64,
-    ) -> Option<Known> {
-        let slot = self.slot(process, request);
-        let same = slot.process == process
-            && slot.role == Some(role)
-            && slot.total == total
-            && slot.request == request
-            && answer.starts_with(&slot.answer);
+    pub fn find(&self, process: ProcessKey, role: Role, request: &[u8], answer: &[u8], total: u64) -> Option<Known> {
+        let slot = self.0.get(hash(process, request))?;
+        if slot.process != process || slot.role != Some(role) || slot.total != total || slot.request != request.len() {
+            return None;
+        }
+        let (known, head) = slot.bytes.split_at(slot.request);
+        let same = known == request && answer.starts_with(head);
         slot.known.clone().filter(|_| same)
     }
 
@@ -79,16 +63,24 @@ impl Memo {
         if head.len() > HEAD {
             return;
         }
-        let slot = self.slot(process, request);
+        let slot = self.0.place(hash(process, request));
         slot.process = process;
         slot.role = Some(role);
         slot.total = total;
         slot.known = Some(known);
-        for (kept, bytes) in [(&mut slot.request, request), (&mut slot.answer, head)] {
-            kept.clear();
-            kept.extend_from_slice(bytes);
-        }
+        slot.request = request.len();
+        slot.bytes.clear();
+        slot.bytes.reserve_exact(request.len() + head.len());
+        slot.bytes.extend_from_slice(request);
+        slot.bytes.extend_from_slice(head);
     }
+}
+
+fn hash(process: ProcessKey, request: &[u8]) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write_u32(process.pid);
+    hasher.write(request);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -105,7 +97,7 @@ mod tests {
             response_body: 2,
         };
         memo.put(a, Role::Server, b"GET /", b"200", 5, known);
-        let mut found = |process, role, request: &[u8], answer: &[u8], total| {
+        let found = |process, role, request: &[u8], answer: &[u8], total| {
             memo.find(process, role, request, answer, total).is_some()
         };
         assert!(found(a, Role::Server, b"GET /", b"200ok", 5));

@@ -215,10 +215,12 @@ impl Load {
             };
             let (before, cpu, started) = (done(agent)?, agent.cpu()?, Instant::now());
             let said = rate::drive(bed, server, exchanges / 2, 2.0 * bed.seconds as f64, routes)?;
-            // A look at memory while there is work, before a scrape adds to it.
+            // A look at memory while there is work, before a scrape adds to it; CPU before a scrape, too, which has rows of its
+            // own.
             memory.resident.push(agent.resident()? / MB);
-            agent.settle()?;
+            agent.rest()?;
             let (used, wall) = (agent.cpu()?.since(&cpu), started.elapsed().as_secs_f64());
+            agent.settle()?;
             let exchanged = done(agent)? - before;
             each.push(used * 1e6 / exchanged);
             rate.push(exchanged / wall);
@@ -232,7 +234,7 @@ impl Load {
         })?;
         let per_exchange = format!("CPU of an exchange, {at}");
         let mut first = Row::value(self.name(), per_exchange, "us", &each).wanting(below!("<= 1.5 us", 1.5000001));
-        first.note = format!("with {}", ROOM_FOR_ROUTES.join(" "));
+        first.note = format!("with {}, not scraped meanwhile", ROOM_FOR_ROUTES.join(" "));
         first.exact = exact::summed(found.into_iter().flatten().flatten().collect::<Vec<Exact>>());
         let mut rows = vec![
             first,

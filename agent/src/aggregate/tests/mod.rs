@@ -242,6 +242,33 @@ fn lost_exchanges_are_no_longer_active() {
     assert_eq!(sum(&samples(&aggregate), "onlooker_exchanges_open", &[]), 0.0);
 }
 
+/// What is counted by its handle is not read: its route and service are as much in use as its series.
+#[test]
+fn what_a_handle_counts_stays_with_its_labels() {
+    let mut aggregate = Aggregate::new(AggregateConfig::default());
+    let second = 1_000 * MS;
+    let (mut handle, mut read) = (None, 0);
+    for now in 2..1_000 {
+        let times = (now * second, now * second + MS);
+        if !handle.is_some_and(|handle| aggregate.again(handle, Role::Server, times, (0, 2))) {
+            let one = exchange(now, Role::Server, "GET", "/a", Some(200));
+            aggregate.end(&service("shop"), &one, |_| None);
+            handle = aggregate.last();
+            read += 1;
+        }
+        aggregate.tidy(times.1);
+    }
+    assert!(read < 1_000 / 15 + 3, "{read} were read");
+    let all = samples(&aggregate);
+    let labels = [("service_name", "shop"), ("http_route", "/a")];
+    assert_eq!(sum(&all, "http_server_request_duration_seconds_count", &labels), 998.0);
+    assert_eq!(sum(&all, "onlooker_series_expired_total", &[]), 0.0);
+    assert_eq!(sum(&all, "onlooker_routes", &[]), 1.0);
+    aggregate.renew();
+    let old = handle.expect("a handle");
+    assert!(!aggregate.again(old, Role::Server, (0, 0), (0, 0)), "after a renewal");
+}
+
 #[test]
 fn series_expire_and_start_again_from_nothing() {
     let mut aggregate = Aggregate::new(AggregateConfig::default());

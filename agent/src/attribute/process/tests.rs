@@ -117,6 +117,25 @@ fn a_known_service_is_handed_out_again_without_reading() {
 }
 
 #[test]
+fn only_an_exec_of_a_process_that_was_named_renames() {
+    let proc = Proc::new();
+    let mut processes = processes(proc.host(), 64);
+    processes.signal(&exec(key(5), "/srv/shop", "shop\0"));
+    processes.signal(&fork(key(5), key(6)));
+    processes.signal(&exit(key(6), SECOND));
+    assert!(!processes.take_renamed(), "nobody asked for their service");
+    processes.service(key(5));
+    processes.signal(&exec(key(7), "/bin/true", "true\0"));
+    processes.signal(&exit(key(7), SECOND));
+    processes.expire(2 * SECOND);
+    assert!(!processes.take_renamed(), "other processes");
+    processes.signal(&exec(key(5), "/srv/bank", "bank\0"));
+    assert!(processes.take_renamed());
+    assert!(!processes.take_renamed(), "told once");
+    assert_eq!(&*processes.service(key(5)).name, "bank");
+}
+
+#[test]
 fn facts_of_a_reused_pid_are_not_taken() {
     let proc = Proc::new();
     proc.add(key(5), "/usr/bin/thief", "thief", "OTEL_SERVICE_NAME=thief", "0::/\n");

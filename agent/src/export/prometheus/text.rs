@@ -42,6 +42,30 @@ struct Open {
     kind: Kind,
     /// Suffix of plain samples: `_total` and `_info` in OpenMetrics, where they are no part of the family's name.
     suffix: &'static str,
+    /// Bounds of the family's last histogram, and each as it is written.
+    bounds: (Vec<f64>, Vec<Box<[u8]>>),
+}
+
+impl Open {
+    /// Sees to it that the bounds are there as text; they are the same for all histograms of a family.
+    fn prepare(&mut self, bounds: &[f64], format: Format) {
+        let (known, texts) = &mut self.bounds;
+        if texts.is_empty() || *known != bounds {
+            *known = bounds.to_vec();
+            *texts = bounds
+                .iter()
+                .chain([&f64::INFINITY])
+                .map(|bound| {
+                    let mut text = Vec::new();
+                    match format {
+                        Format::Text => write_float(&mut text, *bound),
+                        Format::OpenMetrics => write_open_metrics_float(&mut text, *bound),
+                    }
+                    text.into()
+                })
+                .collect();
+        }
+    }
 }
 
 impl<W: Write> PrometheusEncoder<W> {
@@ -103,36 +127,39 @@ impl<W: Write> PrometheusEncoder<W> {
     }
 
     fn number_line(&mut self, open: &Open, labels: &[(&str, &str)], value: f64) {
-        write_series(&mut self.buffer, &open.base, open.suffix, labels, None);
+        write_series(&mut self.buffer, &open.base, open.suffix, labels);
         self.buffer.push(b' ');
         self.write_number(value);
         self.buffer.push(b'\n');
     }
 
-    fn histogram_lines(&mut self, open: &Open, labels: &[(&str, &str)], view: &HistogramView<'_>) {
+    fn histogram_lines(&mut self, open: &mut Open, labels: &[(&str, &str)], view: &HistogramView<'_>) {
+        open.prepare(view.bounds, self.format);
+        // What all buckets begin with is written once, then copied.
+        let start = self.buffer.len();
+        let separator = write_labels(&mut self.buffer, &open.base, "_bucket", labels);
+        self.buffer.push(separator);
+        self.buffer.extend_from_slice(b"le=\"");
+        let shared = start..self.buffer.len();
         let mut cumulative = 0u64;
-        for (index, count) in view.counts.iter().enumerate() {
+        for (index, (count, bound)) in view.counts.iter().zip(&open.bounds.1).enumerate() {
+            if index > 0 {
+                self.buffer.extend_from_within(shared.clone());
+            }
             cumulative = cumulative.saturating_add(*count);
-            let bound = view.bounds.get(index).copied().unwrap_or(f64::INFINITY);
-            write_series(
-                &mut self.buffer,
-                &open.base,
-                "_bucket",
-                labels,
-                Some((bound, self.format)),
-            );
-            self.buffer.push(b' ');
+            self.buffer.extend_from_slice(bound);
+            self.buffer.extend_from_slice(b"\"} ");
             self.write_count(cumulative);
             if let (Format::OpenMetrics, Some(Some(exemplar))) = (self.format, view.exemplars.get(index)) {
                 write_exemplar(&mut self.buffer, exemplar);
             }
             self.buffer.push(b'\n');
         }
-        write_series(&mut self.buffer, &open.base, "_sum", labels, None);
+        write_series(&mut self.buffer, &open.base, "_sum", labels);
         self.buffer.push(b' ');
         self.write_number(view.sum);
         self.buffer.push(b'\n');
-        write_series(&mut self.buffer, &open.base, "_count", labels, None);
+        write_series(&mut self.buffer, &open.base, "_count", labels);
         self.buffer.push(b' ');
         self.write_count(cumulative);
         self.buffer.push(b'\n');
@@ -185,6 +212,7 @@ impl<W: Write> Encoder for PrometheusEncoder<W> {
             base: base.to_owned(),
             kind: family.kind,
             suffix,
+            bounds: Default::default(),
         });
     }
 
@@ -204,10 +232,10 @@ impl<W: Write> Encoder for PrometheusEncoder<W> {
             self.refused.samples += u64::from(self.open.is_some() || self.families.is_empty());
             return;
         }
-        let Some(open) = self.open.take() else { return };
+        let Some(mut open) = self.open.take() else { return };
         match value {
             Value::Number(value) => self.number_line(&open, labels, value),
-            Value::Histogram(view) => self.histogram_lines(&open, labels, view),
+            Value::Histogram(view) => self.histogram_lines(&mut open, labels, view),
         }
         self.open = Some(open);
         if self.buffer.len() >= CHUNK {
@@ -257,7 +285,14 @@ fn clean_name(name: &str, colon: bool) -> std::borrow::Cow<'_, str> {
     clean.into()
 }
 
-fn write_series(out: &mut Vec<u8>, base: &str, suffix: &str, labels: &[(&str, &str)], bound: Option<(f64, Format)>) {
+fn write_series(out: &mut Vec<u8>, base: &str, suffix: &str, labels: &[(&str, &str)]) {
+    if write_labels(out, base, suffix, labels) == b',' {
+        out.push(b'}');
+    }
+}
+
+/// Name and labels without the closing brace; returns what stands before a further label.
+fn write_labels(out: &mut Vec<u8>, base: &str, suffix: &str, labels: &[(&str, &str)]) -> u8 {
     out.extend_from_slice(base.as_bytes());
     out.extend_from_slice(suffix.as_bytes());
     let mut separator = b'{';
@@ -269,19 +304,7 @@ fn write_series(out: &mut Vec<u8>, base: &str, suffix: &str, labels: &[(&str, &s
         write_escaped(out, value, true);
         out.push(b'"');
     }
-    if let Some((bound, format)) = bound {
-        out.push(separator);
-        separator = b',';
-        out.extend_from_slice(b"le=\"");
-        match format {
-            Format::Text => write_float(out, bound),
-            Format::OpenMetrics => write_open_metrics_float(out, bound),
-        }
-        out.push(b'"');
-    }
-    if separator == b',' {
-        out.push(b'}');
-    }
+    separator
 }
 
 /// Backslash and line feed are escaped, the quote where `quote`.
