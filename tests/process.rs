@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A running program. Dropping it kills and reaps it (and, for those that fork, its process group).
 #[derive(Debug)]
@@ -202,6 +202,20 @@ pub fn copy_as(program: &Path, dir: &Path, name: &str) -> Result<std::path::Path
 
 type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
 
+/// Spawns a program that may have been copied just now: a child that another thread forks during the copy holds it open for
+/// writing until it executes something itself, and until then the kernel answers `ETXTBSY`.
+fn spawn_free(command: &mut Command) -> std::io::Result<Child> {
+    let end = Instant::now() + wait::SOON * wait::slow();
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+}
+
 /// Spawns from one thread that lives as long as the test process: the kernel delivers a child's parent-death signal when
 /// the *thread* that made it ends, and test threads end early.
 fn spawn(mut command: Command) -> Result<Child> {
@@ -217,7 +231,7 @@ fn spawn(mut command: Command) -> Result<Child> {
         let (send, receive) = mpsc::channel::<Order>();
         std::thread::spawn(move || {
             for (mut command, answer) in receive {
-                let _ = answer.send(command.spawn());
+                let _ = answer.send(spawn_free(&mut command));
             }
         });
         Mutex::new(send)
