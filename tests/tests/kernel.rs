@@ -86,17 +86,15 @@ fn release() -> (u32, u32) {
     (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
-/// Calls that may have been missed by now: kernels that preempt programs may skip both copies of one at once (see
-/// `agent-ebpf/src/again.rs`), and count each skipped run. Of a program without a second copy every one.
+/// Runs that the kernel skipped, by agent and program: one that preempts programs does so, and may skip both copies of one
+/// (see `agent-ebpf/src/again.rs`).
 fn skipped() -> Vec<f64> {
-    let mut all = Vec::new();
-    for agent in shared() {
-        let scrape = agent.scrape().unwrap();
-        let misses = |program: &str| scrape.sum("onlooker_program_misses_total", &[("program", program)]);
-        let programs = scrape.select("onlooker_program_misses_total", &[]);
-        all.extend(programs.map(|sample| misses(sample.label("program"))));
-    }
-    all
+    let scrapes = shared().iter().map(|agent| agent.scrape().unwrap());
+    let misses = scrapes.flat_map(|scrape| {
+        let samples = scrape.select("onlooker_program_misses_total", &[]);
+        samples.map(|sample| sample.value).collect::<Vec<_>>()
+    });
+    misses.collect()
 }
 
 /// Plays a case; where the kernel skipped runs of programs meanwhile, and something is missing, once more.
