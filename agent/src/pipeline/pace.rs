@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The same while little happens: a wake-up costs as much as some ten exchanges.
 const IDLE_PAUSE: Duration = Duration::from_millis(200);
 /// Records a second from which much happens.
-const MUCH: u128 = 5_000;
+const MUCH: u128 = 20_000;
 /// Looks without much before a pause is an idle one: a tenth of a second's worth. A burst (64 connections that begin) is over by
 /// then.
 const PATIENCE: u32 = 5;
