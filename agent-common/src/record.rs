@@ -80,6 +80,8 @@ pub mod turn {
     /// The final answer begins with it. This record decides: had it not reached the ring, the kernel side would have
     /// counted the exchange itself (see [`crate::socket::phase::DARK`]).
     pub const ANSWER: u8 = 2;
+    /// As [`ANSWER`]; a request that does not come with it may lie behind it in the ring: another CPU is about to send it.
+    pub const EARLY: u8 = 3;
 }
 
 /// Bytes moved over a connection by one call, or by one piece of a long call. Followed by `room` bytes, the first `held` of

@@ -22,6 +22,18 @@ pub mod phase {
     /// Its answer began and the ring was full: the kernel side counts the exchange when it is over (the next request, or the
     /// end of the connection), in [`crate::fallback`].
     pub const DARK: u8 = 3;
+    /// As [`ASKED`], and the record of the request is not in the ring yet: an answer on another CPU may be there first.
+    pub const BEGINS: u8 = 4;
+
+    /// 1 in [`BEGINS`], else 0.
+    pub const fn begins(phase: u8) -> u8 {
+        phase / BEGINS
+    }
+
+    /// Is a request without its final answer?
+    pub const fn asked(phase: u8) -> bool {
+        matches!(phase, ASKED | BEGINS)
+    }
 
     /// Was the exchange of this number answered and counted by the kernel side? In [`DARK`] it will have been, once the
     /// connection ends or asks again.

@@ -115,7 +115,7 @@ pub(crate) unsafe fn call<A: Current, const BYTES: bool, const AGAIN: bool>(
             if AGAIN && BYTES && again::take(state, call.direction) {
                 return false;
             }
-            may_ask = may_ask && is_request(&*state, call.direction) && (*state).phase != phase::ASKED;
+            may_ask = may_ask && is_request(&*state, call.direction) && !phase::asked((*state).phase);
             if exchange::may_wait(call) {
                 room = (*state).room.as_mut_ptr();
             }
@@ -275,8 +275,8 @@ unsafe fn moved<A: Current, const BYTES: bool>(
         s.seq_rx = seq_rx;
         let requests = is_request(s, call.direction);
         if look.asks {
-            exchange::begin(s, now, actor, (seq_tx, seq_rx), call, look);
-            if s.held != 0 {
+            let sends = exchange::begin(s, now, actor, (seq_tx, seq_rx), call, look);
+            if forget(sends.into()) == 0 {
                 return;
             }
         }
@@ -295,6 +295,7 @@ unsafe fn moved<A: Current, const BYTES: bool>(
             held: 0,
             dir: call.direction,
             turn: forget(if look.asks { turn::BEGIN } else { turn::NONE }.into()) as u8,
+            answer: turn::ANSWER,
         };
         if s.phase == phase::DARK {
             // User space knows nothing of this exchange.
@@ -364,14 +365,19 @@ unsafe fn moved<A: Current, const BYTES: bool>(
             prefix: forget(prefix),
             tail: forget(tail),
         };
-        let answers = forget((!requests && s.phase == phase::ASKED && which != NONE).into()) != 0;
+        let phase = s.phase;
+        let answers = forget((!requests && phase::asked(phase) && which != NONE).into()) != 0;
         // Numbers that the verifier does not know: one path from here on.
         moved.kind = forget(if answers { kind::ANSWER } else { kind::PAYLOAD }.into()) as u16;
         moved.held = forget(if answers { s.held } else { 0 }.into()) as u16;
+        // Without a branch: each doubles what the verifier walks from here on.
+        moved.answer = turn::ANSWER + phase::begins(phase);
         let sent = exchange::report(s, &moved, &plan);
         if answers {
-            exchange::answered(s, now, &plan, sent);
-        } else if !requests && s.phase == phase::ANSWERED {
+            exchange::answered(s, &moved, &plan, sent);
+        } else if requests {
+            exchange::begun(s);
+        } else if s.phase == phase::ANSWERED {
             s.ended = now;
         }
     }

@@ -22,7 +22,7 @@ use onlooker_common::{
     socket::{SocketState, phase},
 };
 
-/// A request begins with this call. Keeps its bytes where they may wait.
+/// A request begins with this call. Keeps its bytes where they may wait; else they are to be sent: `true`.
 ///
 /// # Safety
 /// `s` is a value of the socket table.
@@ -34,14 +34,17 @@ pub(crate) unsafe fn begin(
     (seq_tx, seq_rx): (u32, u32),
     call: &Call,
     look: Look,
-) {
+) -> bool {
     settle(s);
-    s.phase = phase::ASKED;
     s.exchange = s.exchange.wrapping_add(1);
     s.started = now;
     s.asker = actor;
     s.asked_tx = seq_tx;
     s.asked_rx = seq_rx;
+    // One path on, not one for each method.
+    s.method = forget(method::of(forget(look.first)).into()) as u8;
+    // An answer may come from now on, on another CPU: all it says of the request is there, but its bytes.
+    set(&mut s.phase, phase::BEGINS);
     let mut kept = look.kept;
     if !kept && may_wait(call) {
         // The first of its connection.
@@ -49,11 +52,38 @@ pub(crate) unsafe fn begin(
         // SAFETY: `n` is at most the room.
         kept = n <= HELD as u64 && unsafe { copy_user(s.room.as_mut_ptr(), n, call.at) };
     }
-    if kept {
-        s.held = call.result as u16;
+    if !kept {
+        return true;
     }
-    // One path on, not one for each method.
-    s.method = forget(method::of(forget(look.first)).into()) as u8;
+    set(&mut s.held, call.result as u16);
+    if get(&s.phase) == phase::BEGINS {
+        s.phase = phase::ASKED;
+        return false;
+    }
+    // The answer was there in between: with these bytes, or without them.
+    core::mem::take(&mut s.held) != 0
+}
+
+/// The request's record is in the ring, or refused.
+#[inline(always)]
+pub(crate) fn begun(s: &mut SocketState) {
+    if get(&s.phase) == phase::BEGINS {
+        s.phase = phase::ASKED;
+    }
+}
+
+/// Writes in this place of the program and no other: another CPU looks.
+#[inline(always)]
+fn set<T>(to: &mut T, value: T) {
+    // SAFETY: a reference.
+    unsafe { core::ptr::write_volatile(to, value) };
+}
+
+/// Reads what another CPU may have written.
+#[inline(always)]
+fn get<T: Copy>(from: &T) -> T {
+    // SAFETY: a reference.
+    unsafe { core::ptr::read_volatile(from) }
 }
 
 /// May the bytes of this call wait in the socket table for their answer?
@@ -94,6 +124,7 @@ pub(crate) unsafe fn release(state: *mut SocketState) -> bool {
             held: 0,
             dir: if server { dir::RX } else { dir::TX },
             turn: turn::BEGIN,
+            answer: turn::NONE,
         };
         write(&raw mut (*at).record, s, &moved, 0, &Filled { prefix: held, tail: 0 });
         copy::<HELD>((&raw mut (*at).data).cast(), s.room.as_ptr().cast(), held);
@@ -119,6 +150,8 @@ pub(crate) struct Moved {
     pub held: u16,
     pub dir: u8,
     pub turn: u8,
+    /// `turn` where its bytes turn out to begin a final answer.
+    pub answer: u8,
 }
 
 /// Writes a record of a call on a connection where it lies in the ring: there is no room on the stack for a second one.
@@ -207,11 +240,14 @@ pub(crate) unsafe fn report(s: &SocketState, moved: &Moved, plan: &Plan) -> u64 
 /// # Safety
 /// `s` is a value of the socket table.
 #[inline(always)]
-pub(crate) unsafe fn answered(s: &mut SocketState, now: u64, plan: &Plan, sent: u64) {
-    s.held = 0;
+pub(crate) unsafe fn answered(s: &mut SocketState, moved: &Moved, plan: &Plan, sent: u64) {
+    // Bytes that came to wait meanwhile are not in that record.
+    if moved.held != 0 {
+        s.held = 0;
+    }
     if sent == ANSWERED {
         s.phase = phase::ANSWERED;
-        s.ended = now;
+        s.ended = moved.now;
     }
     if sent != REFUSED {
         return;
@@ -228,7 +264,7 @@ pub(crate) unsafe fn answered(s: &mut SocketState, now: u64, plan: &Plan, sent: 
         s.status = status;
         s.version = (first >> 56) as u8 - b'0';
         s.phase = phase::DARK;
-        s.last = now;
+        s.last = moved.now;
     }
 }
 
@@ -288,7 +324,7 @@ pub(crate) unsafe fn send<const H: usize, const N: usize, const SCATTERED: bool>
         };
         let status = forget(status.into());
         if status != 0 {
-            (*at).record.turn = turn::ANSWER;
+            (*at).record.turn = moved.answer;
         }
         status
     };

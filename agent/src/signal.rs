@@ -268,6 +268,8 @@ pub struct Asked<'a> {
     pub bytes: Option<&'a [u8]>,
     /// The call is the beginning of the final answer: from here on user space alone counts the exchange.
     pub answered: bool,
+    /// The signal of the request may come after this one: another CPU was about to send it.
+    pub early: bool,
 }
 
 /// See [`Signal::Measure`].

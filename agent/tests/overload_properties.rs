@@ -137,6 +137,7 @@ impl Kernel {
             method: "POST",
             bytes: held.then_some(request.as_bytes()),
             answered: true,
+            early: false,
         };
         for (index, call) in calls.iter().enumerate() {
             self.at += 10;

@@ -88,7 +88,8 @@ fn payload(kind: u16, bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
         seq: (r.asked_tx, r.asked_rx),
         method: method::NAMES.get(usize::from(r.method)).ok_or(wrong)?,
         bytes: (!held.is_empty()).then_some(held),
-        answered: r.turn == turn::ANSWER,
+        answered: matches!(r.turn, turn::ANSWER | turn::EARLY),
+        early: r.turn == turn::EARLY && held.is_empty(),
     };
     Ok(Signal::Payload(PayloadSignal {
         at: r.head.ts,

@@ -323,6 +323,40 @@ proptest! {
     }
 
     #[test]
+    fn answers_may_overtake_their_requests(
+        all in prop::collection::vec((at_once(3000), 0..7usize), 2..6),
+        sizes in prop::collection::vec(prop_oneof![16..200usize, 1000..30_000usize], 1..10),
+        role in roles(),
+    ) {
+        let mut out = Collected::default();
+        let mut player = Player::new(role);
+        let mut sizes = sizes.iter().cycle();
+        for (n, (meant, late)) in all.iter().enumerate() {
+            let response = meant.response();
+            let mut answer = Vec::new();
+            let mut rest = &response[..];
+            while !rest.is_empty() {
+                let size = sizes.next().map_or(1, |size| (*size).min(rest.len()));
+                answer.push((false, rest[..size].to_vec()));
+                rest = &rest[size..];
+            }
+            // With its first request the kernel begins to look at a connection.
+            let late = if n == 0 { 0 } else { *late };
+            player.overtaken(&(true, meant.request(n)), &answer, late, &mut out);
+        }
+        player.finish(&mut out);
+        prop_assert_eq!(out.lost, 0);
+        prop_assert_eq!(out.exchanges.len(), all.len());
+        for (n, (exchange, (meant, late))) in out.exchanges.iter().zip(&all).enumerate() {
+            prop_assert_eq!(exchange.status, Some(meant.status));
+            // So many calls are kept.
+            if *late <= 4 {
+                prop_assert_eq!(facts(exchange), meant.facts(n));
+            }
+        }
+    }
+
+    #[test]
     fn anything_at_all_is_survived_within_bounds(
         role in roles(),
         steps in prop::collection::vec((any::<u8>(), anything(), 0..5000u64, -50..50i64), 1..60),

@@ -24,6 +24,8 @@ struct Kernel {
     started: u64,
     /// Last byte of the last response whose beginning was reported.
     ended: u64,
+    /// The record of the present request is not out yet.
+    early: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -119,6 +121,32 @@ impl Player {
         }
     }
 
+    /// A request whose record comes after those of `late` calls of its answer: another thread read them before the one that
+    /// sent the request could report it.
+    pub(super) fn overtaken(&mut self, request: &Call, answer: &[Call], late: usize, out: &mut Collected) {
+        self.at += 1;
+        let turn = self.kernel.call(self.at, true, &request.1, true);
+        let before = self.moved;
+        self.pass(true, &request.1);
+        for (n, call) in answer.iter().enumerate() {
+            if n == late {
+                self.at_place(before, request, turn, out);
+            }
+            self.kernel.early = n < late;
+            self.call(call, false, out);
+        }
+        self.kernel.early = false;
+        if answer.len() <= late {
+            self.at_place(before, request, turn, out);
+        }
+    }
+
+    fn at_place(&mut self, before: [u64; 2], (of_request, bytes): &Call, turn: Turn, out: &mut Collected) {
+        let now = std::mem::replace(&mut self.moved, before);
+        self.signal(*of_request, bytes.len() as u64, bytes, b"", turn, out);
+        self.moved = now;
+    }
+
     /// A call whose record was lost.
     pub(super) fn unseen(&mut self, (of_request, bytes): &Call) {
         self.at += 1;
@@ -149,6 +177,7 @@ impl Player {
                 method: "_OTHER",
                 bytes: None,
                 answered,
+                early: self.kernel.early && answered,
             }),
             _ => None,
         };

@@ -1,13 +1,14 @@
 //! State of one connection: two streams, and the exchanges whose answers are still awaited, oldest first.
 
 use super::call::{Call, Held, ahead};
+use super::early::Early;
 use super::open::Open;
 use super::recognise::may_begin_request;
 use super::request::{RequestState, RequestStream};
 use super::response::{ResponseState, ResponseStream};
 use crate::protocol::exchange::ErrorType;
 use crate::protocol::{Conversation, Ignored, LostExchange, Sink};
-use crate::signal::{ConnId, FlowSignal, Nanos, PayloadSignal, Role};
+use crate::signal::{ConnId, FlowEvent, FlowSignal, Nanos, PayloadSignal, Role};
 use std::collections::VecDeque;
 
 /// One HTTP/1.x connection.
@@ -22,6 +23,8 @@ pub(super) struct Http1Conversation {
     pub(super) queue: VecDeque<Box<Open>>,
     /// Responses reported before their request.
     pub(super) held: Vec<Held>,
+    /// An answer that the kernel side knows to be reported before its request.
+    pub(super) early: Option<Box<Early>>,
     /// Answers cannot be told apart any more: every further request is counted as lost.
     pub(super) refuse: Option<LostExchange>,
     /// A request was sent before the answer to the one before it.
@@ -55,7 +58,7 @@ pub(super) enum Life {
 }
 
 /// Response calls that are held back at most, for a request that is about to be reported.
-const HELD: usize = 4;
+pub(super) const HELD: usize = 4;
 /// How long after a held response its request may be reported where no sequence numbers tell, nanoseconds.
 const RACE: Nanos = 1_000_000;
 
@@ -73,6 +76,7 @@ impl Http1Conversation {
             response: ResponseStream::default(),
             queue: VecDeque::new(),
             held: Vec::new(),
+            early: None,
             refuse: None,
             pipelined: false,
             first_fin: None,
@@ -184,12 +188,20 @@ impl Conversation for Http1Conversation {
         if self.life == Life::Dead || payload.total == 0 {
             return;
         }
+        if self.early.is_some() && self.after_early(payload, out) {
+            return;
+        }
         if let Some(asked) = &payload.asked {
             self.answer_call(payload, asked, out);
             return;
         }
         let (call, of_request) = Call::new(payload, self.role);
         if of_request {
+            if payload.seen.begins && payload.seen.exchange == self.number && self.number != 0 {
+                // Its exchange began without it, see `settle_early`.
+                self.request.skip(&call);
+                return;
+            }
             if payload.seen.begins && self.is_stray(&call) {
                 self.number = payload.seen.exchange;
             } else if payload.seen.begins {
@@ -207,11 +219,16 @@ impl Conversation for Http1Conversation {
 
     fn flow(&mut self, flow: &FlowSignal, out: &mut dyn Sink) {
         if self.life != Life::Dead {
+            // The server's end of the connection says nothing of our request.
+            if !matches!(flow.event, FlowEvent::PeerFin) {
+                self.settle_early(out);
+            }
             self.on_flow(flow, out);
         }
     }
 
     fn abandon(&mut self, out: &mut dyn Sink) {
+        self.settle_early(out);
         self.lose_all(LostExchange::Forgotten, out);
         self.life = Life::Dead;
         self.held = Vec::new();
@@ -240,6 +257,7 @@ impl Conversation for Http1Conversation {
             + self.queue.iter().map(|open| open.memory()).sum::<usize>()
             + self.held.capacity() * size_of::<Held>()
             + self.held.iter().map(Held::memory).sum::<usize>()
+            + self.early.as_ref().map_or(0, |early| early.memory())
             + self.request.memory()
             + self.response.memory()
     }

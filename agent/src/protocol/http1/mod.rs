@@ -7,6 +7,7 @@ mod body;
 pub mod by_kernel;
 mod call;
 mod conversation;
+mod early;
 mod ending;
 mod fields;
 mod head;

@@ -4,6 +4,7 @@
 
 use super::call::Call;
 use super::conversation::{Http1Conversation, Life};
+use super::early::Early;
 use super::head::{self, Parsed, RequestHead};
 use super::open::{First, Open};
 use super::request::{self, RequestState};
@@ -13,7 +14,7 @@ use super::target;
 use crate::protocol::exchange::Exchange;
 use crate::protocol::memo::Known;
 use crate::protocol::{LostExchange, Sink};
-use crate::signal::{Asked, Nanos, PayloadSignal, Seen};
+use crate::signal::{Actor, Asked, Nanos, PayloadSignal, Seen};
 
 impl Http1Conversation {
     /// A request begins with a call, by the eyes of the kernel side; `request` and `response` are where the two streams stood
@@ -94,27 +95,37 @@ impl Http1Conversation {
             };
             self.on_request(request, out);
         } else if asked.answered && payload.seen.exchange != self.number {
+            if asked.early {
+                self.early = Some(Early::new(payload.seen, asked, &call));
+                return;
+            }
             // Its request was never reported.
             self.settle(payload.seen.ended, out);
             self.number = payload.seen.exchange;
-            self.open_asked(asked, end, &call, out);
+            self.open_asked((asked.at, asked.actor, asked.method), end, &call, out);
         }
         self.on_response(call, out);
     }
 
     /// Opens an exchange of whose request nothing is known but what the kernel side noted.
-    fn open_asked(&mut self, asked: &Asked<'_>, end: u64, answer: &Call<'_>, out: &mut dyn Sink) {
+    pub(super) fn open_asked(
+        &mut self,
+        (at, actor, method): (Nanos, Actor, &'static str),
+        end: u64,
+        answer: &Call<'_>,
+        out: &mut dyn Sink,
+    ) {
         let first = First {
-            at: asked.at,
-            actor: asked.actor,
+            at,
+            actor,
             mark: Default::default(),
             answer_offset: answer.offset,
         };
         let head = RequestHead {
-            method: if asked.method == target::OTHER {
+            method: if method == target::OTHER {
                 b""
             } else {
-                asked.method.as_bytes()
+                method.as_bytes()
             },
             target: b"",
             version: "1.1",
