@@ -5,6 +5,7 @@ use crate::ledger::Ledger;
 use crate::metrics::Scrape;
 use crate::process::{Program, copy_as, free_port};
 use crate::require::{agent_program, say, which};
+use crate::skipped;
 use crate::truth::{Counts, Key, count};
 use crate::wait;
 use anyhow::{Context, Result, bail, ensure};
@@ -234,6 +235,7 @@ impl Agent {
             );
             Ok(Ok(()))
         })??;
+        skipped::watch(&web);
         Ok(Agent {
             program,
             web,
@@ -252,12 +254,7 @@ impl Agent {
     /// `/metrics`, asked for in a way that the agent does not see: the empty line before the request is allowed (RFC 9112,
     /// 2.2), but for the kernel side it is no beginning of a request. So looking changes nothing of what is looked at.
     pub fn scrape(&self) -> Result<Scrape> {
-        let mut connection = Connection::open(&self.web)?;
-        let request = http::request("GET", "/metrics", &[("Connection", "close")], b"");
-        connection.send(&[b"\r\n", request.as_slice()].concat())?;
-        let response = connection.response("GET")?;
-        ensure!(response.status == 200, "/metrics: {}", response.status);
-        Scrape::parse(&response.text())
+        scrape_of(&self.web)
     }
 
     /// Spans of a service and kind (`SERVER`, `CLIENT`) so far.
@@ -375,6 +372,16 @@ impl Agent {
         }
         Ok(())
     }
+}
+
+/// [`Agent::scrape`] by address.
+pub(crate) fn scrape_of(web: &Target) -> Result<Scrape> {
+    let mut connection = Connection::open(web)?;
+    let request = http::request("GET", "/metrics", &[("Connection", "close")], b"");
+    connection.send(&[b"\r\n", request.as_slice()].concat())?;
+    let response = connection.response("GET")?;
+    ensure!(response.status == 200, "/metrics: {}", response.status);
+    Scrape::parse(&response.text())
 }
 
 impl Drop for Agent {

@@ -17,6 +17,7 @@ pub mod probes;
 pub mod process;
 pub mod require;
 pub mod servers;
+pub mod skipped;
 pub mod steps;
 pub mod truth;
 pub mod wait;

@@ -10,10 +10,13 @@ pub mod reason {
     pub const TABLE_FULL: usize = 1;
     /// User memory could not be read: the record went out without data.
     pub const NO_DATA: usize = 2;
+    /// Bytes were moved over a connection that is followed, and no call that did it was seen: the kernel skipped the program, or
+    /// the call is none of those that are looked at. Once for all such calls between two that were seen.
+    pub const SKIPPED: usize = 3;
     /// Number of reasons.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
     /// Names of the reasons as label values, by index.
-    pub const NAMES: [&str; COUNT] = ["ring_full", "table_full", "no_data"];
+    pub const NAMES: [&str; COUNT] = ["ring_full", "table_full", "no_data", "skipped"];
 }
 
 /// Index of the counter of records of a kind that should have gone out.

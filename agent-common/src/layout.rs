@@ -79,6 +79,7 @@ fields! {
     TCP_SND_UNA = "tcp_sock" ["snd_una"] 4;
     TCP_BYTES_RECEIVED = "tcp_sock" ["bytes_received"] 8;
     TCP_BYTES_ACKED = "tcp_sock" ["bytes_acked"] 8;
+    TCP_ULP = "tcp_sock" ["inet_conn.icsk_ulp_ops"] 8;
     UNIX_PEER = "unix_sock" ["peer"] 8;
 }
 

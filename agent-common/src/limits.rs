@@ -24,7 +24,7 @@ pub const CONTINUED_PREFIX: usize = 512;
 pub const TAIL: usize = 32;
 /// Bytes of a request that wait in the socket table for its answer, so that both go out as one record. A longer one goes out
 /// at once.
-pub const HELD: usize = 240;
+pub const HELD: usize = 232;
 /// Bytes of a short request: see [`HELD`].
 pub const HELD_SHORT: usize = 128;
 /// Elements of an iovec array that are looked at.

@@ -68,8 +68,11 @@ pub struct SocketState {
     pub asked_rx: u32,
     /// Number of the present exchange, from 1.
     pub exchange: u32,
-    /// `tcp_sock.copied_seq` after the last read that was seen: what lies between it and the present one was read unseen.
+    /// `tcp_sock.copied_seq` after the last read that was seen, or as it was at first sight: what lies between it and the
+    /// present one was read unseen. 0 for Unix.
     pub seq_rx: u32,
+    /// `tcp_sock.write_seq` after the last call that sent, likewise.
+    pub seq_tx: u32,
     /// One of [`crate::record::role`].
     pub role: u8,
     /// One of [`verdict`].
@@ -94,6 +97,8 @@ pub struct SocketState {
     pub mmsg: u16,
     /// `sk_err` when TCP reached its last state: reading or writing clears it before the socket is gone.
     pub err: u16,
+    /// Reserved, zero.
+    pub pad: u32,
     /// By direction: thread whose call was dealt with, until the second copy of the program has seen it; else 0.
     pub dealt: [u32; 2],
     /// The request that waits.
@@ -119,6 +124,7 @@ impl SocketState {
         asked_rx: 0,
         exchange: 0,
         seq_rx: 0,
+        seq_tx: 0,
         role: 0,
         verdict: 0,
         last_dir: 0,
@@ -131,6 +137,7 @@ impl SocketState {
         held: 0,
         mmsg: 0,
         err: 0,
+        pad: 0,
         dealt: [0; 2],
         room: [0; HELD],
     };
@@ -146,7 +153,7 @@ impl SocketState {
     }
 }
 
-const _: () = assert!(core::mem::size_of::<SocketState>() == 112 + HELD && core::mem::align_of::<SocketState>() == 8);
+const _: () = assert!(core::mem::size_of::<SocketState>() == 120 + HELD && core::mem::align_of::<SocketState>() == 8);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C), no padding, every bit pattern is a value.

@@ -6,6 +6,7 @@ use crate::{
     globals::{config, forget},
     look::{Look, looks_like_request},
     maps::SOCKETS,
+    read::Access,
     sock,
     task::{self, Current},
     undivided::Undivided,
@@ -180,6 +181,39 @@ fn is_request(state: &SocketState, direction: u8) -> bool {
     (state.role == role::SERVER) == (direction == dir::RX)
 }
 
+/// Counts bytes that moved in a direction before this call (of `moved` bytes) and were not seen.
+///
+/// # Safety
+/// `sk` as `A` wants it.
+#[inline(always)]
+pub(crate) unsafe fn catch_up<A: Access>(
+    sk: *const u8,
+    s: &mut SocketState,
+    direction: u8,
+    (seq_tx, seq_rx): (u32, u32),
+    moved: u64,
+) {
+    if s.seq_tx | s.seq_rx == 0 {
+        // First sight.
+        s.seq_tx = seq_tx;
+        s.seq_rx = seq_rx;
+        return;
+    }
+    let (before, now) = if direction == dir::RX {
+        (core::mem::replace(&mut s.seq_rx, seq_rx), seq_rx)
+    } else {
+        (core::mem::replace(&mut s.seq_tx, seq_tx), seq_tx)
+    };
+    // SAFETY: the caller's.
+    let unseen = unsafe { sock::unseen::<A>(sk, before, now, moved as u32) };
+    // The end of a stream has a number of its own, and a read that comes to it takes it with its bytes.
+    if unseen > 1 {
+        emit::refuse(kind::PAYLOAD, reason::SKIPPED);
+        let place = if direction == dir::RX { &mut s.rx } else { &mut s.tx };
+        *place += unseen;
+    }
+}
+
 /// A read that returned nothing, or a call that failed.
 #[inline(always)]
 unsafe fn ended<A: Current>(sk: *const u8, family: u16, call: &Call, state: *mut SocketState, now: u64, actor: Actor) {
@@ -191,11 +225,12 @@ unsafe fn ended<A: Current>(sk: *const u8, family: u16, call: &Call, state: *mut
         {
             return; // an empty buffer, not the end of the stream
         }
-        let s = &*state;
+        let s = &mut *state;
+        let (seq_tx, seq_rx, srtt_us) = sock::streams::<A>(sk, family);
+        catch_up::<A>(sk, s, call.direction, (seq_tx, seq_rx), 0);
         let Some(mut entry) = emit::reserve::<FlowStateRecord>(kind::FLOW_STATE) else {
             return;
         };
-        let (_, _, srtt_us) = sock::streams::<A>(sk, family);
         entry.write(FlowStateRecord {
             head: header(kind::FLOW_STATE, size_of::<FlowStateRecord>(), now),
             conn: s.conn,
@@ -261,6 +296,8 @@ unsafe fn moved<A: Current, const BYTES: bool>(
         let mut left = forget(call.result as u64);
         let turned = s.last_dir != call.direction;
         s.last_dir = call.direction;
+        let (seq_tx, seq_rx, srtt_us) = sock::streams::<A>(sk, family);
+        catch_up::<A>(sk, s, call.direction, (seq_tx, seq_rx), left);
         let (offset, other) = if call.direction == dir::RX {
             (s.rx, s.tx)
         } else {
@@ -271,8 +308,6 @@ unsafe fn moved<A: Current, const BYTES: bool>(
         } else {
             s.tx = offset + left;
         }
-        let (seq_tx, seq_rx, srtt_us) = sock::streams::<A>(sk, family);
-        s.seq_rx = seq_rx;
         let requests = is_request(s, call.direction);
         if look.asks {
             let sends = exchange::begin(s, now, actor, (seq_tx, seq_rx), call, look);

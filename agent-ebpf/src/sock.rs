@@ -76,6 +76,47 @@ pub(crate) unsafe fn streams<A: Access>(sk: *const u8, family: u16) -> (u32, u32
     }
 }
 
+/// Bytes between two sequence numbers but for `moved`, which were seen. 0 where `before` is not known, and where calls move
+/// other bytes than TCP does (TLS in the kernel, e.g.).
+///
+/// # Safety
+/// `sk` as `A` wants it.
+#[inline(always)]
+pub(crate) unsafe fn unseen<A: Access>(sk: *const u8, before: u32, now: u32, moved: u32) -> u64 {
+    let between = now.wrapping_sub(before).wrapping_sub(moved) as i32;
+    if before == 0 || between <= 0 {
+        return 0;
+    }
+    // SAFETY: the caller's; not null.
+    unsafe {
+        let tcp = A::tcp(sk);
+        if tcp.is_null() || A::get::<u64>(tcp, layout::TCP_ULP) != 0 {
+            return 0;
+        }
+    }
+    between as u64
+}
+
+/// Did no call so far move the connection to its end (`tcp_disconnect`, at a close without lingering, changes its numbers)?
+/// By direction: (sent, received).
+///
+/// # Safety
+/// `sk` as `A` wants it.
+#[inline(always)]
+pub(crate) unsafe fn counts<A: Access>(sk: *const u8) -> (bool, bool) {
+    // SAFETY: the caller's; not null.
+    unsafe {
+        let tcp = A::tcp(sk);
+        if tcp.is_null() {
+            return (false, false);
+        }
+        (
+            A::get::<u64>(tcp, layout::TCP_BYTES_ACKED) != 0,
+            A::get::<u64>(tcp, layout::TCP_BYTES_RECEIVED) != 0,
+        )
+    }
+}
+
 /// Are the `n` bytes of this call the first of their direction?
 ///
 /// # Safety

@@ -1,6 +1,7 @@
 //! Probes taken away, alternative by alternative, while real traffic goes on: the next one takes over, what is left stays
 //! exact, and the agent says what went, why, and what is lost by it. The switch is the agent's `ONLOOKER_TEST_REFUSE`.
 
+use anyhow::ensure;
 use onlooker_tests::agent::{Agent, Options, alone, hooks};
 use onlooker_tests::case::{Role, expect_metrics};
 use onlooker_tests::load::{Load, get_many};
@@ -8,9 +9,9 @@ use onlooker_tests::metrics::Scrape;
 use onlooker_tests::need;
 use onlooker_tests::probes::{CAPTURE, Chain, PROCESS, TCP_STATE};
 use onlooker_tests::require::{Need, say};
-use onlooker_tests::servers::Nginx;
+use onlooker_tests::servers::{Nginx, syscall_pair};
 use onlooker_tests::truth::Request;
-use onlooker_tests::wait::eased;
+use onlooker_tests::wait::{self, eased};
 use std::collections::BTreeMap;
 
 fn refusing(words: &[&str], hooks: &'static str, blind: bool) -> Agent {
@@ -137,14 +138,18 @@ fn take_away(chain: &Chain) {
         let said = line(&text, probe);
         let lost = said.ends_with(&format!("; not seen: {}", chain.loses));
         assert!(lost && said.starts_with("not attached: "), "{said}");
-        let log = agent.program.stderr();
-        let warned = log
-            .lines()
-            .find(|line| line.contains("not attached") && line.contains(&format!("probe={probe}")));
-        assert!(
-            warned.is_some_and(|line| line.contains("level=warn") && line.contains(chain.loses)),
-            "{log}"
-        );
+        wait::until("warning", wait::SOON, || {
+            let log = agent.program.stderr();
+            let warned = log
+                .lines()
+                .find(|line| line.contains("not attached") && line.contains(&format!("probe={probe}")));
+            ensure!(
+                warned.is_some_and(|line| line.contains("level=warn") && line.contains(chain.loses)),
+                "{log}"
+            );
+            Ok(())
+        })
+        .unwrap();
     }
     if captures {
         assert!(
@@ -232,6 +237,24 @@ fn half_an_alternative_is_taken_back() {
         );
     }
     exact(&agent);
+}
+
+/// Calls that nobody sees move bytes all the same: those are passed over where they stood, and told.
+#[test]
+fn without_reads_by_splice() {
+    need!(Need::Agent);
+    let _alone = alone();
+    if !hooks().contains(&"socket") {
+        return say("this kernel captures at the exit of calls alone, which sees reads by splice");
+    }
+    let agent = refusing(&[CAPTURE.links[0].1], "socket", false);
+    let pair = syscall_pair("splice", 100).unwrap();
+    let log = pair.server.log.wait(100).unwrap();
+    expect_metrics(&agent, &pair.server.service, Role::Server, &log).unwrap();
+    expect_metrics(&agent, &pair.client, Role::Client, &pair.asked).unwrap();
+    let skipped = [("kind", "payload"), ("reason", "skipped")];
+    let lost = agent.scrape().unwrap().sum("onlooker_events_lost_total", &skipped);
+    assert!(lost >= 50.0, "{lost}");
 }
 
 /// A second copy of a program that is refused, on kernels that have them: the probe stays as it is, and says what it may miss.

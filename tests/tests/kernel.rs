@@ -15,7 +15,6 @@ use onlooker_tests::servers::{Kind, Nginx, NginxOptions, Server, syscall_pair};
 use onlooker_tests::steps::Step;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Instructions that the verifier may walk for a program; its own limit is 1,000,000. What is reached stands in
 /// `docs/kernels.md`; newer kernels walk more of the same program or less, so the rest is room. Programs without a line:
@@ -84,30 +83,6 @@ fn release() -> (u32, u32) {
     let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = text.split('.').map_while(|part| part.parse().ok());
     (numbers.next().unwrap(), numbers.next().unwrap())
-}
-
-/// Runs that the kernel skipped, by agent and program: one that preempts programs does so, and may skip both copies of one
-/// (see `agent-ebpf/src/again.rs`).
-fn skipped() -> Vec<f64> {
-    let scrapes = shared().iter().map(|agent| agent.scrape().unwrap());
-    let misses = scrapes.flat_map(|scrape| {
-        let samples = scrape.select("onlooker_program_misses_total", &[]);
-        samples.map(|sample| sample.value).collect::<Vec<_>>()
-    });
-    misses.collect()
-}
-
-/// Plays a case; where the kernel skipped runs of programs meanwhile, and something is missing, once more.
-fn play(case: impl Fn()) {
-    let before = skipped();
-    let Err(missing) = catch_unwind(AssertUnwindSafe(&case)) else {
-        return;
-    };
-    if release() < (7, 0) || skipped() == before {
-        resume_unwind(missing);
-    }
-    say("the kernel skipped runs of programs meanwhile: once more");
-    case();
 }
 
 /// What one agent said of itself.
@@ -240,10 +215,7 @@ fn what_a_kernel_lacks_is_told() {
 #[test]
 fn nginx() {
     need!(Need::Agent, Need::Program("nginx"));
-    play(nginx_answers);
-}
-
-fn nginx_answers() {
+    shared();
     let options = NginxOptions {
         server: "location /ok { return 200 \"ok\\n\"; } location /gone { return 404; } sendfile on; location / { }"
             .into(),
@@ -264,10 +236,7 @@ fn nginx_answers() {
 #[test]
 fn python() {
     need!(Need::Agent, Need::Program("python3"));
-    play(python_answers);
-}
-
-fn python_answers() {
+    shared();
     let server = Server::start(Kind::PythonStdlib, "short").unwrap();
     get_many(&server.target, 2, 10, &["/ok", "/status/404"]).unwrap();
     assert_eq!(
@@ -294,27 +263,26 @@ fn between(server: Server) {
 #[test]
 fn tcp4() {
     need!(Need::Agent);
-    play(|| between(Server::raw("short4", "127.0.0.1").unwrap()));
+    between(Server::raw("short4", "127.0.0.1").unwrap());
 }
 
 /// TCP over IPv6.
 #[test]
 fn tcp6() {
     need!(Need::Agent, Need::Ipv6);
-    play(|| between(Server::raw("short6", "[::1]").unwrap()));
+    between(Server::raw("short6", "[::1]").unwrap());
 }
 
 /// A Unix stream socket.
 #[test]
 fn unix() {
     need!(Need::Agent);
-    play(|| {
-        let path = std::env::temp_dir().join(format!("{}.sock", unique("short")));
-        between(Server::raw_at("shortunix", Target::Unix(path)).unwrap());
-    });
+    let path = std::env::temp_dir().join(format!("{}.sock", unique("short")));
+    between(Server::raw_at("shortunix", Target::Unix(path)).unwrap());
 }
 
 fn family(name: &str) {
+    shared();
     let pair = syscall_pair(name, 10).unwrap();
     let log = pair.server.log.wait(10).unwrap();
     expect(&pair.server.service, Role::Server, &log);
@@ -329,7 +297,7 @@ macro_rules! families {
         #[test]
         fn $name() {
             need!(Need::Agent);
-            play(|| family($family));
+            family($family);
         }
     )*};
 }

@@ -93,7 +93,7 @@ every_server! {
     werkzeug, Kind::Werkzeug, 0.002;
     gunicorn, Kind::Gunicorn, 0.002;
     aiohttp, Kind::Aiohttp, 0.002;
-    node, Kind::Node, 0.000_6;
+    node, Kind::Node, 0.001;
     go, Kind::Go, 0.000_3;
 }
 

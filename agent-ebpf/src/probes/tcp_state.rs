@@ -3,7 +3,7 @@
 //! `tcp_destroy_sock(struct sock *sk)`. The end is not the state `TCP_CLOSE`: what arrived before a reset may still be read.
 
 use crate::{
-    capture::header,
+    capture::{self, header},
     emit, exchange,
     globals::config,
     maps::{GRAVES, SOCKETS},
@@ -19,7 +19,7 @@ use aya_ebpf::{
 use aya_log_ebpf::trace;
 use onlooker_common::{
     layout,
-    record::{Actor, FlowStateRecord, flow, kind},
+    record::{Actor, FlowStateRecord, dir, flow, kind},
     socket::{Grave, verdict},
 };
 
@@ -110,8 +110,18 @@ unsafe fn on_change<A: Access, const AGAIN: bool>(sk: *const u8, event: u8, old:
                 told = exchange::release(state);
             }
             let family: u16 = A::get(sk, layout::SK_FAMILY);
-            let (_, _, srtt_us) = sock::streams::<A>(sk, family);
-            let s = &*state;
+            let (seq_tx, seq_rx, srtt_us) = sock::streams::<A>(sk, family);
+            let s = &mut *state;
+            // No call is under way any more.
+            if event == flow::GONE {
+                let (sent, received) = sock::counts::<A>(sk);
+                if sent {
+                    capture::catch_up::<A>(sk, s, dir::TX, (seq_tx, seq_rx), 0);
+                }
+                if received {
+                    capture::catch_up::<A>(sk, s, dir::RX, (seq_tx, seq_rx), 0);
+                }
+            }
             told = told
                 && emit::send(
                     kind::FLOW_STATE,

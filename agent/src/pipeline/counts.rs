@@ -97,6 +97,7 @@ impl EventCounts for PipelineCounts {
                     lost: vec![
                         (reason::NAMES[reason::RING_FULL], lost(reason::RING_FULL)),
                         (reason::NAMES[reason::TABLE_FULL], lost(reason::TABLE_FULL)),
+                        (reason::NAMES[reason::SKIPPED], lost(reason::SKIPPED)),
                         ("unknown_connection", unknown),
                         ("invalid", invalid),
                     ],

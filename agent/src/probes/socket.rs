@@ -80,5 +80,6 @@ pub(super) const CAPTURE: &[usize] = &[
     TCP_SND_UNA,
     TCP_BYTES_RECEIVED,
     TCP_BYTES_ACKED,
+    TCP_ULP,
     UNIX_PEER,
 ];

@@ -55,4 +55,13 @@ pub(super) static PROBE: Probe = Probe {
     ],
 };
 
-const NEEDS: &[usize] = &[SK_FAMILY, SK_ERR, TCP_WRITE_SEQ, TCP_COPIED_SEQ, TCP_SRTT];
+const NEEDS: &[usize] = &[
+    SK_FAMILY,
+    SK_ERR,
+    TCP_WRITE_SEQ,
+    TCP_COPIED_SEQ,
+    TCP_SRTT,
+    TCP_BYTES_RECEIVED,
+    TCP_BYTES_ACKED,
+    TCP_ULP,
+];

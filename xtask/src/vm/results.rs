@@ -17,6 +17,8 @@ struct Binary {
     total: Option<String>,
     passed: u32,
     failed: Vec<String>,
+    /// Those that passed when they were run once more, see `guest.rs`.
+    second: u32,
     /// Its exit status, once it has ended.
     status: Option<i32>,
 }
@@ -42,11 +44,13 @@ impl Results {
         let Some(binary) = self.binaries.last_mut() else {
             return;
         };
-        if let Some(status) = line.strip_prefix("onlooker-vm: status ") {
+        if line == "onlooker-vm: once more" {
+            binary.second = binary.failed.drain(..).len() as u32;
+        } else if let Some(status) = line.strip_prefix("onlooker-vm: status ") {
             binary.status = status.trim().parse().ok();
         } else if line.starts_with("test result: ") {
             binary.total = Some(line.to_owned());
-            binary.passed = number_before(line, " passed").unwrap_or(0);
+            binary.passed += number_before(line, " passed").unwrap_or(0);
         } else if let Some((name, verdict)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... "))
             && verdict.starts_with("FAILED")
         {
@@ -108,7 +112,14 @@ impl Results {
 
     /// In words, when nothing failed.
     pub(super) fn summary(&self) -> String {
-        format!("{} tests passed", self.passed())
+        let second: u32 = self.binaries.iter().map(|binary| binary.second).sum();
+        match second {
+            0 => format!("{} tests passed", self.passed()),
+            _ => format!(
+                "{} tests passed, {second} of them when run once more (the kernel had skipped programs)",
+                self.passed()
+            ),
+        }
     }
 
     /// Tests that passed.
@@ -163,6 +174,18 @@ mod tests {
                 .is_some_and(|text| text.contains("not through"))
         );
         assert!(read("", 7).failure().is_some_and(|text| text.contains('7')));
+    }
+
+    #[test]
+    fn tests_that_pass_when_run_once_more_are_told() {
+        let first = GOOD.replace("b ... ok", "b ... FAILED").replace("2 passed", "1 passed");
+        let first = first.replace("onlooker-vm: status 0\n", "onlooker-vm: once more\n");
+        let good = first.clone() + "test b ... ok\ntest result: ok. 1 passed; 0 failed\nonlooker-vm: status 0\n";
+        let good = read(&good, 0);
+        assert_eq!((good.failure(), good.passed()), (None, 2));
+        assert!(good.summary().starts_with("2 tests passed, 1 of them"));
+        let bad = first + "test b ... FAILED\ntest result: FAILED. 0 passed\nonlooker-vm: status 101\n";
+        assert_eq!(read(&bad, 1).failure().as_deref(), Some("wire: b"));
     }
 
     #[test]
