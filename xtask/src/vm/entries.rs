@@ -77,6 +77,9 @@ pub(crate) const BINARIES: &[&str] = &[
     "privileges",
 ];
 
+/// What `onlooker doctor` says of a machine, against what then attaches.
+const DOCTOR: Binary = ("doctor", &["verdicts_come_true"]);
+
 const PLAIN: Entry = Entry {
     name: "",
     series: &super::packages::V6_12,
@@ -118,21 +121,21 @@ pub(crate) static REGISTRY: &[Entry] = &[
     Entry {
         name: "6.12-cloud",
         flavour: Flavour::Cloud,
-        tests: Tests::These(&[("kernel", &[]), ("syscalls", &[]), ("nginx", &[])]),
+        tests: Tests::These(&[("kernel", &[]), ("syscalls", &[]), ("nginx", &[]), DOCTOR]),
         about: "the build for large providers' virtual machines",
         ..PLAIN
     },
     Entry {
         name: "1-cpu",
         cpus: 1,
-        tests: Tests::These(&[("kernel", &[]), ("syscalls", &[]), ("lifecycle", &[])]),
+        tests: Tests::These(&[("kernel", &[]), ("syscalls", &[]), ("lifecycle", &[]), DOCTOR]),
         about: "one CPU",
         ..PLAIN
     },
     Entry {
         name: "4-cpus",
         cpus: 4,
-        tests: Tests::These(&[("kernel", &[]), ("syscalls", &[]), ("nginx", &[])]),
+        tests: Tests::These(&[("kernel", &[]), ("syscalls", &[]), ("nginx", &[]), DOCTOR]),
         about: "four CPUs: tables by CPU, and records out of order",
         ..PLAIN
     },
@@ -140,28 +143,28 @@ pub(crate) static REGISTRY: &[Entry] = &[
         name: "cgroup1",
         series: &super::packages::V6_1,
         cgroups: Cgroups::V1,
-        tests: Tests::These(&[("kernel", &[]), ("attribution", &[])]),
+        tests: Tests::These(&[("kernel", &[]), ("attribution", &[]), DOCTOR]),
         about: "controllers of cgroup v1, as RHEL 8 and older Debian have",
         ..PLAIN
     },
     Entry {
         name: "integrity",
         command_line: "lockdown=integrity",
-        tests: Tests::These(&[("kernel", &[]), ("syscalls", &[])]),
+        tests: Tests::These(&[("kernel", &[]), ("syscalls", &[]), DOCTOR]),
         about: "locked down to integrity, as with Secure Boot",
         ..PLAIN
     },
     Entry {
         name: "confidentiality",
         command_line: "lockdown=confidentiality",
-        tests: Tests::These(&[("refusal", &["confidentiality", "--ignored"])]),
+        tests: Tests::These(&[("refusal", &["confidentiality", "--ignored"]), DOCTOR]),
         about: "locked down to confidentiality: BPF may not read memory",
         ..PLAIN
     },
     Entry {
         name: "no-btf",
         types: false,
-        tests: Tests::These(&[("refusal", &["without_types"])]),
+        tests: Tests::These(&[("refusal", &["without_types"]), DOCTOR]),
         about: "a kernel that does not describe its types",
         ..PLAIN
     },
