@@ -97,8 +97,8 @@ pub(crate) unsafe fn unseen<A: Access>(sk: *const u8, before: u32, now: u32, mov
     between as u64
 }
 
-/// Did no call so far move the connection to its end (`tcp_disconnect`, at a close without lingering, changes its numbers)?
-/// By direction: (sent, received).
+/// Do the sequence numbers of a socket that goes still tell what was moved? By direction: (sent, received).
+/// `tcp_disconnect`, at a close without lingering, changes them and sets these counts to zero.
 ///
 /// # Safety
 /// `sk` as `A` wants it.
