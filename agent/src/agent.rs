@@ -208,7 +208,7 @@ fn tell(state: &ProbeState) {
     match (state.alternative, state.replaced_by) {
         (Some(alternative), _) if reason.is_empty() => tracing::info!(probe, alternative, "attached"),
         (Some(alternative), _) => {
-            tracing::info!(probe, alternative, loses, reason, "attached by a lesser alternative");
+            tracing::info!(probe, alternative, loses, reason, "attached, others were refused");
         }
         (None, Some(other)) => tracing::info!(probe, other, reason, "another probe is in its place"),
         (None, None) => tracing::warn!(probe, loses, reason, "not attached"),

@@ -22,19 +22,15 @@ fn agent(hooks: &'static str) -> Agent {
     Agent::start(&options).unwrap()
 }
 
-/// All probes are attached within a second of the start, each by an alternative that it names, and `/readyz` says so.
+/// All probes are attached once it is ready, each by an alternative that it names, and `/readyz` says so. (How long that takes
+/// the benchmark `start` measures.)
 #[test]
-fn ready_within_a_second() {
+fn ready_with_all_probes() {
     need!(Need::Agent);
     let _alone = alone();
     for hooks in hooks().iter().copied().chain(["auto"]) {
         let agent = agent(hooks);
         say(&format!("--capture.hooks={hooks}: ready after {:?}", agent.ready_after));
-        assert!(
-            agent.ready_after < Duration::from_secs(1) * wait::slow(),
-            "{hooks}: {:?}",
-            agent.ready_after
-        );
         let scrape = agent.scrape().unwrap();
         let probes: Vec<_> = scrape.select("onlooker_probe_attached", &[]).collect();
         assert!(!probes.is_empty(), "{hooks}");
