@@ -106,7 +106,8 @@ fn raw_load() {
     }
 }
 
-/// The raw server and the raw client agree about statuses and sizes, and their times about a pause.
+/// The raw server and the raw client agree about statuses and sizes, and both took the time of a pause. (Which of them took longer
+/// depends on who is scheduled after the last byte.)
 #[test]
 fn raw() {
     let server = Server::raw("truth", "127.0.0.1").unwrap();
@@ -120,7 +121,7 @@ fn raw() {
     assert_eq!(answers[1].body_bytes, 4);
     let log = server.log.wait(2).unwrap();
     assert_eq!(log[1].request_body, Some(4));
-    assert!(log[0].seconds.unwrap() >= 0.02 && answers[0].seconds >= log[0].seconds.unwrap());
+    assert!(log[0].seconds.unwrap() >= 0.02 && answers[0].seconds >= 0.02);
 }
 
 /// Every family of system calls carries the same exchanges, as both ends say.
