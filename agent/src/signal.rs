@@ -272,6 +272,30 @@ pub struct Asked<'a> {
     pub early: bool,
 }
 
+impl Asked<'_> {
+    /// The same without the bytes of the request.
+    pub fn without_bytes(&self) -> Asked<'static> {
+        let Asked {
+            at,
+            actor,
+            seq,
+            method,
+            answered,
+            early,
+            ..
+        } = *self;
+        Asked {
+            at,
+            actor,
+            seq,
+            method,
+            bytes: None,
+            answered,
+            early,
+        }
+    }
+}
+
 /// See [`Signal::Measure`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct MeasureSignal {

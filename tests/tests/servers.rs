@@ -93,7 +93,7 @@ every_server! {
     werkzeug, Kind::Werkzeug, 0.002;
     gunicorn, Kind::Gunicorn, 0.002;
     aiohttp, Kind::Aiohttp, 0.002;
-    node, Kind::Node, 0.001;
+    node, Kind::Node, 0.000_6;
     go, Kind::Go, 0.000_3;
 }
 

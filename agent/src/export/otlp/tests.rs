@@ -307,16 +307,21 @@ fn nobody_listens_at_first() {
     let (log, _guard) = Log::capture();
     let (sink, task) = new(config(address)).unwrap();
     sink.accept(span(1));
+    /// Until it is so, for a minute at most.
+    async fn until(so: impl Fn() -> bool) {
+        let wait = async {
+            while !so() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap();
+    }
     runtime().block_on(async {
         let task = tokio::spawn(task.run());
-        while log.count("cannot connect") == 0 {
-            tokio::task::yield_now().await;
-        }
+        until(|| log.count("cannot connect") > 0).await;
         assert_eq!(ledger(&sink.counts()), (0, 1, vec![]));
         let requests = receiver(TcpListener::bind(address).unwrap(), vec![ok()]);
-        while sink.counts().delivered == 0 {
-            tokio::task::yield_now().await;
-        }
+        until(|| sink.counts().delivered > 0).await;
         assert_eq!(requests.recv().unwrap().spans(), 1);
         sink.close(Duration::from_secs(60));
         task.await.unwrap();

@@ -1,6 +1,7 @@
 use super::*;
 use crate::trace::span::{Resource, SpanKind};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use tracing::Dispatch;
 
 /// A span whose ids are made of its number.
 pub(in crate::export) fn span(number: u64) -> Span {
@@ -36,6 +37,10 @@ pub(in crate::export) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     pub(in crate::export) fn capture() -> (Log, tracing::subscriber::DefaultGuard) {
+        // With one subscriber alone tracing asks that of the thread which comes to an event first whether it is wanted at all,
+        // and keeps the answer for everybody; another test's thread has none. With two it asks all of them.
+        static OTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+        LazyLock::force(&OTHER);
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()

@@ -6,13 +6,14 @@
 use super::call::{Call, Held};
 use super::conversation::{HELD, Http1Conversation};
 use crate::protocol::Sink;
-use crate::signal::{Actor, Asked, Nanos, PayloadSignal, Seen};
+use crate::signal::{Asked, PayloadSignal, Seen};
 
 /// The calls of an answer whose request is about to be reported.
 #[derive(Debug)]
 pub(super) struct Early {
     seen: Seen,
-    asked: (Nanos, Actor, &'static str),
+    /// Without the request's bytes: they are what it waits for.
+    asked: Asked<'static>,
     /// The first begins the answer; at most [`HELD`].
     calls: Vec<Held>,
 }
@@ -22,7 +23,7 @@ impl Early {
     pub(super) fn new(seen: Seen, asked: &Asked<'_>, call: &Call<'_>) -> Box<Early> {
         Box::new(Early {
             seen,
-            asked: (asked.at, asked.actor, asked.method),
+            asked: asked.without_bytes(),
             calls: vec![Held::keep(call)],
         })
     }
@@ -62,9 +63,7 @@ impl Http1Conversation {
     pub(super) fn settle_early(&mut self, out: &mut dyn Sink) {
         let Some(early) = self.early.take() else { return };
         let Some(first) = early.calls.first() else { return };
-        self.settle(early.seen.ended, out);
-        self.number = early.seen.exchange;
-        self.open_asked(early.asked, early.seen.other, &first.call(), out);
+        self.open_asked(early.seen, &early.asked, &first.call(), out);
         early.calls.iter().for_each(|held| self.on_response(held.call(), out));
     }
 }

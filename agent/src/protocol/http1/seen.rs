@@ -14,7 +14,7 @@ use super::target;
 use crate::protocol::exchange::Exchange;
 use crate::protocol::memo::Known;
 use crate::protocol::{LostExchange, Sink};
-use crate::signal::{Actor, Asked, Nanos, PayloadSignal, Seen};
+use crate::signal::{Asked, Nanos, PayloadSignal, Seen};
 
 impl Http1Conversation {
     /// A request begins with a call, by the eyes of the kernel side; `request` and `response` are where the two streams stood
@@ -100,32 +100,26 @@ impl Http1Conversation {
                 return;
             }
             // Its request was never reported.
-            self.settle(payload.seen.ended, out);
-            self.number = payload.seen.exchange;
-            self.open_asked((asked.at, asked.actor, asked.method), end, &call, out);
+            self.open_asked(payload.seen, asked, &call, out);
         }
         self.on_response(call, out);
     }
 
-    /// Opens an exchange of whose request nothing is known but what the kernel side noted.
-    pub(super) fn open_asked(
-        &mut self,
-        (at, actor, method): (Nanos, Actor, &'static str),
-        end: u64,
-        answer: &Call<'_>,
-        out: &mut dyn Sink,
-    ) {
+    /// Opens an exchange of whose request nothing is known but what the kernel side noted; what was open before is over.
+    pub(super) fn open_asked(&mut self, seen: Seen, asked: &Asked<'_>, answer: &Call<'_>, out: &mut dyn Sink) {
+        self.settle(seen.ended, out);
+        self.number = seen.exchange;
         let first = First {
-            at,
-            actor,
+            at: asked.at,
+            actor: asked.actor,
             mark: Default::default(),
             answer_offset: answer.offset,
         };
         let head = RequestHead {
-            method: if method == target::OTHER {
+            method: if asked.method == target::OTHER {
                 b""
             } else {
-                method.as_bytes()
+                asked.method.as_bytes()
             },
             target: b"",
             version: "1.1",
@@ -136,7 +130,7 @@ impl Http1Conversation {
         open.exchange.join = None;
         open.request_done = true;
         self.life = Life::Live;
-        self.request.next = end;
+        self.request.next = seen.other;
         self.request.seq = answer.seq.map(|(request, _)| request);
         self.request.hidden = true;
         self.response.next = answer.offset;
