@@ -254,7 +254,8 @@ fn without_reads_by_splice() {
     expect_metrics(&agent, &pair.client, Role::Client, &pair.asked).unwrap();
     let skipped = [("kind", "payload"), ("reason", "skipped")];
     let lost = agent.scrape().unwrap().sum("onlooker_events_lost_total", &skipped);
-    assert!(lost >= 50.0, "{lost}");
+    // Both ends of each exchange read a body so; the last one of a connection ends without a call that would show it.
+    assert!(lost >= 199.0, "{lost}");
 }
 
 /// A second copy of a program that is refused, on kernels that have them: the probe stays as it is, and says what it may miss.
