@@ -80,6 +80,9 @@ fields! {
     TCP_BYTES_RECEIVED = "tcp_sock" ["bytes_received"] 8;
     TCP_BYTES_ACKED = "tcp_sock" ["bytes_acked"] 8;
     TCP_ULP = "tcp_sock" ["inet_conn.icsk_ulp_ops"] 8;
+    EVENT_SOCK = "trace_event_raw_sock_msg_length" ["sk"] 8;
+    EVENT_RET = "trace_event_raw_sock_msg_length" ["ret"] 4;
+    EVENT_FLAGS = "trace_event_raw_sock_msg_length" ["flags"] 4;
     UNIX_PEER = "unix_sock" ["peer"] 8;
 }
 
@@ -87,7 +90,7 @@ fields! {
 pub const ABSENT: u32 = u32::MAX;
 
 /// Structs that pointers are cast to, in the order of the read-only global `TYPES`, which holds their BTF ids.
-pub const TYPES: &[&str] = &["list_head", "file", "socket", "tcp_sock"];
+pub const TYPES: &[&str] = &["list_head", "file", "socket", "tcp_sock", "sock"];
 /// Index of a struct that begins with a pointer, in [`TYPES`].
 pub const TYPE_POINTER: usize = 0;
 /// Index of `struct file`.
@@ -96,3 +99,5 @@ pub const TYPE_FILE: usize = 1;
 pub const TYPE_SOCKET: usize = 2;
 /// Index of `struct tcp_sock`.
 pub const TYPE_TCP_SOCK: usize = 3;
+/// Index of `struct sock`.
+pub const TYPE_SOCK: usize = 4;

@@ -5,16 +5,15 @@ use super::syscall::{MMSGHDR, TS_COMPAT, message};
 use crate::{
     capture::{self, Call},
     fill::{BUFFER, NONE, VECTOR},
-    globals::forget,
+    globals::{forget, offset},
     maps::SOCKETS,
-    read::{Access, Direct},
+    read::{Access, Cast, Direct, cast, kernel},
     sock,
     syscalls::{NOT_STREAM, Shape, classify, regs},
     task::Current,
     undivided::Undivided,
 };
-use aya_ebpf::{helpers::generated::bpf_task_pt_regs, macros::btf_tracepoint, programs::BtfTracePointContext};
-use aya_log_ebpf::trace;
+use aya_ebpf::{helpers::generated::bpf_task_pt_regs, macros::{btf_tracepoint, tracepoint}, programs::{BtfTracePointContext, TracePointContext}, EbpfContext};
 use onlooker_common::{layout, record::dir};
 
 /// A socket call sent bytes.
@@ -23,7 +22,7 @@ use onlooker_common::{layout, record::dir};
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_length::<false>(&ctx, dir::TX) };
+    unsafe { typed::<false>(&ctx, dir::TX) };
     0
 }
 
@@ -33,7 +32,7 @@ pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
 pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_length::<false>(&ctx, dir::RX) };
+    unsafe { typed::<false>(&ctx, dir::RX) };
     0
 }
 
@@ -42,7 +41,7 @@ pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 pub fn sock_send_length_again(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_length::<true>(&ctx, dir::TX) };
+    unsafe { typed::<true>(&ctx, dir::TX) };
     0
 }
 
@@ -51,7 +50,7 @@ pub fn sock_send_length_again(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 pub fn sock_recv_length_again(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_length::<true>(&ctx, dir::RX) };
+    unsafe { typed::<true>(&ctx, dir::RX) };
     0
 }
 
@@ -115,16 +114,47 @@ unsafe fn on_splice<const AGAIN: bool>(sk: *const u8) {
 }
 
 #[inline(always)]
-unsafe fn on_length<const AGAIN: bool>(ctx: &BtfTracePointContext, direction: u8) {
-    let result = i64::from(ctx.arg::<i32>(1));
-    let flags: i32 = ctx.arg(2);
+unsafe fn typed<const AGAIN: bool>(ctx: &BtfTracePointContext, direction: u8) {
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_length::<Direct, AGAIN>(ctx.arg(0), i64::from(ctx.arg::<i32>(1)), ctx.arg(2), direction) };
+}
+
+/// A socket call sent bytes. The kernel runs it with preemption disabled from before it is marked as running.
+#[tracepoint]
+#[inline(always)]
+pub fn sock_send_length_event(ctx: TracePointContext) -> u32 {
+    // SAFETY: of this tracepoint.
+    unsafe { on_event(&ctx, dir::TX) };
+    0
+}
+
+/// A socket call received bytes, likewise.
+#[tracepoint]
+#[inline(always)]
+pub fn sock_recv_length_event(ctx: TracePointContext) -> u32 {
+    // SAFETY: of this tracepoint.
+    unsafe { on_event(&ctx, dir::RX) };
+    0
+}
+
+#[inline(always)]
+unsafe fn on_event(ctx: &TracePointContext, direction: u8) {
+    let event = ctx.as_ptr() as u64;
+    let sk: u64 = kernel(event + offset(layout::EVENT_SOCK) as u64);
+    let result: i32 = kernel(event + offset(layout::EVENT_RET) as u64);
+    let flags: i32 = kernel(event + offset(layout::EVENT_FLAGS) as u64);
+    // SAFETY: a cast pointer may be read whatever it is.
+    unsafe { on_length::<Cast, false>(cast(sk as *const u8, layout::TYPE_SOCK), i64::from(result), flags, direction) };
+}
+
+#[inline(always)]
+unsafe fn on_length<A: Current, const AGAIN: bool>(sk: *const u8, result: i64, flags: i32, direction: u8) {
     if direction == dir::RX && flags as u64 & NOT_STREAM != 0 {
         return;
     }
-    let sk: *const u8 = ctx.arg(0);
     // SAFETY: `sk` is the tracepoint's argument, which the verifier knows.
     unsafe {
-        let Some(family) = sock::stream_family::<Direct>(sk) else {
+        let Some(family) = sock::stream_family::<A>(sk) else {
             return;
         };
         let task = Direct::task();
@@ -165,7 +195,7 @@ unsafe fn on_length<const AGAIN: bool>(ctx: &BtfTracePointContext, direction: u8
         let (number, index, second) = (forget(number), forget(index), forget(second));
         let (result, direction) = (forget(result as u64) as i64, forget(direction.into()) as u8);
         let messages = forget((shape == Shape::Messages).into()) != 0;
-        let dealt = capture::call::<Direct, true, AGAIN>(
+        let dealt = capture::call::<A, true, AGAIN>(
             sk,
             family,
             &Call {
@@ -178,7 +208,6 @@ unsafe fn on_length<const AGAIN: bool>(ctx: &BtfTracePointContext, direction: u8
                 nr: number as u16,
             },
         );
-        trace!(ctx, "socket call {} direction {} result {}", number, direction, result);
         // The second copy counts on only where the first did not.
         if messages && (!AGAIN || dealt) {
             set_message(sk, if index + 1 < second { index + 1 } else { 0 });

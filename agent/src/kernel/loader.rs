@@ -138,7 +138,7 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
             .flat_map(|alternative| alternative.programs)
             .filter_map(|program| match program.hook {
                 Hook::BtfTracepoint(name) => Some(name),
-                Hook::RawTracepoint(_) => None,
+                Hook::RawTracepoint(_) | Hook::Event(..) => None,
             });
         let types = btf.abridged(&hooks.collect::<Vec<_>>());
         (Layout::resolve(&btf), kfuncs, btf.tracepoints(), types)
@@ -407,7 +407,7 @@ pub(super) fn lacks(
     layout.missing(alternative.needs).or_else(|| {
         alternative.programs.iter().find_map(|program| {
             // Each tracepoint of the kernel has a type in its BTF, raw or not.
-            let (Hook::BtfTracepoint(name) | Hook::RawTracepoint(name)) = program.hook;
+            let (Hook::BtfTracepoint(name) | Hook::RawTracepoint(name) | Hook::Event(_, name)) = program.hook;
             (tracepoints.binary_search_by(|have| have.as_str().cmp(name)).is_err())
                 .then(|| format!("this kernel has no tracepoint {name}"))
         })
@@ -422,6 +422,13 @@ fn try_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf, step: 
             program.load(point, types)?;
             if step == Step::Attach {
                 program.attach()?;
+            }
+        }
+        Hook::Event(group, point) => {
+            let program: &mut aya::programs::TracePoint = program.try_into()?;
+            program.load()?;
+            if step == Step::Attach {
+                program.attach(group, point)?;
             }
         }
         Hook::RawTracepoint(point) => {
@@ -439,6 +446,7 @@ fn unload(programs: &mut Ebpf, name: &str) {
     let result = match programs.program_mut(name) {
         Some(Program::BtfTracePoint(program)) => program.unload(),
         Some(Program::RawTracePoint(program)) => program.unload(),
+        Some(Program::TracePoint(program)) => program.unload(),
         _ => Ok(()),
     };
     if let Err(error) = result

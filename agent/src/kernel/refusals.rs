@@ -59,13 +59,13 @@ impl Refusals {
 }
 
 fn names<'p>(probe: &'p Probe, alternative: &'p Alternative, program: &'p Program) -> [&'p str; 4] {
-    let (Hook::BtfTracepoint(point) | Hook::RawTracepoint(point)) = program.hook;
+    let (Hook::BtfTracepoint(point) | Hook::RawTracepoint(point) | Hook::Event(_, point)) = program.hook;
     [probe.name, alternative.name, program.name, point]
 }
 
 /// Why a program was refused, and what to do about it. `confidential`: see [`lockdown::is_confidential`].
 pub(super) fn program(error: &ProgramError, hook: Hook, confidential: Option<bool>) -> String {
-    let (Hook::BtfTracepoint(point) | Hook::RawTracepoint(point)) = hook;
+    let (Hook::BtfTracepoint(point) | Hook::RawTracepoint(point) | Hook::Event(_, point)) = hook;
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();

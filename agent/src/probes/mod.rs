@@ -69,6 +69,8 @@ pub enum Hook {
     BtfTracepoint(&'static str),
     /// A raw tracepoint.
     RawTracepoint(&'static str),
+    /// The event of a tracepoint: group and name.
+    Event(&'static str, &'static str),
 }
 
 #[cfg(test)]

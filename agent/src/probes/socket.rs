@@ -10,6 +10,24 @@ pub(super) static PROBE: Probe = Probe {
     loses: "requests and responses of every program",
     alternatives: &[
         Alternative {
+            name: "event/sock_send_length+sock_recv_length",
+            programs: &[
+                Program {
+                    name: "sock_send_length_event",
+                    hook: Hook::Event("sock", "sock_send_length"),
+                },
+                Program {
+                    name: "sock_recv_length_event",
+                    hook: Hook::Event("sock", "sock_recv_length"),
+                },
+                SPLICE,
+            ],
+            again: &[SPLICE_AGAIN],
+            needs: &[CAPTURE, &[TASK_MM, EVENT_SOCK, EVENT_RET, EVENT_FLAGS]],
+            casts: true,
+            loses: "",
+        },
+        Alternative {
             name: "tp_btf/sock_send_length+sock_recv_length+tcp_rcv_space_adjust",
             programs: &[SEND, RECEIVE, SPLICE],
             again: &[SEND_AGAIN, RECEIVE_AGAIN, SPLICE_AGAIN],
