@@ -15,10 +15,16 @@ pub const CAPTURE: Chain = Chain {
     links: &[
         (
             "socket",
+            "tp/sock_send_length+sock_recv_length+tcp_rcv_space_adjust",
+            "",
+        ),
+        (
+            "socket",
             "tp_btf/sock_send_length+sock_recv_length+tcp_rcv_space_adjust",
             "",
         ),
         ("socket", "tp_btf/sock_send_length+sock_recv_length", "reads by splice"),
+        ("syscall", "tp/sys_exit", ""),
         ("syscall", "tp_btf+cast/sys_exit", ""),
         ("syscall", "tp_btf/sys_exit", ""),
         ("syscall", "raw_tp/sys_exit", ""),
@@ -41,6 +47,9 @@ pub const PROCESS: Chain = Chain {
     ],
     loses: "names of processes that end before they are looked at",
 };
+
+/// What the best alternatives of [`CAPTURE`] do not lose on kernels that preempt programs, and the others do.
+pub const DIVIDED: &str = "now and then a call of a task that runs while another is preempted in a program";
 
 /// All of them.
 pub const ALL: [&Chain; 3] = [&CAPTURE, &TCP_STATE, &PROCESS];
@@ -74,7 +83,12 @@ mod tests {
         assert_eq!(names(), ["socket", "syscall", "tcp_state", "process"]);
         assert_eq!(
             alternatives("syscall"),
-            ["tp_btf+cast/sys_exit", "tp_btf/sys_exit", "raw_tp/sys_exit"]
+            [
+                "tp/sys_exit",
+                "tp_btf+cast/sys_exit",
+                "tp_btf/sys_exit",
+                "raw_tp/sys_exit"
+            ]
         );
     }
 }

@@ -80,9 +80,11 @@ fields! {
     TCP_BYTES_RECEIVED = "tcp_sock" ["bytes_received"] 8;
     TCP_BYTES_ACKED = "tcp_sock" ["bytes_acked"] 8;
     TCP_ULP = "tcp_sock" ["inet_conn.icsk_ulp_ops"] 8;
-    EVENT_SOCK = "trace_event_raw_sock_msg_length" ["sk"] 8;
-    EVENT_RET = "trace_event_raw_sock_msg_length" ["ret"] 4;
-    EVENT_FLAGS = "trace_event_raw_sock_msg_length" ["flags"] 4;
+    LENGTH_SOCK = "trace_event_raw_sock_msg_length" ["sk"] 8;
+    LENGTH_RET = "trace_event_raw_sock_msg_length" ["ret"] 4;
+    LENGTH_FLAGS = "trace_event_raw_sock_msg_length" ["flags"] 4;
+    TCP_EVENT_SOCK = "trace_event_raw_tcp_event_sk" ["skaddr"] 8;
+    EXIT_RET = "trace_event_raw_sys_exit" ["ret"] 8;
     UNIX_PEER = "unix_sock" ["peer"] 8;
 }
 

@@ -2,6 +2,10 @@
 //! on it. There a preempted program makes the kernel skip it for every other task on that CPU
 //! (`onlooker_program_misses_total`). This makes it rarer, and does not end it: a preemption that waited comes with the enabling
 //! call, which is still inside the program. What is skipped all the same the second copies deal with, see [`crate::again`].
+//!
+//! So on these kernels capture goes to what tracepoints record for tracing files and perf, where that can be had (`NAME_tp`):
+//! the kernel makes that record and runs the programs on it with preemption disabled all the way. Such a program is skipped only
+//! while a bpf() call on a map is preempted on its CPU; the second copies, which are typed tracepoints, deal with that too.
 
 use core::arch::asm;
 use onlooker_common::kfunc;

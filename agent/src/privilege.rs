@@ -52,8 +52,9 @@ pub static NEEDED: &[Capability] = &[
         name: "CAP_DAC_READ_SEARCH",
         bits: &[DAC_READ_SEARCH, DAC_OVERRIDE],
         vital: false,
-        purpose: "opens the environment of other users' processes",
-        loses: "OTEL_SERVICE_NAME of programs that were started before the agent: they are named by their executable",
+        purpose: "opens the environment of other users' processes, and tracefs on Linux 7.0 and later",
+        loses: "OTEL_SERVICE_NAME of programs that were started before the agent: they are named by their executable; on Linux 7.0 and \
+                later a call now and then",
     },
 ];
 

@@ -13,7 +13,12 @@ use crate::{
     task::Current,
     undivided::Undivided,
 };
-use aya_ebpf::{helpers::generated::bpf_task_pt_regs, macros::{btf_tracepoint, tracepoint}, programs::{BtfTracePointContext, TracePointContext}, EbpfContext};
+use aya_ebpf::{
+    EbpfContext,
+    helpers::generated::bpf_task_pt_regs,
+    macros::{btf_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, TracePointContext},
+};
 use onlooker_common::{layout, record::dir};
 
 /// A socket call sent bytes.
@@ -54,6 +59,24 @@ pub fn sock_recv_length_again(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// A socket call sent bytes, see [`crate::undivided`] for why there is this one too.
+#[tracepoint]
+#[inline(always)]
+pub fn sock_send_length_tp(ctx: TracePointContext) -> u32 {
+    // SAFETY: of this tracepoint.
+    unsafe { recorded(&ctx, dir::TX) };
+    0
+}
+
+/// A socket call received bytes, likewise.
+#[tracepoint]
+#[inline(always)]
+pub fn sock_recv_length_tp(ctx: TracePointContext) -> u32 {
+    // SAFETY: of this tracepoint.
+    unsafe { recorded(&ctx, dir::RX) };
+    0
+}
+
 /// Bytes were taken out of a TCP socket's queue: `TP_PROTO(struct sock *sk)`. Of interest when `splice` did it, which no
 /// other hook tells; how many they are, the sequence numbers say.
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
@@ -61,7 +84,17 @@ pub fn sock_recv_length_again(ctx: BtfTracePointContext) -> i32 {
 pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the argument is that of the tracepoint.
-    unsafe { on_splice::<false>(ctx.arg(0)) };
+    unsafe { on_splice::<Direct, false>(ctx.arg(0)) };
+    0
+}
+
+/// The same, see [`crate::undivided`].
+#[tracepoint]
+#[inline(always)]
+pub fn tcp_rcv_space_adjust_tp(ctx: TracePointContext) -> u32 {
+    let sk: u64 = kernel(ctx.as_ptr() as u64 + offset(layout::TCP_EVENT_SOCK) as u64);
+    // SAFETY: a cast pointer may be read whatever it is.
+    unsafe { on_splice::<Cast, false>(cast(sk as *const u8, layout::TYPE_SOCK)) };
     0
 }
 
@@ -70,13 +103,13 @@ pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 pub fn tcp_rcv_space_adjust_again(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the argument is that of the tracepoint.
-    unsafe { on_splice::<true>(ctx.arg(0)) };
+    unsafe { on_splice::<Direct, true>(ctx.arg(0)) };
     0
 }
 
 #[inline(always)]
-unsafe fn on_splice<const AGAIN: bool>(sk: *const u8) {
-    // SAFETY: `sk` is the tracepoint's argument, which the verifier knows.
+unsafe fn on_splice<A: Current, const AGAIN: bool>(sk: *const u8) {
+    // SAFETY: `sk` is the tracepoint's argument, as `A` wants it.
     unsafe {
         let task = Direct::task();
         let registers = bpf_task_pt_regs(task.cast_mut().cast()) as *const u64;
@@ -91,10 +124,10 @@ unsafe fn on_splice<const AGAIN: bool>(sk: *const u8) {
             return;
         };
         let before = (*state).seq_rx;
-        let Some(family) = sock::stream_family::<Direct>(sk) else {
+        let Some(family) = sock::stream_family::<A>(sk) else {
             return;
         };
-        let (_, now, _) = sock::streams::<Direct>(sk, family);
+        let (_, now, _) = sock::streams::<A>(sk, family);
         let bytes = now.wrapping_sub(before);
         // Before its first seen read, a socket's numbers say nothing of bytes.
         if before == 0 || bytes == 0 || bytes > 1 << 30 {
@@ -109,7 +142,7 @@ unsafe fn on_splice<const AGAIN: bool>(sk: *const u8) {
             next: 0,
             nr: number as u16,
         };
-        capture::call::<Direct, false, AGAIN>(sk, family, &call);
+        capture::call::<A, false, AGAIN>(sk, family, &call);
     }
 }
 
@@ -119,32 +152,16 @@ unsafe fn typed<const AGAIN: bool>(ctx: &BtfTracePointContext, direction: u8) {
     unsafe { on_length::<Direct, AGAIN>(ctx.arg(0), i64::from(ctx.arg::<i32>(1)), ctx.arg(2), direction) };
 }
 
-/// A socket call sent bytes. The kernel runs it with preemption disabled from before it is marked as running.
-#[tracepoint]
+/// What the tracepoint recorded: `struct trace_event_raw_sock_msg_length`.
 #[inline(always)]
-pub fn sock_send_length_event(ctx: TracePointContext) -> u32 {
-    // SAFETY: of this tracepoint.
-    unsafe { on_event(&ctx, dir::TX) };
-    0
-}
-
-/// A socket call received bytes, likewise.
-#[tracepoint]
-#[inline(always)]
-pub fn sock_recv_length_event(ctx: TracePointContext) -> u32 {
-    // SAFETY: of this tracepoint.
-    unsafe { on_event(&ctx, dir::RX) };
-    0
-}
-
-#[inline(always)]
-unsafe fn on_event(ctx: &TracePointContext, direction: u8) {
+unsafe fn recorded(ctx: &TracePointContext, direction: u8) {
     let event = ctx.as_ptr() as u64;
-    let sk: u64 = kernel(event + offset(layout::EVENT_SOCK) as u64);
-    let result: i32 = kernel(event + offset(layout::EVENT_RET) as u64);
-    let flags: i32 = kernel(event + offset(layout::EVENT_FLAGS) as u64);
+    let sk: u64 = kernel(event + offset(layout::LENGTH_SOCK) as u64);
+    let result: i32 = kernel(event + offset(layout::LENGTH_RET) as u64);
+    let flags: i32 = kernel(event + offset(layout::LENGTH_FLAGS) as u64);
+    let sk = cast(sk as *const u8, layout::TYPE_SOCK);
     // SAFETY: a cast pointer may be read whatever it is.
-    unsafe { on_length::<Cast, false>(cast(sk as *const u8, layout::TYPE_SOCK), i64::from(result), flags, direction) };
+    unsafe { on_length::<Cast, false>(sk, i64::from(result), flags, direction) };
 }
 
 #[inline(always)]
@@ -152,7 +169,7 @@ unsafe fn on_length<A: Current, const AGAIN: bool>(sk: *const u8, result: i64, f
     if direction == dir::RX && flags as u64 & NOT_STREAM != 0 {
         return;
     }
-    // SAFETY: `sk` is the tracepoint's argument, which the verifier knows.
+    // SAFETY: `sk` is the tracepoint's argument, as `A` wants it.
     unsafe {
         let Some(family) = sock::stream_family::<A>(sk) else {
             return;

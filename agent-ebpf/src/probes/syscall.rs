@@ -4,7 +4,7 @@
 use crate::{
     capture::{self, Call},
     fill::{BUFFER, NONE, VECTOR},
-    globals::forget,
+    globals::{forget, offset},
     read::{Access, Cast, Direct, Probed, cast, kernel, user},
     sock,
     syscalls::{NOT_STREAM, Shape, classify, is_recvfrom, regs},
@@ -12,8 +12,10 @@ use crate::{
     undivided::Undivided,
 };
 use aya_ebpf::{
-    macros::{btf_tracepoint, raw_tracepoint},
-    programs::{BtfTracePointContext, RawTracePointContext},
+    EbpfContext,
+    helpers::generated::bpf_task_pt_regs,
+    macros::{btf_tracepoint, raw_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
 use onlooker_common::{layout, limits::MMSGS, record::dir};
 
@@ -28,7 +30,20 @@ const S_IFSOCK: u16 = 0xc000;
 pub fn sys_exit_cast(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { at_exit::<Cast, false>(&ctx) };
+    unsafe { at_exit::<Cast, false>(ctx.arg(0), ctx.arg(1)) };
+    0
+}
+
+/// The same, see [`crate::undivided`].
+#[tracepoint]
+#[inline(always)]
+pub fn sys_exit_cast_tp(ctx: TracePointContext) -> u32 {
+    let result: i64 = kernel(ctx.as_ptr() as u64 + offset(layout::EXIT_RET) as u64);
+    // SAFETY: the registers are those of the current task.
+    unsafe {
+        let registers = bpf_task_pt_regs(Cast::task().cast_mut().cast());
+        at_exit::<Cast, false>(registers as *const u64, result);
+    }
     0
 }
 
@@ -37,7 +52,7 @@ pub fn sys_exit_cast(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 pub fn sys_exit_cast_again(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { at_exit::<Cast, true>(&ctx) };
+    unsafe { at_exit::<Cast, true>(ctx.arg(0), ctx.arg(1)) };
     0
 }
 
@@ -47,7 +62,7 @@ pub fn sys_exit_cast_again(ctx: BtfTracePointContext) -> i32 {
 pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { at_exit::<Mixed<Direct>, false>(&ctx) };
+    unsafe { at_exit::<Mixed<Direct>, false>(ctx.arg(0), ctx.arg(1)) };
     0
 }
 
@@ -56,14 +71,12 @@ pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 pub fn sys_exit_btf_again(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { at_exit::<Mixed<Direct>, true>(&ctx) };
+    unsafe { at_exit::<Mixed<Direct>, true>(ctx.arg(0), ctx.arg(1)) };
     0
 }
 
 #[inline(always)]
-unsafe fn at_exit<F: Far, const AGAIN: bool>(ctx: &BtfTracePointContext) {
-    let result: i64 = ctx.arg(1);
-    let registers: *const u64 = ctx.arg(0);
+unsafe fn at_exit<F: Far, const AGAIN: bool>(registers: *const u64, result: i64) {
     // SAFETY: the caller's.
     unsafe {
         let number = *registers.add(regs::WORDS[4]);

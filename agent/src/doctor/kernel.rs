@@ -3,8 +3,8 @@
 use super::{Finding, Patient, proc};
 use crate::kernel::btf::Btf;
 use crate::kernel::layout::Layout;
-use crate::kernel::lockdown;
-use crate::probes::{Hook, REGISTRY};
+use crate::kernel::{kfuncs, lockdown, tracefs};
+use crate::probes::{Hook, REGISTRY, WITHOUT_AGAIN};
 
 /// Oldest kernel with everything that the maps and programs use: the ring buffer came with it.
 const OLDEST: (u32, u32) = (5, 8);
@@ -129,35 +129,34 @@ pub(super) fn lockdown(patient: &Patient<'_>) -> Vec<Finding> {
     }]
 }
 
-/// Where the kernel describes its classic tracepoints.
+/// Where the kernel gives tracepoints their numbers.
 pub(super) fn tracefs(patient: &Patient<'_>) -> Vec<Finding> {
-    let sys = &patient.host.sys;
-    let places = [sys.join("kernel/tracing"), sys.join("kernel/debug/tracing")];
+    let places = tracefs::PLACES.map(|place| patient.host.sys.join(place));
     // The folder itself may be closed to other users than root.
     let there = places.iter().any(|place| place.join("events").exists());
     let mounted = there || proc::mounted(patient.host, "tracefs") == Some(true);
+    let state = if mounted { "mounted" } else { "not mounted" };
     let needing: Vec<&str> = REGISTRY
         .iter()
         .flat_map(|probe| probe.alternatives)
-        .filter(|way| way.programs.iter().any(|program| !without_tracefs(program.hook)))
+        .filter(|way| kfuncs::preemptible() || !way.undivided)
+        .filter(|way| {
+            way.programs
+                .iter()
+                .any(|program| matches!(program.hook, Hook::Tracepoint(..)))
+        })
         .map(|way| way.name)
         .collect();
-    let state = if mounted { "mounted" } else { "not mounted" };
     vec![if needing.is_empty() {
-        Finding::pass("tracefs", format!("{state}; no probe needs it"))
-    } else if mounted || patient.captures() {
-        Finding::pass("tracefs", format!("{state}; needed for {} alone", needing.join(", ")))
+        Finding::pass("tracefs", format!("{state}; no probe needs it on this kernel"))
+    } else if mounted {
+        Finding::pass("tracefs", format!("{state}; needed for {}", needing.join(", ")))
     } else {
         Finding::warn(
             "tracefs",
-            state,
-            format!("the last ways to attach: {}", needing.join(", ")),
+            format!("not mounted; needed for {}", needing.join(", ")),
+            WITHOUT_AGAIN,
             format!("sudo mount -t tracefs tracefs {}", places[0].display()),
         )
     }]
-}
-
-/// Hooks that a program goes to by name or by type.
-fn without_tracefs(hook: Hook) -> bool {
-    matches!(hook, Hook::BtfTracepoint(_) | Hook::RawTracepoint(_))
 }

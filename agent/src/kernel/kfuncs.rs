@@ -15,7 +15,7 @@ const NOTHING: [u8; 8] = [0xb7, 0, 0, 0, 0, 0, 0, 0];
 const PREEMPTIBLE: (u32, u32) = (7, 0);
 
 /// Does this kernel preempt tracing programs? Then second copies of programs are attached too.
-pub(super) fn preemptible() -> bool {
+pub(crate) fn preemptible() -> bool {
     release().is_some_and(|release| release >= PREEMPTIBLE)
 }
 

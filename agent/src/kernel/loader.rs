@@ -9,7 +9,7 @@ use super::{
     btf::BtfError,
     kfuncs::{self, Kfuncs},
     layout::Layout,
-    lockdown,
+    lockdown, tracefs,
 };
 use crate::health::ProbeState;
 use crate::probes::{Alternative, Hook, Probe, Program as Ours, REGISTRY, WITHOUT_AGAIN};
@@ -138,7 +138,7 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
             .flat_map(|alternative| alternative.programs)
             .filter_map(|program| match program.hook {
                 Hook::BtfTracepoint(name) => Some(name),
-                Hook::RawTracepoint(_) | Hook::Event(..) => None,
+                Hook::RawTracepoint(_) | Hook::Tracepoint(..) => None,
             });
         let types = btf.abridged(&hooks.collect::<Vec<_>>());
         (Layout::resolve(&btf), kfuncs, btf.tracepoints(), types)
@@ -306,7 +306,8 @@ impl Opened {
         let mut refused: Vec<(&str, String)> = vec![];
         let mut attached = None;
         let mut copies = vec![];
-        for alternative in probe.alternatives {
+        let again = self.again;
+        for alternative in probe.alternatives.iter().filter(|way| again || !way.undivided) {
             match self.try_alternative(probe, alternative, step) {
                 Ok(()) => {
                     attached = Some(alternative);
@@ -324,13 +325,15 @@ impl Opened {
                 }
             }
         }
+        let better = |alternative: &Alternative| again && alternative.undivided;
+        let divided = attached.is_some_and(|way| !way.undivided) && probe.alternatives.iter().any(better);
         ProbeState {
             probe: probe.name,
             group: probe.group,
             alternative: attached.map(|alternative| alternative.name),
             replaced_by: None,
             loses: match attached {
-                Some(alternative) if alternative.loses.is_empty() && !copies.is_empty() => WITHOUT_AGAIN,
+                Some(alternative) if alternative.loses.is_empty() && (divided || !copies.is_empty()) => WITHOUT_AGAIN,
                 Some(alternative) => alternative.loses,
                 None => probe.loses,
             },
@@ -407,7 +410,7 @@ pub(super) fn lacks(
     layout.missing(alternative.needs).or_else(|| {
         alternative.programs.iter().find_map(|program| {
             // Each tracepoint of the kernel has a type in its BTF, raw or not.
-            let (Hook::BtfTracepoint(name) | Hook::RawTracepoint(name) | Hook::Event(_, name)) = program.hook;
+            let name = program.hook.point();
             (tracepoints.binary_search_by(|have| have.as_str().cmp(name)).is_err())
                 .then(|| format!("this kernel has no tracepoint {name}"))
         })
@@ -424,7 +427,9 @@ fn try_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf, step: 
                 program.attach()?;
             }
         }
-        Hook::Event(group, point) => {
+        Hook::Tracepoint(group, point) => {
+            // Attaching needs its number, which tells here too whether it will.
+            tracefs::number(group, point)?;
             let program: &mut aya::programs::TracePoint = program.try_into()?;
             program.load()?;
             if step == Step::Attach {

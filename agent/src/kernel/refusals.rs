@@ -1,9 +1,9 @@
 //! What the kernel refused, in one line with the reason and the fix; and a switch for tests that refuses in its place.
 
-use super::{loader::LoadError, lockdown};
+use super::{loader::LoadError, lockdown, tracefs};
 use crate::privilege;
 use crate::probes::{Alternative, Hook, Probe, Program, REGISTRY};
-use aya::programs::ProgramError;
+use aya::programs::{ProgramError, trace_point::TracePointError};
 use std::error::Error;
 use std::io;
 
@@ -59,14 +59,16 @@ impl Refusals {
 }
 
 fn names<'p>(probe: &'p Probe, alternative: &'p Alternative, program: &'p Program) -> [&'p str; 4] {
-    let (Hook::BtfTracepoint(point) | Hook::RawTracepoint(point) | Hook::Event(_, point)) = program.hook;
-    [probe.name, alternative.name, program.name, point]
+    [probe.name, alternative.name, program.name, program.hook.point()]
 }
 
 /// Why a program was refused, and what to do about it. `confidential`: see [`lockdown::is_confidential`].
 pub(super) fn program(error: &ProgramError, hook: Hook, confidential: Option<bool>) -> String {
-    let (Hook::BtfTracepoint(point) | Hook::RawTracepoint(point) | Hook::Event(_, point)) = hook;
+    let point = hook.point();
     match error {
+        ProgramError::TracePointError(TracePointError::FileError { filename, io_error }) => {
+            tracefs::refused(filename, io_error)
+        }
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
             tracing::debug!(log, "verifier");

@@ -39,6 +39,8 @@ pub struct Alternative {
     pub needs: &'static [&'static [usize]],
     /// Whether the programs call the kernel's `bpf_rdonly_cast`.
     pub casts: bool,
+    /// Whether it is only for kernels that preempt programs; elsewhere it is not even tried.
+    pub undivided: bool,
     /// What is not seen by it and is by a better one, in human words; empty: nothing.
     pub loses: &'static str,
 }
@@ -69,8 +71,17 @@ pub enum Hook {
     BtfTracepoint(&'static str),
     /// A raw tracepoint.
     RawTracepoint(&'static str),
-    /// The event of a tracepoint: group and name.
-    Event(&'static str, &'static str),
+    /// What a tracepoint records for perf: group and name.
+    Tracepoint(&'static str, &'static str),
+}
+
+impl Hook {
+    /// Name of the tracepoint.
+    pub fn point(self) -> &'static str {
+        match self {
+            Hook::BtfTracepoint(name) | Hook::RawTracepoint(name) | Hook::Tracepoint(_, name) => name,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub(super) static PROBE: Probe = Probe {
             again: &[],
             needs: &[NEEDS],
             casts: false,
+            undivided: false,
             loses: "",
         },
         Alternative {
@@ -49,6 +50,7 @@ pub(super) static PROBE: Probe = Probe {
             again: &[],
             needs: &[NEEDS],
             casts: false,
+            undivided: false,
             loses: "",
         },
     ],

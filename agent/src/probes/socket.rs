@@ -10,21 +10,28 @@ pub(super) static PROBE: Probe = Probe {
     loses: "requests and responses of every program",
     alternatives: &[
         Alternative {
-            name: "event/sock_send_length+sock_recv_length",
+            name: "tp/sock_send_length+sock_recv_length+tcp_rcv_space_adjust",
             programs: &[
                 Program {
-                    name: "sock_send_length_event",
-                    hook: Hook::Event("sock", "sock_send_length"),
+                    name: "sock_send_length_tp",
+                    hook: Hook::Tracepoint("sock", "sock_send_length"),
                 },
                 Program {
-                    name: "sock_recv_length_event",
-                    hook: Hook::Event("sock", "sock_recv_length"),
+                    name: "sock_recv_length_tp",
+                    hook: Hook::Tracepoint("sock", "sock_recv_length"),
                 },
-                SPLICE,
+                Program {
+                    name: "tcp_rcv_space_adjust_tp",
+                    hook: Hook::Tracepoint("tcp", "tcp_rcv_space_adjust"),
+                },
             ],
-            again: &[SPLICE_AGAIN],
-            needs: &[CAPTURE, &[TASK_MM, EVENT_SOCK, EVENT_RET, EVENT_FLAGS]],
+            again: &[SEND_AGAIN, RECEIVE_AGAIN, SPLICE_AGAIN],
+            needs: &[
+                CAPTURE,
+                &[TASK_MM, LENGTH_SOCK, LENGTH_RET, LENGTH_FLAGS, TCP_EVENT_SOCK],
+            ],
             casts: true,
+            undivided: true,
             loses: "",
         },
         Alternative {
@@ -33,6 +40,7 @@ pub(super) static PROBE: Probe = Probe {
             again: &[SEND_AGAIN, RECEIVE_AGAIN, SPLICE_AGAIN],
             needs: &[CAPTURE, &[TASK_MM]],
             casts: false,
+            undivided: false,
             loses: "",
         },
         Alternative {
@@ -41,6 +49,7 @@ pub(super) static PROBE: Probe = Probe {
             again: &[SEND_AGAIN, RECEIVE_AGAIN],
             needs: &[CAPTURE, &[TASK_MM]],
             casts: false,
+            undivided: false,
             loses: "reads by splice",
         },
     ],

@@ -11,6 +11,21 @@ pub(super) static PROBE: Probe = Probe {
     loses: "requests and responses of every program",
     alternatives: &[
         Alternative {
+            name: "tp/sys_exit",
+            programs: &[Program {
+                name: "sys_exit_cast_tp",
+                hook: Hook::Tracepoint("raw_syscalls", "sys_exit"),
+            }],
+            again: &[Program {
+                name: "sys_exit_cast_again",
+                hook: Hook::BtfTracepoint("sys_exit"),
+            }],
+            needs: &[CAPTURE, FD_WALK, &[EXIT_RET]],
+            casts: true,
+            undivided: true,
+            loses: "",
+        },
+        Alternative {
             name: "tp_btf+cast/sys_exit",
             programs: &[Program {
                 name: "sys_exit_cast",
@@ -22,6 +37,7 @@ pub(super) static PROBE: Probe = Probe {
             }],
             needs: &[CAPTURE, FD_WALK],
             casts: true,
+            undivided: false,
             loses: "",
         },
         Alternative {
@@ -36,6 +52,7 @@ pub(super) static PROBE: Probe = Probe {
             }],
             needs: &[CAPTURE, FD_WALK],
             casts: false,
+            undivided: false,
             loses: "",
         },
         Alternative {
@@ -47,6 +64,7 @@ pub(super) static PROBE: Probe = Probe {
             again: &[],
             needs: &[CAPTURE, FD_WALK],
             casts: false,
+            undivided: false,
             loses: "",
         },
     ],

@@ -33,6 +33,7 @@ pub(super) static PROBE: Probe = Probe {
             ],
             needs: &[NEEDS],
             casts: false,
+            undivided: false,
             loses: "",
         },
         Alternative {
@@ -50,6 +51,7 @@ pub(super) static PROBE: Probe = Probe {
             again: &[],
             needs: &[NEEDS],
             casts: false,
+            undivided: false,
             loses: "",
         },
     ],

@@ -8,7 +8,7 @@ use super::{Btf, kind};
 use crate::kernel::kfuncs::Kfuncs;
 use crate::kernel::layout::Layout;
 use crate::kernel::loader::lacks;
-use crate::probes::{Hook, REGISTRY};
+use crate::probes::REGISTRY;
 use onlooker_common::layout::{FIELDS, FILE_PRIVATE, NAMES, TASK_FILES};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -114,9 +114,7 @@ impl Keeper<'_> {
         let hooks = REGISTRY.iter().flat_map(|probe| probe.alternatives);
         let hooks: BTreeSet<&str> = hooks
             .flat_map(|alternative| alternative.programs)
-            .map(|program| match program.hook {
-                Hook::BtfTracepoint(name) | Hook::RawTracepoint(name) => name,
-            })
+            .map(|program| program.hook.point())
             .collect();
         for id in 1..from.types.len() as u32 {
             let name = from.name(id).strip_prefix(b"btf_trace_").unwrap_or_default();

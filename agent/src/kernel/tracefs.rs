@@ -1,0 +1,44 @@
+//! Events of tracefs: attaching to what a tracepoint records needs its number, which stands there alone.
+
+use aya::programs::ProgramError;
+use aya::programs::trace_point::TracePointError;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where tracefs is mounted below sysfs, the usual place first (`Documentation/trace/ftrace.rst`).
+pub(crate) const PLACES: [&str; 2] = ["kernel/tracing", "kernel/debug/tracing"];
+
+/// Can the number of an event be read?
+///
+/// # Errors
+/// A [`ProgramError::TracePointError`] with the file.
+pub(super) fn number(group: &str, point: &str) -> Result<(), ProgramError> {
+    let place = |root: &str| {
+        Path::new("/sys")
+            .join(root)
+            .join("events")
+            .join(group)
+            .join(point)
+            .join("id")
+    };
+    let mut refused = None;
+    for root in PLACES {
+        let filename: PathBuf = place(root);
+        match std::fs::read(&filename) {
+            Ok(_) => return Ok(()),
+            Err(io_error) => refused.get_or_insert(TracePointError::FileError { filename, io_error }),
+        };
+    }
+    refused.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Why, and what to do about it.
+pub(super) fn refused(file: &Path, error: &io::Error) -> String {
+    let file = file.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("{file} may not be read: run the agent as root or give it CAP_DAC_READ_SEARCH")
+        }
+        _ => format!("{file} cannot be read ({error}): `sudo mount -t tracefs tracefs /sys/kernel/tracing`"),
+    }
+}
