@@ -63,6 +63,18 @@ pub fn alternatives(probe: &str) -> Vec<&'static str> {
         .collect()
 }
 
+/// Version of the kernel: major, minor.
+pub fn release() -> (u32, u32) {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = text.split('.').map_while(|part| part.parse().ok());
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
+}
+
+/// Does this kernel preempt programs? Then there are second copies of them, and alternatives for it alone (`tp/…`).
+pub fn preempts_programs() -> bool {
+    release() >= (7, 0)
+}
+
 /// Names of all probes.
 pub fn names() -> Vec<&'static str> {
     let mut names: Vec<&str> = ALL

@@ -37,13 +37,17 @@ fn both() -> f64 {
         .sum()
 }
 
-/// Of one agent: of each program the lesser of its own misses and those of its second copy.
+/// Of one agent: of each program the lesser of its own misses and those of its second copy. The first may be that at what the
+/// tracepoint records.
 fn of(scrape: &Scrape) -> f64 {
     let misses = |program: &str| scrape.sum("onlooker_program_misses_total", &[("program", program)]);
     let samples = scrape.select("onlooker_program_misses_total", &[]);
     samples
         .filter_map(|sample| sample.label("program").strip_suffix("_again"))
-        .map(|program| misses(program).min(misses(&format!("{program}_again"))))
+        .map(|program| {
+            let first = misses(program) + misses(&format!("{program}_tp"));
+            first.min(misses(&format!("{program}_again")))
+        })
         .sum()
 }
 
@@ -55,6 +59,7 @@ mod tests {
     fn the_lesser_of_both_copies_counts() {
         let line = |program: &str, n: u32| format!("onlooker_program_misses_total{{program=\"{program}\"}} {n}\n");
         let text = line("a", 5) + &line("a_again", 2) + &line("b", 9) + &line("c", 0) + &line("c_again", 4);
-        assert_eq!(of(&Scrape::parse(&text).unwrap()), 2.0);
+        let text = text + &line("d_tp", 3) + &line("d_again", 8);
+        assert_eq!(of(&Scrape::parse(&text).unwrap()), 5.0);
     }
 }

@@ -7,7 +7,7 @@ use onlooker_tests::case::{Role, expect_metrics};
 use onlooker_tests::load::{Load, get_many};
 use onlooker_tests::metrics::Scrape;
 use onlooker_tests::need;
-use onlooker_tests::probes::{CAPTURE, Chain, DIVIDED, PROCESS, TCP_STATE};
+use onlooker_tests::probes::{CAPTURE, Chain, DIVIDED, PROCESS, TCP_STATE, preempts_programs};
 use onlooker_tests::require::{Need, say};
 use onlooker_tests::servers::{Nginx, syscall_pair};
 use onlooker_tests::truth::Request;
@@ -93,7 +93,7 @@ fn take_away(chain: &Chain) {
             .position(|(probe, alternative, _)| have.get(*probe).is_some_and(|name| name == alternative))
             .unwrap_or_else(|| panic!("none of {refused:?} and those after it: {have:?}"));
         let (probe, alternative, mut loses) = chain.links[at];
-        let has_better = chain.links[0].1.starts_with("tp/") && major() >= 7;
+        let has_better = chain.links[0].1.starts_with("tp/") && preempts_programs();
         if loses.is_empty() && has_better && !alternative.starts_with("tp/") {
             loses = DIVIDED;
         }
@@ -110,7 +110,7 @@ fn take_away(chain: &Chain) {
         );
         assert_eq!(text.starts_with("ready\n"), loses.is_empty(), "{text}");
         // Those for kernels that preempt programs are not even tried elsewhere.
-        let tried = |link: &&(&str, &str, &str)| major() >= 7 || !link.1.starts_with("tp/");
+        let tried = |link: &&(&str, &str, &str)| preempts_programs() || !link.1.starts_with("tp/");
         for (before, gone, _) in chain.links[..at].iter().filter(tried) {
             let said = line(&text, before);
             let how = if *before == probe {
@@ -274,7 +274,7 @@ fn without_a_second_copy() {
     let scrape = agent.scrape().unwrap();
     let (status, text) = ready(&agent);
     let missed = format!("; not seen: {DIVIDED}");
-    let copies = major() >= 7;
+    let copies = preempts_programs();
     assert_eq!(status, 200, "{text}");
     assert_eq!(text.starts_with("ready\n"), !copies, "{text}");
     for (probe, copy) in [("socket", refused[1]), ("tcp_state", refused[2])] {
@@ -290,12 +290,6 @@ fn without_a_second_copy() {
     }
     let other = [("program", "sock_recv_length_again")];
     assert_eq!(scrape.has("onlooker_program_misses_total", &other), copies);
-}
-
-/// Of the kernel's version.
-fn major() -> u32 {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    release.split('.').next().unwrap().parse().unwrap()
 }
 
 /// Without any probe, and with a switch that names nothing, the agent does not start and says why in one line.

@@ -8,7 +8,7 @@ use onlooker_tests::http::{Connection, Target};
 use onlooker_tests::load::get_many;
 use onlooker_tests::need;
 use onlooker_tests::outcome::run_at;
-use onlooker_tests::probes;
+use onlooker_tests::probes::{self, preempts_programs, release};
 use onlooker_tests::process::unique;
 use onlooker_tests::require::{Need, say};
 use onlooker_tests::servers::{Kind, Nginx, NginxOptions, Server, syscall_pair};
@@ -84,12 +84,6 @@ fn verified(agent: &Agent) -> BTreeMap<String, Option<u64>> {
         .collect()
 }
 
-fn release() -> (u32, u32) {
-    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = text.split('.').map_while(|part| part.parse().ok());
-    (numbers.next().unwrap(), numbers.next().unwrap())
-}
-
 /// What one agent said of itself.
 struct Found {
     hooks: &'static str,
@@ -156,7 +150,7 @@ fn judge(found: &Found) {
     }
     assert!(verified.len() >= probes.len(), "{hooks}: {verified:?}");
     // On kernels that preempt programs every program has a second copy, those of process events and raw ones apart.
-    let again = |name: &&str| release() >= (7, 0) && !name.starts_with("process_") && !name.ends_with("_raw");
+    let again = |name: &&str| preempts_programs() && !name.starts_with("process_") && !name.ends_with("_raw");
     let firsts = verified.keys().map(String::as_str);
     let expect: Vec<&str> = firsts
         .filter(|name| !name.ends_with("_again"))

@@ -138,8 +138,7 @@ pub(super) fn tracefs(patient: &Patient<'_>) -> Vec<Finding> {
     let state = if mounted { "mounted" } else { "not mounted" };
     let needing: Vec<&str> = REGISTRY
         .iter()
-        .flat_map(|probe| probe.alternatives)
-        .filter(|way| kfuncs::preemptible() || !way.undivided)
+        .flat_map(|probe| probe.ways(kfuncs::preemptible()))
         .filter(|way| {
             way.programs
                 .iter()

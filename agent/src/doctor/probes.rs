@@ -3,6 +3,7 @@
 use super::{Finding, Patient};
 use crate::config::Hooks;
 use crate::health::ProbeState;
+use crate::kernel::kfuncs;
 use crate::probes::{Probe, REGISTRY};
 
 /// The state of each probe that the agent would try; when the kernel side cannot even be made ready, with the reason.
@@ -79,7 +80,9 @@ pub(super) fn verdicts(patient: &Patient<'_>) -> Vec<Finding> {
 /// Names of the ways to attach a probe, in their order.
 fn ways(probe: &str) -> Vec<&'static str> {
     let probe = REGISTRY.iter().find(|known| known.name == probe);
-    probe.map_or(vec![], |probe| probe.alternatives.iter().map(|way| way.name).collect())
+    probe.map_or(vec![], |probe| {
+        probe.ways(kfuncs::preemptible()).map(|way| way.name).collect()
+    })
 }
 
 fn fix(patient: &Patient<'_>, state: &ProbeState) -> String {

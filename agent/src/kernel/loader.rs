@@ -19,6 +19,7 @@ use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader};
 use onlooker_common::record::role;
 use onlooker_common::{config::ProbeConfig, limits};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -198,7 +199,10 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
         return Err(LoadError::NoProbe(reasons.join("; ")));
     }
     let Opened {
-        mut programs, types, ..
+        mut programs,
+        types,
+        again,
+        ..
     } = opened;
     drop(types);
     give_back();
@@ -231,6 +235,8 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
     let sockets = SocketTable {
         map: HashMap::try_from(sockets).map_err(wrong)?,
         fd: sockets_fd.map_err(|error| LoadError::Setup(error.to_string()))?,
+        sparing: again,
+        last: Cell::new(0),
     };
     let counters =
         PerCpuArray::try_from(programs.take_map("COUNTERS").ok_or_else(|| missing("COUNTERS"))?).map_err(wrong)?;
@@ -306,8 +312,7 @@ impl Opened {
         let mut refused: Vec<(&str, String)> = vec![];
         let mut attached = None;
         let mut copies = vec![];
-        let again = self.again;
-        for alternative in probe.alternatives.iter().filter(|way| again || !way.undivided) {
+        for alternative in probe.ways(self.again) {
             match self.try_alternative(probe, alternative, step) {
                 Ok(()) => {
                     attached = Some(alternative);
@@ -325,8 +330,7 @@ impl Opened {
                 }
             }
         }
-        let better = |alternative: &Alternative| again && alternative.undivided;
-        let divided = attached.is_some_and(|way| !way.undivided) && probe.alternatives.iter().any(better);
+        let divided = attached.is_some_and(|way| !way.undivided) && probe.ways(self.again).any(|way| way.undivided);
         ProbeState {
             probe: probe.name,
             group: probe.group,

@@ -6,7 +6,8 @@ use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use onlooker_common::count;
 use onlooker_common::fallback::{FallbackCounts, FallbackKey};
 use onlooker_common::socket::{Grave, SocketState, verdict};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -30,7 +31,14 @@ impl AsFd for RecordRing {
 pub struct SocketTable {
     pub(super) map: HashMap<MapData, u64, SocketState>,
     pub(super) fd: OwnedFd,
+    /// See [`SocketTable::sweep`].
+    pub(super) sparing: bool,
+    /// Entries that the last sweep found.
+    pub(super) last: Cell<usize>,
 }
+
+/// Up to so many entries a sparing sweep looks at one by one.
+const SPARSE: usize = 2048;
 
 impl SocketTable {
     /// Leave a connection alone from now on. `false`: it is gone already.
@@ -57,10 +65,34 @@ impl SocketTable {
     /// Shows every entry, many at a call (`BPF_MAP_LOOKUP_BATCH`, kernel 5.6). Entries that come or go meanwhile may be left
     /// out.
     ///
+    /// Such a call walks through empty buckets until it has found enough, and in a table with few entries that is all of it. As
+    /// long as it does (`bpf_disable_instrumentation`), a kernel that preempts programs may preempt it, and then skips all
+    /// programs at what tracepoints record for others on that CPU. So there few entries are looked at one by one, for which a
+    /// call takes no time; of many each call finds enough soon.
+    ///
     /// # Errors
     /// What the kernel said.
     pub fn sweep(&self, mut each: impl FnMut(u64, &SocketState)) -> std::io::Result<()> {
-        batch::lookup(self.fd.as_fd(), &SocketState::BLANK, |sock, state| each(*sock, state))
+        let mut found = 0;
+        if self.sparing && self.last.get() <= SPARSE {
+            // The walk begins anew where its place is gone.
+            let mut seen = FxHashSet::default();
+            for sock in self.map.keys().flatten().take(2 * SPARSE) {
+                if seen.insert(sock)
+                    && let Ok(state) = self.map.get(&sock, 0)
+                {
+                    each(sock, &state);
+                }
+            }
+            found = seen.len();
+        } else {
+            batch::lookup(self.fd.as_fd(), &SocketState::BLANK, |sock, state| {
+                found += 1;
+                each(*sock, state);
+            })?;
+        }
+        self.last.set(found);
+        Ok(())
     }
 }
 

@@ -52,6 +52,7 @@ impl ProgramStats {
         let fd = match program {
             Program::BtfTracePoint(program) => program.fd(),
             Program::RawTracePoint(program) => program.fd(),
+            Program::TracePoint(program) => program.fd(),
             _ => return None,
         };
         Some(ProgramStats {

@@ -42,3 +42,22 @@ pub(super) fn refused(file: &Path, error: &io::Error) -> String {
         _ => format!("{file} cannot be read ({error}): `sudo mount -t tracefs tracefs /sys/kernel/tracing`"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_number_is_refused_with_the_usual_place_and_a_fix() {
+        let Err(ProgramError::TracePointError(TracePointError::FileError { filename, io_error })) =
+            number("no", "event")
+        else {
+            panic!("there is an event no/event");
+        };
+        assert_eq!(filename, Path::new("/sys/kernel/tracing/events/no/event/id"));
+        let said = refused(&filename, &io_error);
+        assert!(said.starts_with("/sys/kernel/tracing/events/no/event/id "), "{said}");
+        let closed = refused(&filename, &io::ErrorKind::PermissionDenied.into());
+        assert!(closed.ends_with("CAP_DAC_READ_SEARCH"), "{closed}");
+    }
+}

@@ -25,6 +25,14 @@ pub struct Probe {
     pub alternatives: &'static [Alternative],
 }
 
+impl Probe {
+    /// The ways that are tried on a kernel that preempts programs, or does not, in their order.
+    pub fn ways(&self, preemptible: bool) -> impl Iterator<Item = &'static Alternative> {
+        let all = self.alternatives.iter();
+        all.filter(move |way| preemptible || !way.undivided)
+    }
+}
+
 /// One way to attach a probe: all its programs or none, second copies apart.
 #[derive(Debug)]
 pub struct Alternative {

@@ -35,7 +35,14 @@ fn offsets_on_every_kernel() {
     for (kernel, [files, private], casts) in KERNELS {
         let btf = Btf::read(&file(kernel)).unwrap();
         let layout = Layout::resolve(&btf);
-        assert_eq!(layout.faults, [], "{kernel}");
+        // The socket tracepoints came after the oldest two, casts too.
+        let lacks = |(_, fault): &(usize, String)| fault.starts_with("trace_event_raw_sock_msg_length.");
+        let lengths = layout.faults.iter().filter(|fault| lacks(fault)).count();
+        assert_eq!(
+            (lengths, layout.faults.len()),
+            if casts { (0, 0) } else { (3, 3) },
+            "{kernel}"
+        );
         assert_eq!(
             [layout.offsets[TASK_FILES], layout.offsets[FILE_PRIVATE]],
             [files, private],
