@@ -392,8 +392,8 @@ fn balanced(agent: &Agent) {
 #[test]
 fn bad_starts() {
     need!(Need::Agent);
-    let port = process::free_port();
-    let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
     let taken = format!("--web.listen-address=127.0.0.1:{port}");
     for (arg, word) in [
         (taken.as_str(), port.to_string()),
