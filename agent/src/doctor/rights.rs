@@ -2,6 +2,7 @@
 
 use super::kernel::EVERYTHING;
 use super::{Finding, Patient, Verdict, proc};
+use crate::kernel::kfuncs;
 use crate::privilege::{self, Capability};
 use onlooker_common::fallback::{self, FallbackCounts, FallbackKey};
 use onlooker_common::socket::{self, Grave, SocketState};
@@ -78,13 +79,20 @@ pub(super) fn unprivileged_bpf(patient: &Patient<'_>) -> Vec<Finding> {
     }]
 }
 
-/// Who may use perf events: no probe does.
+/// Who may use perf events: plain tracepoints do.
 pub(super) fn perf_event_paranoid(patient: &Patient<'_>) -> Vec<Finding> {
     let value: Option<i32> = proc::number(patient.host.proc.join("sys/kernel/perf_event_paranoid"));
-    let value = value.map_or("not there".to_owned(), |value| value.to_string());
+    let shown = value.map_or("not there".to_owned(), |value| value.to_string());
+    let concerns = match value {
+        // What it costs is told with the probe that is refused.
+        Some(3..) if kfuncs::preemptible() => {
+            "above 2, Debian's and Ubuntu's kernels let CAP_SYS_ADMIN alone open perf events, as plain tracepoints do"
+        }
+        _ => "concerns users without CAP_PERFMON alone",
+    };
     vec![Finding::pass(
         "kernel.perf_event_paranoid",
-        format!("{value}; concerns users without CAP_PERFMON alone"),
+        format!("{shown}; {concerns}"),
     )]
 }
 

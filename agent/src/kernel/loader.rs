@@ -100,7 +100,7 @@ pub struct Programs(#[expect(dead_code, reason = "held for its Drop")] Ebpf);
 /// How far a probe is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Its programs are loaded, which verifies them, and dropped again.
+    /// Its programs are loaded, which verifies them, and dropped again; plain tracepoints are attached for that moment.
     Verify,
     /// They are attached too, and stay.
     Attach,
@@ -432,13 +432,11 @@ fn try_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf, step: 
             }
         }
         Hook::Tracepoint(group, point) => {
-            // Attaching needs its number, which tells here too whether it will.
             tracefs::number(group, point)?;
             let program: &mut aya::programs::TracePoint = program.try_into()?;
             program.load()?;
-            if step == Step::Attach {
-                program.attach(group, point)?;
-            }
+            // Whether the event may be opened the kernel tells only so.
+            program.attach(group, point)?;
         }
         Hook::RawTracepoint(point) => {
             let program: &mut aya::programs::RawTracePoint = program.try_into()?;

@@ -32,6 +32,14 @@ pub(super) fn number(group: &str, point: &str) -> Result<(), ProgramError> {
     refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
+/// Why the event may not be opened (`perf_event_open(2)`) with CAP_PERFMON, and what to do about it.
+pub(super) fn closed(error: &io::Error) -> String {
+    format!(
+        "perf_event_open was refused ({error}): where kernel.perf_event_paranoid is above 2, Debian's and Ubuntu's kernels let \
+         CAP_SYS_ADMIN alone do it (`sudo sysctl kernel.perf_event_paranoid=2`), and a container's seccomp profile may forbid it"
+    )
+}
+
 /// Why, and what to do about it.
 pub(super) fn refused(file: &Path, error: &io::Error) -> String {
     let file = file.display();
