@@ -10,7 +10,7 @@ use onlooker_tests::process::{Program, copy_as, free_port, unique};
 use onlooker_tests::require::{Need, own_program, say};
 use onlooker_tests::servers::{Nginx, wait_listening};
 use onlooker_tests::truth::AccessLog;
-use onlooker_tests::wait::eased;
+use onlooker_tests::wait::{self, eased};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -199,12 +199,13 @@ fn without_the_others_names_suffer() {
         let said = ready.lines().find(|line| line.starts_with(&name));
         assert!(ready.starts_with("ready, but something is missing\n"), "{ready}");
         assert!(said.is_some_and(|line| line.contains(loses)), "{ready}");
-        let log = agent.program.stderr();
-        assert!(
-            log.lines()
-                .any(|line| line.contains("level=warn") && line.contains(&name)),
-            "{log}"
-        );
+        wait::until("the warning", wait::SOON, || {
+            let log = agent.program.stderr();
+            let warned = |line: &str| line.contains("level=warn") && line.contains(&name);
+            anyhow::ensure!(log.lines().any(warned), "{log}");
+            Ok(())
+        })
+        .unwrap();
         assert_eq!(held(&agent, &name), 0.0);
         if missing == "sys_ptrace" {
             // Of the environment newer kernels tell whoever has CAP_PERFMON.

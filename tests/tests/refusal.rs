@@ -19,8 +19,9 @@ fn refused(args: &[String]) -> String {
         .args(args);
     let mut program = Program::start("onlooker", command).unwrap();
     let status = program.wait(wait::SOON * 3).unwrap();
-    assert_eq!(status.code(), Some(1), "{}", program.stderr());
-    program.stderr()
+    let said = program.last_words();
+    assert_eq!(status.code(), Some(1), "{said}");
+    said
 }
 
 /// Without the kernel's description of its types: it ends, names the file, and says how to get a kernel that has it. Where the
