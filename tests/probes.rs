@@ -65,9 +65,9 @@ pub fn alternatives(probe: &str) -> Vec<&'static str> {
 
 /// Version of the kernel: major, minor.
 pub fn release() -> (u32, u32) {
-    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = text.split('.').map_while(|part| part.parse().ok());
-    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
+    (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
 /// Does this kernel preempt programs? Then there are second copies of them, and alternatives for it alone (`tp/…`).

@@ -74,13 +74,23 @@ pub fn missing() -> Vec<&'static Capability> {
     missing_in(&fs::read_to_string("/proc/self/status").unwrap_or_default())
 }
 
-/// By the text of `/proc/PID/status`; nothing is missing where that does not tell.
-fn missing_in(status: &str) -> Vec<&'static Capability> {
-    let effective = status
+/// Does this process have CAP_SYS_ADMIN now?
+pub fn administrates() -> bool {
+    effective(&fs::read_to_string("/proc/self/status").unwrap_or_default()) >> SYS_ADMIN & 1 == 1
+}
+
+/// `CapEff` by the text of `/proc/PID/status`; all of them where that does not tell.
+fn effective(status: &str) -> u64 {
+    status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))
         .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .unwrap_or(u64::MAX);
+        .unwrap_or(u64::MAX)
+}
+
+/// By the text of `/proc/PID/status`; nothing is missing where that does not tell.
+fn missing_in(status: &str) -> Vec<&'static Capability> {
+    let effective = effective(status);
     NEEDED.iter().filter(|capability| !capability.held(effective)).collect()
 }
 

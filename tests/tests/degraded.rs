@@ -277,11 +277,12 @@ fn without_a_second_copy() {
     let copies = preempts_programs();
     assert_eq!(status, 200, "{text}");
     assert_eq!(text.starts_with("ready\n"), !copies, "{text}");
-    for (probe, copy) in [("socket", refused[1]), ("tcp_state", refused[2])] {
+    for (probe, way, copy) in [("socket", "tp/", refused[1]), ("tcp_state", "tp_btf/", refused[2])] {
         if copies {
             let said = line(&text, probe);
             let reason = format!("; refused were: {copy}: refused by ONLOOKER_TEST_REFUSE={copy}{missed}");
-            assert!(said.starts_with("attached (tp") && said.ends_with(&reason), "{said}");
+            let attached = format!("attached ({way}");
+            assert!(said.starts_with(&attached) && said.ends_with(&reason), "{said}");
         }
         assert!(
             !scrape.has("onlooker_program_misses_total", &[("program", copy)]),

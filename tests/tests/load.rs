@@ -24,9 +24,9 @@ fn agent(hooks: &'static str, args: &[&str]) -> Agent {
     Agent::start(&options).unwrap()
 }
 
-/// Plays a load, which gives the number of its requests, until one lost nothing: counts by status equal the access log each time.
-/// The ring holds 100 ms of the fastest of these loads, and a virtual machine whose host gives one of its processors to
-/// somebody else for longer makes any reader late; that is told as lost, and does not come three times.
+/// Plays a load, which gives the number of its requests, up to three times until one lost nothing; counts by status equal the access
+/// log each time. A virtual machine whose host gives one of its processors to somebody else makes any reader late, and what
+/// finds the ring full meanwhile is told as lost.
 fn nothing_lost(agent: &Agent, server: &Server, load: impl Fn() -> usize) {
     let mut requests = 0;
     let mut lost = vec![0.0];

@@ -141,7 +141,7 @@ fn documented_set_is_enough() {
             assert_eq!(u64::from_str_radix(&field(set), 16).unwrap(), bits, "{status}");
         }
         let ready = agent.get("/readyz", &[]).unwrap().text();
-        // Debian's and Ubuntu's kernels may close plain tracepoints to all but CAP_SYS_ADMIN: then the next alternative is attached.
+        // Debian's kernels may close plain tracepoints to all but CAP_SYS_ADMIN: then the next alternative is attached.
         let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap();
         let closed = preempts_programs() && paranoid.trim().parse::<i32>().unwrap() > 2;
         assert_eq!(ready.starts_with("ready\n"), !closed, "{hooks}: {ready}");

@@ -19,6 +19,7 @@ use aya_ebpf::{
     macros::{btf_tracepoint, tracepoint},
     programs::{BtfTracePointContext, TracePointContext},
 };
+use aya_log_ebpf::trace;
 use onlooker_common::{layout, record::dir};
 
 /// A socket call sent bytes.
@@ -149,7 +150,7 @@ unsafe fn on_splice<A: Current, const AGAIN: bool>(sk: *const u8) {
 #[inline(always)]
 unsafe fn typed<const AGAIN: bool>(ctx: &BtfTracePointContext, direction: u8) {
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_length::<Direct, AGAIN>(ctx.arg(0), i64::from(ctx.arg::<i32>(1)), ctx.arg(2), direction) };
+    unsafe { on_length::<Direct, AGAIN>(ctx, ctx.arg(0), i64::from(ctx.arg::<i32>(1)), ctx.arg(2), direction) };
 }
 
 /// What the tracepoint recorded: `struct trace_event_raw_sock_msg_length`.
@@ -161,11 +162,17 @@ unsafe fn recorded(ctx: &TracePointContext, direction: u8) {
     let flags: i32 = kernel(event + offset(layout::LENGTH_FLAGS) as u64);
     let sk = cast(sk as *const u8, layout::TYPE_SOCK);
     // SAFETY: a cast pointer may be read whatever it is.
-    unsafe { on_length::<Cast, false>(sk, i64::from(result), flags, direction) };
+    unsafe { on_length::<Cast, false>(ctx, sk, i64::from(result), flags, direction) };
 }
 
 #[inline(always)]
-unsafe fn on_length<A: Current, const AGAIN: bool>(sk: *const u8, result: i64, flags: i32, direction: u8) {
+unsafe fn on_length<A: Current, const AGAIN: bool>(
+    ctx: &impl EbpfContext,
+    sk: *const u8,
+    result: i64,
+    flags: i32,
+    direction: u8,
+) {
     if direction == dir::RX && flags as u64 & NOT_STREAM != 0 {
         return;
     }
@@ -225,6 +232,7 @@ unsafe fn on_length<A: Current, const AGAIN: bool>(sk: *const u8, result: i64, f
                 nr: number as u16,
             },
         );
+        trace!(ctx, "socket call {} direction {} result {}", number, direction, result);
         // The second copy counts on only where the first did not.
         if messages && (!AGAIN || dealt) {
             set_message(sk, if index + 1 < second { index + 1 } else { 0 });

@@ -86,7 +86,7 @@ pub(super) fn perf_event_paranoid(patient: &Patient<'_>) -> Vec<Finding> {
     let concerns = match value {
         // What it costs is told with the probe that is refused.
         Some(3..) if kfuncs::preemptible() => {
-            "above 2, Debian's and Ubuntu's kernels let CAP_SYS_ADMIN alone open perf events, as plain tracepoints do"
+            "above 2, Debian's kernels let CAP_SYS_ADMIN alone open perf events, as plain tracepoints do"
         }
         _ => "concerns users without CAP_PERFMON alone",
     };

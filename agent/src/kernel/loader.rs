@@ -100,7 +100,7 @@ pub struct Programs(#[expect(dead_code, reason = "held for its Drop")] Ebpf);
 /// How far a probe is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Its programs are loaded, which verifies them, and dropped again; plain tracepoints are attached for that moment.
+    /// Its programs are loaded, which verifies them, and dropped again.
     Verify,
     /// They are attached too, and stay.
     Attach,
@@ -435,8 +435,10 @@ fn try_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf, step: 
             tracefs::number(group, point)?;
             let program: &mut aya::programs::TracePoint = program.try_into()?;
             program.load()?;
-            // Whether the event may be opened the kernel tells only so.
-            program.attach(group, point)?;
+            match step {
+                Step::Verify => tracefs::may_open()?,
+                Step::Attach => _ = program.attach(group, point)?,
+            }
         }
         Hook::RawTracepoint(point) => {
             let program: &mut aya::programs::RawTracePoint = program.try_into()?;

@@ -1,5 +1,6 @@
 //! Events of tracefs: attaching to what a tracepoint records needs its number, which stands there alone.
 
+use crate::privilege;
 use aya::programs::ProgramError;
 use aya::programs::trace_point::TracePointError;
 use std::io;
@@ -8,34 +9,40 @@ use std::path::{Path, PathBuf};
 /// Where tracefs is mounted below sysfs, the usual place first (`Documentation/trace/ftrace.rst`).
 pub(crate) const PLACES: [&str; 2] = ["kernel/tracing", "kernel/debug/tracing"];
 
-/// Can the number of an event be read?
+/// Can the number of an event be read? Below `/sys`, whatever root of sysfs is set, for that is where aya reads it.
 ///
 /// # Errors
-/// A [`ProgramError::TracePointError`] with the file.
+/// A [`ProgramError::TracePointError`] with the file at the usual place.
 pub(super) fn number(group: &str, point: &str) -> Result<(), ProgramError> {
-    let place = |root: &str| {
-        Path::new("/sys")
-            .join(root)
-            .join("events")
-            .join(group)
-            .join(point)
-            .join("id")
-    };
-    let mut refused = None;
-    for root in PLACES {
-        let filename: PathBuf = place(root);
-        match std::fs::read(&filename) {
-            Ok(_) => return Ok(()),
-            Err(io_error) => refused.get_or_insert(TracePointError::FileError { filename, io_error }),
-        };
+    let [usual, other] = PLACES.map(|place| PathBuf::from(format!("/sys/{place}/events/{group}/{point}/id")));
+    match std::fs::read(&usual) {
+        Err(_) if std::fs::read(other).is_ok() => Ok(()),
+        Err(io_error) => Err(TracePointError::FileError {
+            filename: usual,
+            io_error,
+        }
+        .into()),
+        Ok(_) => Ok(()),
     }
-    refused.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Foretells, without opening it, whether the kernel lets this process open an event.
+///
+/// # Errors
+/// As `perf_event_open(2)` would, on kernels with Debian's patch. Others know no value above 2 and would let it be opened; there
+/// the next alternative is foretold, and the first attaches.
+pub(super) fn may_open() -> io::Result<()> {
+    let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
+    if paranoid.trim().parse::<i32>().is_ok_and(|value| value > 2) && !privilege::administrates() {
+        return Err(rustix::io::Errno::ACCESS.into());
+    }
+    Ok(())
 }
 
 /// Why the event may not be opened (`perf_event_open(2)`) with CAP_PERFMON, and what to do about it.
 pub(super) fn closed(error: &io::Error) -> String {
     format!(
-        "perf_event_open was refused ({error}): where kernel.perf_event_paranoid is above 2, Debian's and Ubuntu's kernels let \
+        "perf_event_open was refused ({error}): where kernel.perf_event_paranoid is above 2, Debian's kernels let \
          CAP_SYS_ADMIN alone do it (`sudo sysctl kernel.perf_event_paranoid=2`), and a container's seccomp profile may forbid it"
     )
 }
