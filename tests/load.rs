@@ -4,7 +4,9 @@ use crate::http::{Connection, Target, request};
 use crate::truth::Counts;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 /// A load of `GET` requests, each of which is answered. `rawhttp load` runs it as a client of its own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -82,6 +84,40 @@ pub fn get_many(target: &Target, connections: usize, total: u64, paths: &[&str])
         close: false,
     };
     load.run(target)
+}
+
+/// Sends one GET request for each path over `connections` keep-alive connections, and gives what each took as the client saw it, in
+/// seconds: from before its first byte was sent until its last was read.
+pub fn get_timed(target: &Target, connections: usize, paths: &[String]) -> Result<BTreeMap<String, f64>> {
+    let next = AtomicUsize::new(0);
+    let worker = || -> Result<Vec<(String, f64)>> {
+        let mut took = Vec::new();
+        let mut open = None;
+        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let connection = match &mut open {
+                Some(connection) => connection,
+                None => open.insert(Connection::open(target)?),
+            };
+            let bytes = request("GET", path, &[], b"");
+            let start = Instant::now();
+            connection.send(&bytes)?;
+            let answer = connection.response("GET").with_context(|| path.clone())?;
+            took.push((path.clone(), start.elapsed().as_secs_f64()));
+            ensure!(answer.status == 200, "{path}: {}", answer.status);
+            if answer.closes() {
+                open = None;
+            }
+        }
+        Ok(took)
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..connections).map(|_| scope.spawn(worker)).collect();
+        let mut all = BTreeMap::new();
+        for worker in workers {
+            all.extend(worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))??);
+        }
+        Ok(all)
+    })
 }
 
 /// The standard mixture of requests over keep-alive connections: methods, statuses, bodies and framings that every server of
