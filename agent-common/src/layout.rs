@@ -8,7 +8,7 @@ pub struct Field {
     pub of: &'static str,
     /// Paths through embedded structs, the first that exists wins (renamed members as alternatives).
     pub paths: &'static [&'static str],
-    /// Bytes that the kernel side reads; a member of another size is refused.
+    /// Bytes that the kernel side reads; a member of another size is refused. 0: an array, of any size.
     pub size: u32,
 }
 
@@ -86,6 +86,48 @@ fields! {
     TCP_EVENT_SOCK = "trace_event_raw_tcp_event_sk" ["skaddr"] 8;
     EXIT_RET = "trace_event_raw_sys_exit" ["ret"] 8;
     UNIX_PEER = "unix_sock" ["peer"] 8;
+    REQUEST_QUEUE = "request" ["q"] 8;
+    REQUEST_FLAGS = "request" ["cmd_flags"] 4;
+    REQUEST_BYTES = "request" ["__data_len"] 4;
+    REQUEST_START = "request" ["start_time_ns"] 8;
+    REQUEST_DISK = "request" ["rq_disk"] 8;
+    QUEUE_DISK = "request_queue" ["disk"] 8;
+    DISK_MAJOR = "gendisk" ["major"] 4;
+    DISK_MINOR = "gendisk" ["first_minor"] 4;
+    TASK_RUN_DELAY = "task_struct" ["sched_info.run_delay"] 8;
+    TASK_FLAGS = "task_struct" ["flags"] 4;
+    TASK_RUNS = "task_struct" ["sched_info.pcount"] 8;
+    SIGNAL_RUNTIME = "signal_struct" ["sum_sched_runtime"] 8;
+    SIGNAL_UTIME = "signal_struct" ["utime"] 8;
+    SIGNAL_STIME = "signal_struct" ["stime"] 8;
+    SIGNAL_MIN_FLT = "signal_struct" ["min_flt"] 8;
+    SIGNAL_MAJ_FLT = "signal_struct" ["maj_flt"] 8;
+    SIGNAL_NVCSW = "signal_struct" ["nvcsw"] 8;
+    SIGNAL_NIVCSW = "signal_struct" ["nivcsw"] 8;
+    SIGNAL_READ_BYTES = "signal_struct" ["ioac.read_bytes"] 8;
+    SIGNAL_WRITE_BYTES = "signal_struct" ["ioac.write_bytes"] 8;
+    SIGNAL_MAXRSS = "signal_struct" ["maxrss"] 8;
+    SK_FLAGS = "sock" ["__sk_common.skc_flags"] 8;
+    SK_SHUTDOWN = "sock" ["sk_shutdown"] 1;
+    SK_BACKLOG = "sock" ["sk_ack_backlog"] 4;
+    SK_MAX_BACKLOG = "sock" ["sk_max_ack_backlog"] 4;
+    SK_DROPS = "sock" ["sk_drops.counter"] 4;
+    TCP_SEGS_OUT = "tcp_sock" ["segs_out"] 4;
+    TCP_SEGS_IN = "tcp_sock" ["segs_in"] 4;
+    TCP_RETRANS = "tcp_sock" ["total_retrans"] 4;
+    TCP_OUT_OF_ORDER = "tcp_sock" ["rcv_ooopack"] 4;
+    TCP_MDEV = "tcp_sock" ["mdev_us"] 4;
+    TCP_SND_WND = "tcp_sock" ["snd_wnd"] 4;
+    TASK_CGROUPS = "task_struct" ["cgroups"] 8;
+    CSS_SET_SUBSYS = "css_set" ["subsys"] 0;
+    CSS_CGROUP = "cgroup_subsys_state" ["cgroup"] 8;
+    CSS_SUBSYS = "cgroup_subsys_state" ["ss"] 8;
+    SUBSYS_NAME = "cgroup_subsys" ["name"] 8;
+    CGROUP_NODE = "cgroup" ["kn"] 8;
+    NODE_PARENT = "kernfs_node" ["parent", "__parent"] 8;
+    NODE_NAME = "kernfs_node" ["name"] 8;
+    TASK_STATE = "task_struct" ["__state"] 4;
+    TASK_STATE_LONG = "task_struct" ["state"] 8;
 }
 
 /// Offset of a member that this kernel does not have.

@@ -7,10 +7,17 @@
 
 pub mod config;
 pub mod count;
+pub mod dns;
+pub mod errors;
 pub mod fallback;
+pub mod histogram;
 pub mod kfunc;
+pub mod latency;
 pub mod layout;
 pub mod limits;
 pub mod method;
 pub mod record;
 pub mod socket;
+pub mod stall;
+pub mod tcp;
+pub mod usage;

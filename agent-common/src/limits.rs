@@ -4,7 +4,7 @@
 /// Its data pages are mapped twice, so it counts twice in the agent's resident memory.
 pub const RING_BYTES: u32 = 8 << 20;
 /// Tracked connections by default: entries of the socket table (see [`crate::socket::SocketState`]).
-pub const SOCKETS: u32 = 16_384;
+pub const SOCKETS: u32 = 8_192;
 /// The ring asks for the reader's attention when this share of it is waiting (1/2^n of its bytes).
 pub const RING_WAKE_SHIFT: u32 = 2;
 
@@ -46,3 +46,8 @@ pub const ENVIRON: usize = 512;
 pub const VARIABLE: usize = 256;
 /// Steps through the environment: variables, or parts of long ones, that are looked at.
 pub const VARIABLES: usize = 192;
+
+/// Bytes of a cgroup's name with its NUL: `NAME_MAX` of the kernel and one.
+pub const CGROUP_NAME: usize = 256;
+/// Names of a cgroup's path that are kept, the lowest.
+pub const CGROUP_LEVELS: usize = 12;

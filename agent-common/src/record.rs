@@ -21,10 +21,30 @@ pub mod kind {
     pub const EXIT: u16 = 5;
     /// [`super::PayloadRecord`] that may be an answer.
     pub const ANSWER: u16 = 6;
+    /// [`crate::errors::FailureRecord`].
+    pub const FAILURE: u16 = 7;
+    /// [`crate::dns::MessageRecord`].
+    pub const MESSAGE: u16 = 8;
+    /// [`super::UsageRecord`].
+    pub const USAGE: u16 = 9;
+    /// [`super::OomRecord`].
+    pub const OOM: u16 = 10;
     /// Number of kinds.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 11;
     /// Names of the kinds as label values, by index.
-    pub const NAMES: [&str; COUNT] = ["payload", "flow_open", "flow_state", "exec", "fork", "exit", "answer"];
+    pub const NAMES: [&str; COUNT] = [
+        "payload",
+        "flow_open",
+        "flow_state",
+        "exec",
+        "fork",
+        "exit",
+        "answer",
+        "failure",
+        "message",
+        "usage",
+        "oom",
+    ];
 }
 
 /// Direction of a call, as the process sees it.
@@ -277,6 +297,44 @@ pub struct ExitRecord {
     pub pad: u32,
 }
 
+/// What a process used in its life, all its threads. Sent when the kernel forgets it: after its parent waited for it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsageRecord {
+    /// `kind::USAGE`.
+    pub head: Header,
+    /// The process.
+    pub actor: Actor,
+    /// By index of [`crate::usage`].
+    pub words: [u64; crate::usage::WORDS],
+}
+
+/// The kernel chose a process to end it for want of memory.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OomRecord {
+    /// `kind::OOM`.
+    pub head: Header,
+    /// The process. Before kernel 6.8 the pid alone is known of another than the one that asked for memory: `start` is 0.
+    pub actor: Actor,
+    /// How much of the path of its memory cgroup is known, see [`cgroup`].
+    pub known: u32,
+    /// How many of the names are there.
+    pub levels: u32,
+    /// Names of the cgroup and those above it, the lowest first, each ended by NUL. The root has none.
+    pub names: [[u8; crate::limits::CGROUP_NAME]; crate::limits::CGROUP_LEVELS],
+}
+
+/// Values of [`OomRecord::known`].
+pub mod cgroup {
+    /// Nothing is known.
+    pub const NOT: u32 = 0;
+    /// The whole path.
+    pub const WHOLE: u32 = 1;
+    /// There are more names above than the record has room for.
+    pub const LOWER: u32 = 2;
+}
+
 macro_rules! sizes {
     ($($t:ty = $n:literal),* $(,)?) => { $(const _: () = assert!(core::mem::size_of::<$t>() == $n && core::mem::align_of::<$t>() == 8);)* };
 }
@@ -289,6 +347,9 @@ sizes!(
     ExecRecord = 72,
     ForkRecord = 48,
     ExitRecord = 40,
+    crate::dns::MessageRecord = 80,
+    UsageRecord = 112,
+    OomRecord = 3112,
 );
 
 /// Plain records: any bytes of the right length are a value.
@@ -310,7 +371,10 @@ plain!(
     FlowStateRecord,
     ExecRecord,
     ForkRecord,
-    ExitRecord
+    ExitRecord,
+    crate::dns::MessageRecord,
+    UsageRecord,
+    OomRecord
 );
 
 /// Takes a record from the front of bytes; `None` when they are too few. Any alignment.
