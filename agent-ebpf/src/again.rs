@@ -8,6 +8,7 @@
 //!   connection at the same time, which no protocol of ours bears, could take each other's.
 //! - reads by splice: the sequence number is that of the last read seen.
 //! - TCP states: the last one told is the same. A connection that is gone has no entry any more.
+//! - stalls with a begin and an end: the entry is there after a begin, and gone after an end.
 //!
 //! A mark stays when the second copy is skipped and not the first; the next call of that thread on that connection in that
 //! direction overwrites it. Only if the first copy is skipped at that very call, the call is missed.

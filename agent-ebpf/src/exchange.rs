@@ -10,6 +10,7 @@ use crate::{
     look::Look,
     maps::FALLBACK,
     read::{copy_user, opaque, user},
+    tables::add,
 };
 use aya_ebpf::bindings::BPF_NOEXIST;
 use core::mem::MaybeUninit;
@@ -397,11 +398,4 @@ unsafe fn copy<const N: usize>(to: *mut u64, from: *const u64, n: u64) {
         unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
         i += 1;
     }
-}
-
-/// Adds to a word that other CPUs may be adding to. (`core` has no atomics for this target.)
-#[inline(always)]
-unsafe fn add(cell: *mut u64, n: u64) {
-    // SAFETY: the caller's: a word of a map value. BPF_XADD, which every kernel has.
-    unsafe { core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) cell, in(reg) n) };
 }

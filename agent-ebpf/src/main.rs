@@ -9,6 +9,7 @@
 )]
 
 mod again;
+mod calls;
 mod capture;
 mod emit;
 mod exchange;
@@ -17,9 +18,14 @@ mod globals;
 mod kernel;
 mod look;
 mod maps;
+mod message;
 mod probes;
 mod read;
 mod sock;
+mod stall;
 mod syscalls;
+mod tables;
 mod task;
+mod tcp;
+mod udp;
 mod undivided;

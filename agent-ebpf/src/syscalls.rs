@@ -103,12 +103,24 @@ pub(crate) fn is_recvfrom(number: u64) -> bool {
 /// `MSG_PEEK | MSG_TRUNC | MSG_OOB | MSG_ERRQUEUE`: what such a read returns is not the next part of the stream.
 pub(crate) const NOT_STREAM: u64 = 0x2 | 0x20 | 0x1 | 0x2000;
 
+/// True when a `Buffer` call has an address in its fifth argument (`sendto`, `recvfrom`).
+#[inline(always)]
+pub(crate) fn has_address(number: u64) -> bool {
+    matches!(number, nr::SENDTO | nr::RECVFROM)
+}
+
 /// Registers of a system call as `pt_regs` holds them.
 pub(crate) mod regs {
     /// Index (in 8-byte words) of arguments 0 to 3 and of the call's number.
     #[cfg(bpf_target_arch = "x86_64")]
     pub(crate) const WORDS: [usize; 5] = [14, 13, 12, 7, 15];
+    /// Index of argument 4.
+    #[cfg(bpf_target_arch = "x86_64")]
+    pub(crate) const FIFTH: usize = 9;
     /// `regs[0..]` hold the arguments, `syscallno` stands behind `sp`, `pc`, `pstate` and `orig_x0`.
     #[cfg(bpf_target_arch = "aarch64")]
     pub(crate) const WORDS: [usize; 5] = [0, 1, 2, 3, 35];
+    /// Index of argument 4.
+    #[cfg(bpf_target_arch = "aarch64")]
+    pub(crate) const FIFTH: usize = 4;
 }

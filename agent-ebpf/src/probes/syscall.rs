@@ -220,7 +220,7 @@ pub(crate) fn message(at: u64) -> Option<[u64; 2]> {
 }
 
 /// How what lies behind a file descriptor is reached: to the verifier its address is a plain number.
-trait Far: Current {
+pub(crate) trait Far: Current {
     /// How the current task is read.
     type Near: Current;
     /// The word at a kernel address.
@@ -246,7 +246,7 @@ impl Far for Cast {
 }
 
 /// Current task as `A` has it, everything else by probe read.
-struct Mixed<A>(core::marker::PhantomData<A>);
+pub(crate) struct Mixed<A>(core::marker::PhantomData<A>);
 
 impl<A: Current> Access for Mixed<A> {
     #[inline(always)]
@@ -287,7 +287,7 @@ impl<A: Current> Far for Mixed<A> {
 
 /// `struct sock` behind a file descriptor of the task; null when it is no socket.
 #[inline(always)]
-unsafe fn socket_of<F: Far>(task: *const u8, fd: u64) -> *const u8 {
+pub(crate) unsafe fn socket_of<F: Far>(task: *const u8, fd: u64) -> *const u8 {
     // SAFETY: each pointer comes from the one before; null is checked where it may be loaded through directly.
     unsafe {
         let files: *const u8 = F::Near::get(task, layout::TASK_FILES);
