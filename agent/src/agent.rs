@@ -1,30 +1,37 @@
 //! The agent as a whole: starts every part in order, and ends them in order.
 
-use crate::aggregate::{AggregateConfig, SharedAggregate, row_bounds};
+mod exporters;
+mod readings;
+
+use crate::aggregate::{AggregateConfig, MeasuresConfig, SharedAggregate, SharedMeasures, row_bounds};
+use crate::attribute::names::Names;
 use crate::attribute::process::{Processes, ProcessesConfig};
 use crate::budget::{Keeper, Shedding};
-use crate::collectors::own::events::{EventCount, EventCounts};
 use crate::collectors::own::process::ProcessStats;
 use crate::collectors::own::{Own, Reading};
+use crate::collectors::throttling::Throttling;
 use crate::config::{Config, Export, Hooks, LogLevel, Roles};
 use crate::cost::{self, Overhead, Stage};
-use crate::export::otlp::{self, OtlpConfig};
-use crate::export::stdout::StdoutSink;
-use crate::export::{QueueLimits, SpanSink};
+use crate::export::otlp::{OtlpConfig, OtlpSignal};
 use crate::health::{Health, ProbeState};
 use crate::kernel::fill::RingFill;
-use crate::kernel::loader;
+use crate::kernel::loader::{self, Kernel};
 use crate::kernel::stats::{ProgramStat, ProgramStats};
+use crate::logs::events::{Events, EventsConfig};
 use crate::metric::Source;
 use crate::pipeline::{self, Pace, Parts, PipelineCounts};
 use crate::privilege;
+use crate::probes::{Probe, REGISTRY, Reader, Tools};
 use crate::signal::Role;
 use crate::trace::clock::Clock;
 use crate::trace::sampler::Sampler;
+use crate::trace::span::{AttributeValue, Resource};
 use crate::trace::{Tracer, TracerConfig};
 use crate::tui;
 use crate::web::{Web, WebConfig};
 use anyhow::Context;
+use exporters::Exporters;
+use readings::{register, register_program};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,6 +66,10 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
         ttl: config.series_ttl,
         ..AggregateConfig::default()
     });
+    let measures = SharedMeasures::new(MeasuresConfig {
+        limit: config.limits.series,
+        ttl: config.series_ttl,
+    });
     let processes = Processes::new(
         config.host.clone(),
         ProcessesConfig {
@@ -69,14 +80,17 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     );
 
     // What can be refused comes first: addresses, exporters, then the kernel.
-    let sources: Vec<Arc<dyn Source>> = vec![Arc::new(aggregate.clone()), processes.counts(), own.clone()];
+    let sources: Vec<Arc<dyn Source>> = vec![
+        Arc::new(aggregate.clone()),
+        Arc::new(measures.clone()),
+        processes.counts(),
+        own.clone(),
+        Arc::new(Throttling::new(&config.host)),
+    ];
     let web = Web::bind(web_config(config), sources, health.clone())?;
     let mut exporters = Exporters::start(config)?;
-    for (kind, sink) in exporters.named() {
-        register_queue(&own, kind, &sink);
-        own.register_events(Arc::new(Spans { kind, sink }));
-    }
-    let kernel = loader::load(&config.host.sys, &loader_options(config, !exporters.named().is_empty()))?;
+    exporters.register(&own);
+    let mut kernel = loader::load(&config.host.sys, &loader_options(config, exporters.has_spans()))?;
     health.set_missing(privilege::missing());
     for capability in health.missing() {
         tracing::warn!(capability = capability.name, loses = capability.loses, "missing");
@@ -119,10 +133,18 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
         move || fill.bytes() as f64,
     ));
     cost::register(&own);
+    let names = Names::default();
+    names.register(&own);
+    let readers = readers(&mut kernel, config, &own)?;
 
     let counts = Arc::new(PipelineCounts::new(kernel.counters.clone()));
     register(&own, &counts);
-    let sinks = exporters.sinks();
+    let sinks = exporters.spans.sinks();
+    let logs = exporters.logs.sinks();
+    let events = Events::new(events_config(config), Clock::system());
+    if !logs.is_empty() {
+        own.register_events(events.counts());
+    }
     let pace = Pace::new(&kernel.ring).context("cannot watch the ring buffer")?;
     let shedding = Shedding::default();
     let mut tracer = Tracer::new(
@@ -144,8 +166,13 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
         keeper,
         processes,
         tracer,
+        names,
         aggregate: aggregate.clone(),
+        measures,
+        readers,
         sinks,
+        events,
+        logs,
         counts: counts.clone(),
         connections: config.limits.connections as usize,
         kernel,
@@ -201,6 +228,33 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     outcome
 }
 
+/// Readers of the probes that are attached.
+fn readers(kernel: &mut Kernel, config: &Config, own: &Own) -> anyhow::Result<Vec<Box<dyn Reader>>> {
+    let Kernel {
+        probes,
+        tables,
+        counters,
+        ..
+    } = kernel;
+    let attached = |probe: &Probe| {
+        let mut states = probes.iter();
+        states.any(|state| state.probe == probe.name && state.alternative.is_some())
+    };
+    let makers = REGISTRY.iter().filter(|probe| attached(probe));
+    makers
+        .filter_map(|probe| probe.reader)
+        .map(|make| {
+            let mut tools = Tools {
+                tables,
+                counters,
+                config,
+                own,
+            };
+            make(&mut tools).map_err(anyhow::Error::from)
+        })
+        .collect()
+}
+
 /// Logs what became of a probe.
 fn tell(state: &ProbeState) {
     let (probe, loses) = (state.probe, state.loses);
@@ -226,7 +280,23 @@ fn web_config(config: &Config) -> WebConfig {
 
 /// Whether anything takes the spans, in an agent with these settings.
 pub(crate) fn exports_spans(config: &Config, env: &dyn Fn(&str) -> Option<String>) -> bool {
-    config.export.contains(&Export::Stdout) || matches!(OtlpConfig::from_env(env), Ok(Some(_)))
+    config.export.contains(&Export::Stdout) || matches!(OtlpConfig::from_env(OtlpSignal::Traces, env), Ok(Some(_)))
+}
+
+/// How events become records.
+fn events_config(config: &Config) -> EventsConfig {
+    let text = |name: &'static str, value: &str| (name.into(), AttributeValue::Text(value.to_owned().into()));
+    let host = config.host.name();
+    let name = host.iter().map(|name| text("host.name", name));
+    EventsConfig {
+        interval: config.events.interval,
+        kinds: config.limits.events,
+        rate: config.events.rate,
+        own: config.host.own_pid(),
+        host: Arc::new(Resource {
+            attributes: name.chain([text("os.type", "linux")]).collect(),
+        }),
+    }
 }
 
 /// What the kernel side is loaded with. `traces`: something takes the spans.
@@ -234,6 +304,7 @@ pub(crate) fn loader_options(config: &Config, traces: bool) -> loader::Options {
     loader::Options {
         ring_bytes: config.limits.ring_bytes,
         connections: config.limits.connections,
+        tcp_connections: config.limits.tcp_connections,
         capture: match config.hooks {
             Hooks::Auto => None,
             Hooks::Socket => Some("socket"),
@@ -246,6 +317,8 @@ pub(crate) fn loader_options(config: &Config, traces: bool) -> loader::Options {
         },
         hold: !traces,
         trace: config.log.level == LogLevel::Trace,
+        choice: config.probes.clone(),
+        own: config.host.own_pid(),
     }
 }
 
@@ -262,130 +335,6 @@ fn overhead(config: &Config, programs: &[ProgramStats]) -> Arc<Overhead> {
         config.host.clone(),
         Box::new(move || nanos() as f64 * 1e-9),
     ))
-}
-
-/// How full the queue of an exporter is.
-fn register_queue(own: &Own, exporter: &'static str, sink: &Arc<dyn SpanSink>) {
-    let (spans, bytes) = (sink.clone(), sink.clone());
-    for reading in [
-        Reading::gauge(
-            "onlooker_export_queue_spans",
-            "",
-            "Spans in the queue of an exporter now; those being sent are in onlooker_events_pending.",
-            move || spans.counts().waiting as f64,
-        ),
-        Reading::gauge(
-            "onlooker_export_queue_bytes",
-            "bytes",
-            "Memory of the spans in the queue of an exporter now, about, in bytes.",
-            move || bytes.counts().waiting_bytes as f64,
-        ),
-    ] {
-        own.register(reading.label("kind", exporter));
-    }
-}
-
-/// What the kernel tells of one program.
-fn register_program(own: &Own, stats: &ProgramStats) {
-    let read = |stat: ProgramStat, scale: f64| {
-        let stats = stats.clone();
-        move || stats.read(stat) as f64 * scale
-    };
-    let misses = "Runs skipped by the kernel because the program was running on that CPU already. What a program with a second copy \
-                  (PROGRAM_again, Linux 7.0 and later) was skipped for the copy deals with: of these at most the lesser of both \
-                  numbers is lost, of all others every one.";
-    let runs = "Runs of a program, while kernel.bpf_stats_enabled is 1.";
-    let seconds = "Time spent in a program, in seconds, while kernel.bpf_stats_enabled is 1.";
-    let verified = "Instructions that the verifier walked.";
-    for reading in [
-        Reading::counter(
-            "onlooker_program_misses_total",
-            "",
-            misses,
-            read(ProgramStat::Misses, 1.0),
-        ),
-        Reading::counter("onlooker_program_runs_total", "", runs, read(ProgramStat::Runs, 1.0)),
-        Reading::counter(
-            "onlooker_program_run_seconds_total",
-            "seconds",
-            seconds,
-            read(ProgramStat::RunNanos, 1e-9),
-        ),
-        Reading::gauge(
-            "onlooker_program_verified_instructions",
-            "",
-            verified,
-            read(ProgramStat::Verified, 1.0),
-        ),
-    ] {
-        own.register(reading.label("program", stats.name));
-    }
-}
-
-/// Numbers of the pipeline that have no family of their own elsewhere.
-fn register(own: &Own, counts: &Arc<PipelineCounts>) {
-    type Read = fn(&PipelineCounts) -> u64;
-    let gauges: [(&'static str, &'static str, Read); 1] = [(
-        "onlooker_connections",
-        "Connections in the table now, those left alone included.",
-        |counts| counts.connections.load(Ordering::Relaxed) as u64,
-    )];
-    let counters: [(&'static str, &'static str, Read); 9] = [
-        (
-            "onlooker_connections_given_up_total",
-            "Idle connections forgotten because the table was filling; their next request is seen again.",
-            |counts| counts.given_up.load(Ordering::Relaxed),
-        ),
-        (
-            "onlooker_connections_unrecognised_total",
-            "Connections that looked like a request at first and were left alone.",
-            |counts| counts.unrecognised.load(Ordering::Relaxed),
-        ),
-        (
-            "onlooker_connections_upgraded_total",
-            "Connections left alone after an upgrade or a tunnel began.",
-            |counts| counts.upgraded.load(Ordering::Relaxed),
-        ),
-        (
-            "onlooker_exchanges_counted_by_kernel_total",
-            "Exchanges counted in the kernel because the ring was full: in the metrics, without route and span.",
-            |counts| counts.by_kernel.load(Ordering::Relaxed),
-        ),
-        (
-            "onlooker_payload_without_data_total",
-            "Calls counted without their bytes, because the program's memory could not be read.",
-            PipelineCounts::without_data,
-        ),
-        (
-            "onlooker_trace_joined_total",
-            "Server exchanges that were joined to the client exchange of the same request on this host.",
-            |counts| counts.tracer().links.joined,
-        ),
-        (
-            "onlooker_trace_thread_children_total",
-            "Client exchanges that became children of what their thread was answering.",
-            |counts| counts.tracer().links.linked,
-        ),
-        (
-            "onlooker_trace_ambiguous_total",
-            "Client exchanges without parent because their thread was answering several requests.",
-            |counts| counts.tracer().links.ambiguous,
-        ),
-        (
-            "onlooker_trace_unsampled_total",
-            "Exchanges whose trace was not sampled.",
-            |counts| counts.tracer().unsampled,
-        ),
-    ];
-    for (name, help, read) in gauges {
-        let counts = counts.clone();
-        own.register(Reading::gauge(name, "", help, move || read(&counts) as f64));
-    }
-    for (name, help, read) in counters {
-        let counts = counts.clone();
-        own.register(Reading::counter(name, "", help, move || read(&counts) as f64));
-    }
-    own.register_events(counts.clone());
 }
 
 /// What the live summary shows.
@@ -425,72 +374,34 @@ fn snapshots(
     }
 }
 
-/// The exporters that were asked for.
-struct Exporters {
-    otlp: Option<(Arc<otlp::OtlpSink>, tokio::task::JoinHandle<()>)>,
-    stdout: Option<Arc<StdoutSink>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Exporters {
-    fn start(config: &Config) -> anyhow::Result<Exporters> {
-        let env = |name: &str| std::env::var(name).ok();
-        let otlp = match OtlpConfig::from_env(&env)? {
-            Some(settings) => {
-                let (sink, task) = otlp::new(settings)?;
-                Some((sink, tokio::spawn(task.run())))
-            }
-            None => None,
+    /// While spans are exported the kernel side holds no request back; records of logs are of no concern to it.
+    #[test]
+    fn requests_are_held_back_unless_spans_are_exported() {
+        let holds = |vars: &[(&str, &str)], export: &[Export]| {
+            let config = Config {
+                export: export.to_vec(),
+                ..Config::default()
+            };
+            let get = |name: &str| {
+                vars.iter()
+                    .find(|(known, _)| *known == name)
+                    .map(|(_, value)| (*value).to_owned())
+            };
+            loader_options(&config, exports_spans(&config, &get)).hold
         };
-        let stdout = config
-            .export
-            .contains(&Export::Stdout)
-            .then(|| StdoutSink::start(QueueLimits::default()))
-            .transpose()
-            .context("cannot write spans to standard output")?;
-        Ok(Exporters { otlp, stdout })
-    }
-
-    fn named(&self) -> Vec<(&'static str, Arc<dyn SpanSink>)> {
-        let otlp = self
-            .otlp
-            .iter()
-            .map(|(sink, _)| ("span_otlp", sink.clone() as Arc<dyn SpanSink>));
-        let stdout = self
-            .stdout
-            .iter()
-            .map(|sink| ("span_stdout", sink.clone() as Arc<dyn SpanSink>));
-        otlp.chain(stdout).collect()
-    }
-
-    fn sinks(&self) -> Vec<Arc<dyn SpanSink>> {
-        self.named().into_iter().map(|(_, sink)| sink).collect()
-    }
-
-    async fn close(&mut self) {
-        if let Some((sink, task)) = self.otlp.take() {
-            sink.close(FLUSH);
-            let _ = task.await;
-        }
-        if let Some(sink) = self.stdout.take() {
-            let _ = tokio::task::spawn_blocking(move || sink.close(FLUSH)).await;
-        }
-    }
-}
-
-/// What became of the spans of one exporter.
-struct Spans {
-    kind: &'static str,
-    sink: Arc<dyn SpanSink>,
-}
-
-impl EventCounts for Spans {
-    fn events(&self) -> Vec<EventCount> {
-        let counts = self.sink.counts();
-        vec![EventCount {
-            kind: self.kind,
-            seen: counts.seen,
-            delivered: counts.delivered,
-            lost: counts.lost,
-        }]
+        let all = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+        assert!(holds(&[], &[]));
+        assert!(!holds(&[all], &[]));
+        assert!(holds(&[all, ("OTEL_TRACES_EXPORTER", "none")], &[Export::Events]));
+        assert!(holds(
+            &[("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://collector:4318/v1/logs")],
+            &[]
+        ));
+        assert!(!holds(&[("OTEL_LOGS_EXPORTER", "none"), all], &[]));
+        assert!(!holds(&[], &[Export::Events, Export::Stdout]));
     }
 }

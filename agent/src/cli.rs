@@ -14,6 +14,8 @@ pub enum Command {
     Run,
     /// Say whether the configuration is valid, and what it comes to.
     CheckConfig,
+    /// Say what is measured.
+    Metrics,
     /// Say what can be seen on this host, what cannot, and what to change.
     Doctor {
         /// As an object for programs.
@@ -66,6 +68,7 @@ pub fn parse(
     })?;
     let (command, matches) = match matches.subcommand() {
         Some(("check-config", matches)) => (Command::CheckConfig, matches),
+        Some(("metrics", matches)) => (Command::Metrics, matches),
         Some(("doctor", matches)) => {
             let json = matches.get_flag("json");
             (Command::Doctor { json }, matches)
@@ -115,6 +118,11 @@ fn command(build: Build) -> Clap {
         .subcommand(Clap::new("run").about("Watch the host and serve what was seen (the default command)"))
         .subcommand(Clap::new("check-config").about("Check the settings, print what they come to, and exit"))
         .subcommand(doctor())
+        .subcommand(
+            Clap::new("metrics").about(
+                "Print every metric of protocols and probes, where it comes from and what it costs, as Markdown",
+            ),
+        )
         .disable_help_subcommand(true)
 }
 

@@ -24,6 +24,13 @@ impl Default for Host {
 }
 
 impl Host {
+    /// Process id of the agent as the host's `/proc` has it: in a container of its own another one than the agent knows.
+    pub fn own_pid(&self) -> u32 {
+        let link = std::fs::read_link(self.proc.join("self"));
+        let pid = link.ok().and_then(|to| to.to_str()?.parse().ok());
+        pid.unwrap_or_else(std::process::id)
+    }
+
     /// `host.name`: what the host's root names in `etc/hostname` when that root is mounted elsewhere (the agent in a
     /// container has another name of its own), else the kernel's `sys/kernel/hostname`. `None` when neither can be read.
     pub fn name(&self) -> Option<std::sync::Arc<str>> {
@@ -49,6 +56,18 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_own_pid_is_that_of_the_hosts_proc() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = Host {
+            proc: dir.path().to_owned(),
+            ..Host::default()
+        };
+        assert_eq!(host.own_pid(), std::process::id());
+        std::os::unix::fs::symlink("4711", dir.path().join("self")).expect("a link");
+        assert_eq!(host.own_pid(), 4711);
+    }
 
     #[test]
     fn the_name_of_a_mounted_root_comes_before_the_kernels() {

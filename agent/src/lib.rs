@@ -10,6 +10,7 @@ pub mod protocol;
 
 pub mod aggregate;
 pub mod collectors;
+pub mod logs;
 pub mod metric;
 pub mod trace;
 
@@ -29,3 +30,4 @@ pub mod logging;
 pub mod pipeline;
 pub mod privilege;
 mod recent;
+pub mod reference;

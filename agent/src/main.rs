@@ -1,7 +1,7 @@
 //! `onlooker`: see `--help`.
 
 use onlooker::cli::{self, Build, Command};
-use onlooker::{agent, doctor, kernel, logging};
+use onlooker::{agent, doctor, kernel, logging, reference};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -24,6 +24,10 @@ fn main() -> ExitCode {
     let result = match invocation.command {
         Command::CheckConfig => {
             print!("{}", cli::report(&invocation.settings));
+            Ok(())
+        }
+        Command::Metrics => {
+            print!("{}", reference::markdown());
             Ok(())
         }
         Command::Doctor { json } => {

@@ -2,27 +2,38 @@
 //! build spans. One thread, so that its state needs no locks but the aggregate's, which a scrape reads.
 
 mod counts;
+mod dns;
+mod events;
 mod flow;
 mod kernel;
+mod measures;
 mod pace;
 
 pub use counts::PipelineCounts;
 pub use pace::Pace;
 
-use crate::aggregate::{Aggregate, Handle, SharedAggregate};
+use crate::aggregate::{Aggregate, Handle, SharedAggregate, SharedMeasures};
 use crate::attribute::connection::Connections;
+use crate::attribute::names::Names;
 use crate::attribute::process::Processes;
 use crate::budget::Keeper;
 use crate::cost::{self, Stage};
-use crate::export::SpanSink;
+use crate::export::ItemSink;
+use crate::kernel::clock;
 use crate::kernel::loader::Kernel;
 use crate::kernel::maps::{FallbackTable, Graves, RecordRing, SocketTable};
-use crate::probes::decode;
+use crate::logs::LogRecord;
+use crate::logs::events::Events;
+use crate::probes::{Reader, Room, decode};
+use crate::protocol::dns::Dns;
 use crate::protocol::exchange::{Begin, Exchange, ExchangeId, JoinKey};
 use crate::protocol::memo::{Known, Memo};
 use crate::protocol::{Ignored, LostExchange, Sink};
 use crate::signal::{ConnId, Endpoints, FlowOpen, Last, Nanos, PayloadSignal, Role, Signal};
 use crate::trace::Tracer;
+use crate::trace::span::Span;
+use events::Teller;
+use measures::Readers;
 use onlooker_common::record::kind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,10 +52,20 @@ pub struct Parts {
     pub processes: Processes,
     /// Traces.
     pub tracer: Tracer,
+    /// Names of addresses.
+    pub names: Names,
     /// Series.
     pub aggregate: SharedAggregate,
+    /// Series of what probes measure.
+    pub measures: SharedMeasures,
+    /// Who reads what the kernel side counts.
+    pub readers: Vec<Box<dyn Reader>>,
     /// Where spans go.
-    pub sinks: Vec<Arc<dyn SpanSink>>,
+    pub sinks: Vec<Arc<dyn ItemSink<Span>>>,
+    /// Makes records of events.
+    pub events: Events,
+    /// Where those go.
+    pub logs: Vec<Arc<dyn ItemSink<LogRecord>>>,
     /// Counters others read.
     pub counts: Arc<PipelineCounts>,
     /// Connections followed at once.
@@ -61,8 +82,13 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         kernel,
         processes,
         tracer,
+        names,
         aggregate,
+        measures,
+        readers,
         sinks,
+        events,
+        logs,
         counts,
         connections,
         mut pace,
@@ -74,7 +100,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         fallback,
         graves,
         log,
-        programs,
+        tables,
         ..
     } = kernel;
     let mut log = log;
@@ -85,10 +111,15 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         graves,
         waiting: Vec::new(),
         connections: Connections::new(connections),
+        readers: Readers::new(readers),
+        dns: Dns::default(),
         core: Core {
+            names,
+            measures,
             processes,
             tracer,
             sinks,
+            teller: Teller::new(events, logs),
             counts,
             next_id: 0,
             ignored: None,
@@ -117,6 +148,9 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         if now >= last_second + SECOND {
             last_second = now;
             pipeline.tidy(now, drained, &mut aggregate.lock());
+            pipeline.dns(drained);
+            pipeline.readers.look(now, &mut pipeline.core);
+            pipeline.core.teller.tidy(now);
             keeper.tick();
             if let Some(log) = &mut log {
                 log.flush();
@@ -125,10 +159,12 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         cost::lap(Stage::Tidy);
     }
     // Detach first, so that the ring runs dry.
-    drop(programs);
+    drop(tables);
     let mut series = aggregate.lock();
     while pipeline.drain(&mut ring, &mut series) > 0 {}
     pipeline.look(Nanos::MAX, &mut series);
+    pipeline.readers.look_at_all(monotonic(), &mut pipeline.core);
+    pipeline.core.teller.end(monotonic());
     pipeline.abandon_all(&mut series);
     pipeline.core.emit_waiting(Nanos::MAX);
 }
@@ -140,14 +176,19 @@ struct Pipeline {
     /// Exchanges whose requests wait in the kernel, as of the last look.
     waiting: Vec<ExchangeId>,
     connections: Connections,
+    readers: Readers,
+    dns: Dns,
     core: Core,
 }
 
 /// What a protocol's sink needs, apart from the connection at hand.
 struct Core {
+    names: Names,
+    measures: SharedMeasures,
     processes: Processes,
     tracer: Tracer,
-    sinks: Vec<Arc<dyn SpanSink>>,
+    sinks: Vec<Arc<dyn ItemSink<Span>>>,
+    teller: Teller,
     counts: Arc<PipelineCounts>,
     next_id: u64,
     ignored: Option<Ignored>,
@@ -165,7 +206,8 @@ impl Pipeline {
             && let Some(record) = ring.next_record()
         {
             handled += 1;
-            match decode(&record) {
+            let room = Room::default();
+            match decode(&record, &room) {
                 Ok((kind, signal)) => {
                     if let Some(signal) = &signal {
                         tracing::trace!(?signal);
@@ -201,11 +243,23 @@ impl Pipeline {
             Signal::Process(signal) => {
                 self.core.processes.signal(&signal);
                 self.core.renew(series);
+                self.readers.process(&signal, &mut self.core);
                 true
             }
             Signal::Payload(payload) => self.payload(&payload, series),
             Signal::Flow(flow) => self.flow(flow, series),
-            Signal::Measure(_) => true,
+            Signal::Measure(measure) => {
+                self.core.measure(&measure);
+                true
+            }
+            Signal::Event(event) => {
+                self.core.event(&event);
+                true
+            }
+            Signal::Message(message) => {
+                self.dns.message(&message, &mut self.core);
+                true
+            }
         }
     }
 
@@ -417,16 +471,15 @@ impl Sink for CoreSink<'_> {
 }
 
 /// To every sink, without a copy for the last.
-fn hand_over(span: crate::trace::span::Span, sinks: &[Arc<dyn SpanSink>]) {
+fn hand_over<T: Clone>(item: T, sinks: &[Arc<dyn ItemSink<T>>]) {
     if let Some((last, others)) = sinks.split_last() {
         for sink in others {
-            sink.accept(span.clone());
+            sink.accept(item.clone());
         }
-        last.accept(span);
+        last.accept(item);
     }
 }
 
 fn monotonic() -> Nanos {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec as Nanos * SECOND + now.tv_nsec as Nanos
+    clock::nanos(rustix::time::ClockId::Monotonic)
 }

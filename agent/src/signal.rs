@@ -1,5 +1,15 @@
-//! The second waist: what any probe says, in four kinds. Probes make signals from records; attribution, protocols and
+//! The second waist: what any probe says, in six kinds. Probes make signals from records; attribution, protocols and
 //! aggregation read them and never see a record.
+
+mod errno;
+mod event;
+mod measure;
+mod message;
+
+pub use errno::{errno, errno_or_other};
+pub use event::{Detail, EventSignal, Severity};
+pub use measure::{Amount, Instrument, Label, MeasureSignal, Shape, Who};
+pub use message::{MessageSignal, Transport};
 
 use std::net::IpAddr;
 
@@ -65,8 +75,12 @@ pub enum Signal<'a> {
     Flow(FlowSignal),
     /// Bytes moved over a connection.
     Payload(PayloadSignal<'a>),
-    /// A number, for later probes (histograms read from kernel maps and the like).
-    Measure(MeasureSignal),
+    /// A number: what the kernel side counted since it was last asked, or how much there is of something now.
+    Measure(MeasureSignal<'a>),
+    /// Something that happened once and is worth reading: becomes a record of a log.
+    Event(EventSignal<'a>),
+    /// A client of a server of short messages (DNS) sent or received bytes.
+    Message(MessageSignal<'a>),
 }
 
 /// See [`Signal::Process`].
@@ -110,6 +124,17 @@ pub enum ProcessEvent<'a> {
     Exit {
         /// Exit code in bits 8-15, signal in bits 0-6.
         code: u32,
+    },
+    /// Its parent waited for it, and the kernel forgets it.
+    Freed {
+        /// What it used in its life, by index of `onlooker_common::usage`.
+        used: [u64; onlooker_common::usage::WORDS],
+    },
+    /// The kernel chose to end it for want of memory. Before kernel 6.8 the pid alone may be known, `start` is 0.
+    OutOfMemory {
+        /// Path of its memory cgroup below the root of the hierarchy, `None` when not known. It begins with `…` when it is deeper
+        /// than 12 names, of which the lowest are there.
+        cgroup: Option<String>,
     },
 }
 
@@ -294,15 +319,4 @@ impl Asked<'_> {
             early,
         }
     }
-}
-
-/// See [`Signal::Measure`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct MeasureSignal {
-    /// When.
-    pub at: Nanos,
-    /// Name of the measure.
-    pub name: &'static str,
-    /// Its value.
-    pub value: f64,
 }

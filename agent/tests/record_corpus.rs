@@ -1,6 +1,8 @@
 //! The kept corpus of the fuzz target `records`: what is in it still decodes, so that fuzzing starts from real records.
 
-use onlooker::probes::decode;
+use onlooker::probes::{Room, decode};
+use onlooker_common::dns::{IPPROTO_UDP, MessageRecord};
+use onlooker_common::errors::{FailureRecord, detail};
 use onlooker_common::record::{
     Actor, ExecRecord, ExitRecord, FlowOpenRecord, FlowStateRecord, ForkRecord, Header, PayloadRecord, Plain, bytes_of,
     dir, flow, kind, role, turn,
@@ -141,6 +143,51 @@ fn lives() -> Vec<u8> {
     [framed(&fork, b""), exec, framed(&exit, b"")].concat()
 }
 
+fn failure(detail: u8, data: &[u8]) -> Vec<u8> {
+    let record = FailureRecord {
+        head: head(kind::FAILURE, size_of::<FailureRecord>(), data.len()),
+        actor: ACTOR,
+        count: 134,
+        call: 42,
+        errno: 111,
+        fd: 3,
+        mode: 0o140_777,
+        bytes: data.len() as u16,
+        detail,
+        pad: [0; 3],
+    };
+    framed(&record, data)
+}
+
+/// A question, its answer from an IPv6 address, and a call that failed.
+fn messages() -> Vec<u8> {
+    const QUESTION: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x04shop\x07example\0\0\x01\0\x01";
+    let message = |direction, bytes: &[u8], err| MessageRecord {
+        head: head(kind::MESSAGE, size_of::<MessageRecord>(), bytes.len()),
+        actor: ACTOR,
+        sock: 0xffff_8880_0000_3000,
+        raddr: [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 53],
+        netns: 4_026_531_840,
+        total: bytes.len() as u32,
+        lport: 40_000,
+        rport: 53,
+        family: 10,
+        captured: bytes.len() as u16,
+        dir: direction,
+        protocol: IPPROTO_UDP,
+        err,
+        pad: [0; 4],
+    };
+    let mut answer = QUESTION.to_vec();
+    answer[2] |= 0x80;
+    [
+        framed(&message(dir::TX, QUESTION, 0), QUESTION),
+        framed(&message(dir::RX, &answer, 0), &answer),
+        framed(&message(dir::RX, b"", 111), b""),
+    ]
+    .concat()
+}
+
 /// Name and bytes of every seed.
 fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let request = b"GET /cart?item=7 HTTP/1.1\r\nHost: shop.example\r\n\r\n";
@@ -179,6 +226,26 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("unix", [open(unix, role::CLIENT), state(flow::EOF, 0, 0, 0)].concat()),
         ("processes", lives()),
+        (
+            "failures",
+            [
+                failure(detail::NONE, b""),
+                failure(detail::PATH, b"/etc/billing/tls.key"),
+                failure(
+                    detail::ADDRESS,
+                    &[2, 0, 0x15, 0x38, 10, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0],
+                ),
+                failure(
+                    detail::ADDRESS,
+                    &[
+                        10, 0, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0,
+                    ],
+                ),
+                failure(detail::ADDRESS, b"\x01\0/run/db.sock"),
+            ]
+            .concat(),
+        ),
+        ("messages", messages()),
     ]
 }
 
@@ -203,9 +270,9 @@ fn the_kept_seeds_are_records_of_today() {
         while let [low, high, after @ ..] = rest {
             let (record, after) = after.split_at(u16::from_le_bytes([*low, *high]).into());
             assert!(
-                matches!(decode(record), Ok((_, Some(_)))),
+                matches!(decode(record, &Room::default()), Ok((_, Some(_)))),
                 "{name}: {:?}",
-                decode(record)
+                decode(record, &Room::default())
             );
             rest = after;
         }
@@ -217,7 +284,7 @@ fn whatever_was_found_once_is_a_signal_or_an_error() {
     for entry in std::fs::read_dir(corpus()).expect("the corpus") {
         let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
         for start in 0..bytes.len() {
-            let _ = decode(&bytes[start..]);
+            let _ = decode(&bytes[start..], &Room::default());
         }
     }
 }

@@ -7,6 +7,8 @@
 mod active;
 mod collect;
 mod histogram;
+mod measures;
+mod names;
 mod routes;
 mod rows;
 mod series;
@@ -18,6 +20,7 @@ mod template;
 mod tests;
 
 pub use collect::SharedAggregate;
+pub use measures::{Measures, MeasuresConfig, SharedMeasures};
 pub use rows::{ROW_BUCKETS, ServiceRow, row_bounds};
 
 use crate::attribute::service::Service;
@@ -27,16 +30,14 @@ use crate::protocol::exchange::{Begin, Counted, ErrorType, Exchange, ExchangeId,
 use crate::signal::{Nanos, Role};
 use active::{ActiveKey, ActiveLimits, ActiveTable};
 use collect::LabelNames;
+use names::Names;
 use routes::{NO_ROUTE, OTHER, OTHER_ROUTE, RouteLimits, Routed};
-use rustc_hash::FxHashMap;
 use series::{Fault, Fold, Key, Labels, SeriesTable, Status};
 use services::{OTHER_SERVICE, Services};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use targets::TargetCache;
 
-/// Operations that have a number of their own; protocols map the unknown ones to `_OTHER`, so this is not met by HTTP.
-const OPERATIONS: usize = 1024;
 /// Versions that have a number of their own.
 const VERSIONS: usize = 200;
 
@@ -457,39 +458,6 @@ fn labels(
             (Fault::Status, Status::Class(_)) => OTHER.into(),
             _ => error.unwrap_or_default().into(),
         },
-    }
-}
-
-/// Texts under small numbers; number 0 is that of all beyond [`OPERATIONS`].
-#[derive(Debug)]
-struct Names<T> {
-    by_name: FxHashMap<T, u16>,
-    names: Vec<T>,
-}
-
-impl Names<Arc<str>> {
-    fn new(first: Arc<str>) -> Names<Arc<str>> {
-        Names {
-            by_name: FxHashMap::from_iter([(first.clone(), 0)]),
-            names: vec![first],
-        }
-    }
-
-    fn intern(&mut self, name: &Arc<str>) -> u16 {
-        if let Some(&number) = self.by_name.get(name) {
-            return number;
-        }
-        if self.names.len() >= OPERATIONS {
-            return 0;
-        }
-        let number = self.names.len() as u16;
-        self.names.push(name.clone());
-        self.by_name.insert(name.clone(), number);
-        number
-    }
-
-    fn name(&self, number: u16) -> &Arc<str> {
-        self.names.get(usize::from(number)).unwrap_or(&self.names[0])
     }
 }
 

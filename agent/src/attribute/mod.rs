@@ -2,5 +2,6 @@
 
 pub mod connection;
 pub mod container;
+pub mod names;
 pub mod process;
 pub mod service;

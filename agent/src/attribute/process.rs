@@ -85,7 +85,7 @@ pub struct Processes {
     counts: Arc<ProcessCounts>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Entry {
     service: Option<Arc<Service>>,
     facts: Option<Arc<Facts>>,
@@ -132,7 +132,10 @@ impl Processes {
         self.now = self.now.max(signal.at);
         let key = signal.process;
         match &signal.event {
-            ProcessEvent::Fork { parent } => self.fork(key, *parent),
+            ProcessEvent::Fork { parent } => {
+                self.sharpen(*parent);
+                self.fork(key, *parent);
+            }
             ProcessEvent::Exec {
                 cgroup,
                 comm,
@@ -161,7 +164,13 @@ impl Processes {
                     self.counts.deferred();
                 }
             }
-            ProcessEvent::Exit { .. } => self.end(key),
+            ProcessEvent::Exit { .. } => {
+                if let Some(rough) = self.sharpen(key) {
+                    self.end(rough);
+                }
+                self.end(key);
+            }
+            ProcessEvent::Freed { .. } | ProcessEvent::OutOfMemory { .. } => (),
         }
         self.publish();
     }
@@ -188,6 +197,14 @@ impl Processes {
     /// Whether a process is known and has not ended.
     pub fn knows(&self, key: ProcessKey) -> bool {
         self.table.get(&key).is_some_and(|entry| !entry.ended)
+    }
+
+    /// Whether a process has ended. Of one that is not known here `/proc` is asked; when that cannot tell, it has not.
+    pub fn gone(&mut self, key: ProcessKey) -> bool {
+        match self.table.get(&key) {
+            Some(entry) => entry.ended,
+            None => self.reader.lives(&self.host, key) == Some(false),
+        }
     }
 
     /// What is known of a process: `comm`, executable, container and so on. Costs what [`Processes::service`] costs.
@@ -248,6 +265,19 @@ impl Processes {
             entry.looked = false;
             entry.parent = Default::default();
         }
+    }
+
+    /// A process that is older than the agent may be known by its start of `/proc`, to the tick. By its exact key it is the same:
+    /// asked for after its end it would not be known. Gives the key to the tick when there is such a process.
+    fn sharpen(&mut self, key: ProcessKey) -> Option<ProcessKey> {
+        let start = key.start - key.start % reader::TICK;
+        let rough = ProcessKey { start, ..key };
+        let known = self.table.get(&rough).filter(|_| rough != key)?;
+        if !self.table.contains_key(&key) {
+            let same = known.clone();
+            *self.entry(key) = same;
+        }
+        Some(rough)
     }
 
     fn fork(&mut self, child: ProcessKey, parent: ProcessKey) {

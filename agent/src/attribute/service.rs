@@ -19,7 +19,7 @@ use crate::trace::span::{Attribute, AttributeValue, Resource};
 use declared::Declared;
 use program::Program;
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 pub mod declared;
 pub mod program;
@@ -27,6 +27,9 @@ pub mod text;
 
 /// Name of a service of whose process nothing is known but that it was there.
 pub const UNKNOWN: &str = "unknown";
+
+/// Name of the service of processes that are not told apart.
+pub const OTHER: &str = "_OTHER";
 
 /// A service as metrics and spans name it. One per process; processes of one service share `name` and `namespace`.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +40,20 @@ pub struct Service {
     pub namespace: Option<Arc<str>>,
     /// Everything that is known of the process: `service.name`, `process.pid`, `container.id`, …
     pub resource: Arc<Resource>,
+}
+
+impl Service {
+    /// That of processes which are not told apart for lack of room.
+    pub fn other() -> Arc<Service> {
+        static SERVICE: LazyLock<Arc<Service>> = LazyLock::new(|| {
+            Arc::new(Service {
+                name: OTHER.into(),
+                namespace: None,
+                resource: Arc::default(),
+            })
+        });
+        SERVICE.clone()
+    }
 }
 
 /// What is known of a process when its service is made.

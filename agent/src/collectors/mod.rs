@@ -1,3 +1,4 @@
 //! Collectors: sources of series that are read when asked. One file a collector and one line here.
 
 pub mod own;
+pub mod throttling;

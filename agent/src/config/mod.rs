@@ -8,6 +8,7 @@ pub mod options;
 pub mod value;
 
 use crate::host::Host;
+use crate::probes::Choice;
 use file::Entry;
 use options::{OPTIONS, Opt};
 use std::fmt;
@@ -28,6 +29,12 @@ pub struct Config {
     pub hooks: Hooks,
     /// Whose ends of connections are followed.
     pub roles: Roles,
+    /// Probes that are attached or not, whatever their default.
+    pub probes: Choice,
+    /// How expected errors of system calls are counted.
+    pub expected: Expected,
+    /// Names of the system calls whose durations are measured; none: all.
+    pub latency: Vec<String>,
     /// Bounds of memory.
     pub limits: Limits,
     /// CPU that the agent may use before it gives up detail, in cores (0.01: one percent of one core); `None`: no budget.
@@ -36,6 +43,8 @@ pub struct Config {
     pub series_ttl: Duration,
     /// Exporters named with `--export`.
     pub export: Vec<Export>,
+    /// Records of events.
+    pub events: Events,
     /// Which traces are kept.
     pub sampler: Sampler,
     /// When the live summary is shown.
@@ -67,6 +76,8 @@ pub struct Log {
 pub struct Limits {
     /// Connections followed at the same time: entries of the kernel's socket table and of the table beside it.
     pub connections: u32,
+    /// TCP connections whose numbers are told at the same time: entries of the kernel's table.
+    pub tcp_connections: u32,
     /// Bytes of the ring buffer: a power of two and a multiple of the page size.
     pub ring_bytes: u32,
     /// Processes remembered at the same time.
@@ -75,6 +86,17 @@ pub struct Limits {
     pub series: usize,
     /// Route templates per service; further ones become `_OTHER`.
     pub routes_per_service: usize,
+    /// Kinds of events known at the same time.
+    pub events: usize,
+}
+
+/// Settings of the records that events become.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Events {
+    /// Least time between two records of the same event.
+    pub interval: Duration,
+    /// Records a minute and service.
+    pub rate: u32,
 }
 
 /// Declares an enum whose variants are words of the configuration.
@@ -149,10 +171,22 @@ words! {
 }
 
 words! {
+    /// How expected errors of system calls are counted.
+    Expected {
+        /// By themselves, by call and error.
+        Apart = "apart",
+        /// As any other error, by process.
+        Together = "together",
+    }
+}
+
+words! {
     /// Exporters that are switched on by name.
     Export {
         /// Spans as lines on standard output.
         Stdout = "stdout",
+        /// Events as lines on standard output.
+        Events = "events",
     }
 }
 
@@ -224,10 +258,14 @@ impl Config {
             },
             hooks: Hooks::Auto,
             roles: Roles::All,
+            probes: Choice::default(),
+            expected: Expected::Apart,
+            latency: Vec::new(),
             limits: Limits::default(),
             budget_cpu: None,
             series_ttl: Duration::ZERO,
             export: Vec::new(),
+            events: Events::default(),
             sampler: Sampler {
                 kind: SamplerKind::ParentAlwaysOn,
                 arg: 1.0,
@@ -241,7 +279,7 @@ impl Config {
         match self.summary {
             Summary::Always => true,
             Summary::Never => false,
-            Summary::Auto => stdout_is_terminal && !self.export.contains(&Export::Stdout),
+            Summary::Auto => stdout_is_terminal && self.export.is_empty(),
         }
     }
 }

@@ -2,7 +2,8 @@
 //! (the same name, nested at the dots), its help, its default and its check follow.
 
 use super::value::{ListenAddress, bytes, count, cpu_budget, duration, path, ring_bytes, telemetry_path};
-use super::{Config, Export, Hooks, LogFormat, LogLevel, Roles, SamplerKind, Summary};
+use super::{Config, Expected, Export, Hooks, LogFormat, LogLevel, Roles, SamplerKind, Summary};
+use crate::probes::{measurable, switchable};
 use std::time::Duration;
 
 /// Name of the flag that gives the configuration file. It is no key of that file.
@@ -154,11 +155,64 @@ pub static OPTIONS: &[Opt] = &[
         ..BASE
     },
     Opt {
+        name: "probes.enable",
+        value: "PROBE",
+        help: "Also attach this probe, which is off by default (docs/metrics.md lists them with what they cost). Repeatable.",
+        repeatable: true,
+        set: |config, value| {
+            config.probes.on.push(probe(value)?);
+            Ok(())
+        },
+        ..BASE
+    },
+    Opt {
+        name: "probes.disable",
+        value: "PROBE",
+        help: "Do not attach this probe: what it measures is not there. Repeatable.",
+        repeatable: true,
+        set: |config, value| {
+            config.probes.off.push(probe(value)?);
+            Ok(())
+        },
+        ..BASE
+    },
+    Opt {
+        name: "syscalls.expected",
+        value: "HOW",
+        help: "Errors of system calls that are expected (docs/syscall-errors.md) are counted apart from the others, or together with them.",
+        default: &["apart"],
+        words: Expected::WORDS,
+        set: choice!(Expected, expected),
+        ..BASE
+    },
+    Opt {
+        name: "syscalls.latency",
+        value: "CALL",
+        help: "System call whose durations are measured (with --probes.enable=latency); without any: all. Repeatable.",
+        repeatable: true,
+        set: |config, value| {
+            if !measurable(value) {
+                return Err("is no system call that can be measured: use names as in the manual, e.g. fsync".into());
+            }
+            config.latency.push(value.into());
+            Ok(())
+        },
+        ..BASE
+    },
+    Opt {
         name: "limits.connections",
         value: "N",
         help: "Connections followed at the same time; further ones are counted as lost.",
-        default: &["16384"],
+        default: &["8192"],
         set: checked!(|value| count(value, 1, 1 << 20), limits.connections),
+        ..BASE
+    },
+    Opt {
+        name: "limits.tcp-connections",
+        value: "N",
+        help: "TCP connections whose numbers are told at the same time; further ones are counted as lost.",
+        default: &["8192"],
+        set: checked!(|value| count(value, 1, 1 << 20), limits.tcp_connections),
         ..BASE
     },
     Opt {
@@ -194,6 +248,14 @@ pub static OPTIONS: &[Opt] = &[
         ..BASE
     },
     Opt {
+        name: "limits.events",
+        value: "N",
+        help: "Kinds of events known at the same time; events of further ones are counted as lost.",
+        default: &["1024"],
+        set: checked!(|value| count(value, 1, 1 << 20), limits.events),
+        ..BASE
+    },
+    Opt {
         name: "budget.cpu",
         value: "PERCENT",
         help: "CPU the agent may use, in percent of one core, e.g. 1%; above it spans lose detail, then spans thin out, then \
@@ -214,7 +276,7 @@ pub static OPTIONS: &[Opt] = &[
     Opt {
         name: "export",
         value: "EXPORTER",
-        help: "Also write spans to standard output, one line each. Repeatable.",
+        help: "Also write spans (stdout) or events (events) to standard output, one line each. Repeatable.",
         repeatable: true,
         words: Export::WORDS,
         set: |config, value| {
@@ -224,6 +286,22 @@ pub static OPTIONS: &[Opt] = &[
             }
             Ok(())
         },
+        ..BASE
+    },
+    Opt {
+        name: "events.interval",
+        value: "DURATION",
+        help: "The same event of a service is told once in this time, with its count.",
+        default: &["1m"],
+        set: checked!(|value| duration(value, Duration::from_secs(1)), events.interval),
+        ..BASE
+    },
+    Opt {
+        name: "events.rate",
+        value: "N",
+        help: "Events told a minute and service; further ones are counted as lost.",
+        default: &["10"],
+        set: checked!(|value| count(value, 1, 100_000), events.rate),
         ..BASE
     },
     Opt {
@@ -268,6 +346,13 @@ pub fn nearest<'n>(given: &str, names: impl Iterator<Item = &'n str>) -> Option<
         .map(|name| (likeness(name), name))
         .max_by(|a, b| a.0.total_cmp(&b.0));
     found.filter(|(likeness, _)| *likeness > 0.5).map(|(_, name)| name)
+}
+
+/// The probe of this name, when it can be switched.
+fn probe(value: &str) -> Result<&'static str, String> {
+    let names: Vec<&'static str> = switchable().collect();
+    let found = names.iter().find(|name| **name == value);
+    found.copied().ok_or_else(|| one_of(&names, value))
 }
 
 fn one_of(words: &[&str], given: &str) -> String {

@@ -1,7 +1,7 @@
-//! Where spans are sent to by OTLP: can a connection be opened?
+//! Where spans and events are sent to by OTLP: can a connection be opened?
 
 use super::{Finding, Patient};
-use crate::export::otlp::OtlpConfig;
+use crate::export::otlp::{OtlpConfig, OtlpSignal};
 use reqwest::Url;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -11,27 +11,44 @@ use std::time::{Duration, Instant};
 /// For looking up the name and connecting, all addresses together.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The end point of the exporter's variables.
+/// The end points of the exporters' variables.
 pub(super) fn endpoint(patient: &Patient<'_>) -> Vec<Finding> {
-    let name = "OTLP";
-    let config = match OtlpConfig::from_env(patient.env) {
-        Ok(Some(config)) => config,
-        Ok(None) => return vec![Finding::pass(name, "no end point is set; spans are not sent anywhere")],
-        // Told with the settings.
-        Err(_) => return vec![],
-    };
-    let url = config.endpoint;
-    // Without user and password.
-    let shown = format!("{}{}", url.origin().ascii_serialization(), url.path());
-    vec![match reach(&url) {
-        Ok(address) => Finding::pass(name, format!("{shown}: {address} accepts connections")),
-        Err(error) => Finding::warn(
-            name,
-            format!("{shown}: {error}{}", proxy(patient, &url)),
-            "spans, once the queue is full; metrics are not concerned",
-            "start the receiver there, or correct OTEL_EXPORTER_OTLP_ENDPOINT (OTLP over HTTP, usually port 4318)",
-        ),
-    }]
+    let mut tried: Vec<(String, Result<SocketAddr, String>)> = Vec::new();
+    OtlpSignal::ALL
+        .into_iter()
+        .filter_map(|signal| {
+            let (name, what) = match signal {
+                OtlpSignal::Traces => ("OTLP", "spans"),
+                OtlpSignal::Logs => ("OTLP logs", "events"),
+            };
+            let config = match OtlpConfig::from_env(signal, patient.env) {
+                Ok(Some(config)) => config,
+                Ok(None) => {
+                    let found = format!("no end point is set; {what} are not sent anywhere");
+                    return Some(Finding::pass(name, found));
+                }
+                // Told with the settings.
+                Err(_) => return None,
+            };
+            let url = config.endpoint;
+            // Without user and password.
+            let shown = format!("{}{}", url.origin().ascii_serialization(), url.path());
+            // Both signals mostly go to one place, which is asked once.
+            let place = url.origin().ascii_serialization();
+            let known = tried.iter().find(|(known, _)| *known == place);
+            let reached = known.map_or_else(|| reach(&url).map_err(|error| error.to_string()), |(_, reached)| reached.clone());
+            tried.push((place, reached.clone()));
+            Some(match reached {
+                Ok(address) => Finding::pass(name, format!("{shown}: {address} accepts connections")),
+                Err(error) => Finding::warn(
+                    name,
+                    format!("{shown}: {error}{}", proxy(patient, &url)),
+                    format!("{what}, once the queue is full; metrics are not concerned"),
+                    "start the receiver there, or correct OTEL_EXPORTER_OTLP_ENDPOINT (OTLP over HTTP, usually port 4318)",
+                ),
+            })
+        })
+        .collect()
 }
 
 /// The exporter's HTTP client heeds the variables of proxies; here the way without one was tried.

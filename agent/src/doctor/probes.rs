@@ -16,6 +16,7 @@ pub(super) fn states(patient: &Patient<'_>) -> Vec<ProbeState> {
         Ok(states) => states.clone(),
         Err(error) => REGISTRY
             .iter()
+            .filter(|probe| patient.config.probes.wants(probe))
             .filter(wanted)
             .map(|probe| ProbeState {
                 probe: probe.name,

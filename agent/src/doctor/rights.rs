@@ -6,6 +6,7 @@ use crate::kernel::kfuncs;
 use crate::privilege::{self, Capability};
 use onlooker_common::fallback::{self, FallbackCounts, FallbackKey};
 use onlooker_common::socket::{self, Grave, SocketState};
+use onlooker_common::tcp::Connection;
 
 /// Memory of maps counts towards RLIMIT_MEMLOCK before this kernel, and towards a memory cgroup from it on.
 const UNCHARGED: (u32, u32) = (5, 11);
@@ -148,6 +149,7 @@ pub(super) fn map_bytes(patient: &Patient<'_>) -> u64 {
     let entries = |key: usize, value: usize, count: u32| (key + value) as u64 * u64::from(count);
     u64::from(limits.ring_bytes)
         + entries(8, size_of::<SocketState>(), limits.connections)
+        + entries(8, size_of::<Connection>(), limits.tcp_connections)
         + entries(size_of::<FallbackKey>(), size_of::<FallbackCounts>(), fallback::ENTRIES)
         + entries(8, size_of::<Grave>(), socket::GRAVES)
 }

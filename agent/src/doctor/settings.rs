@@ -1,7 +1,7 @@
 //! The settings: what the agent would refuse to start with.
 
 use super::{Finding, Patient};
-use crate::export::otlp::OtlpConfig;
+use crate::export::otlp::{OtlpConfig, OtlpSignal};
 
 const LOSES: &str = "everything: the agent does not start; the checks below use the default instead";
 
@@ -19,15 +19,24 @@ pub(super) fn configuration(patient: &Patient<'_>) -> Vec<Finding> {
             )
         })
         .collect();
-    if let Err(error) = OtlpConfig::from_env(patient.env) {
+    let mut errors = Vec::new();
+    for signal in OtlpSignal::ALL {
+        // What both signals read is told once.
+        if let Err(error) = OtlpConfig::from_env(signal, patient.env)
+            && !errors.contains(&error)
+        {
+            errors.push(error);
+        }
+    }
+    findings.extend(errors.iter().map(|error| {
         let loses = "everything: the agent does not start";
-        findings.push(Finding::fail(
+        Finding::fail(
             "environment",
             error.to_string(),
             loses,
             "set or unset the variable as it says",
-        ));
-    }
+        )
+    }));
     if findings.is_empty() {
         findings.push(Finding::pass("settings", "valid"));
     }

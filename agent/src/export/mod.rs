@@ -1,18 +1,18 @@
-//! Exporters: encoders of series and sinks of spans. They know neither probes nor protocols.
+//! Exporters: encoders of series and sinks of spans and records of logs. They know neither probes nor protocols.
 
+mod item;
 pub mod otlp;
 pub mod prometheus;
 mod queue;
 pub mod stdout;
 
-pub use queue::{QueueLimits, SpanCounts};
+pub use item::Item;
+pub use queue::{QueueCounts, QueueLimits};
 
-use crate::trace::span::Span;
-
-/// Takes finished spans away. `accept` never blocks: what cannot be taken is counted as lost.
-pub trait SpanSink: Send + Sync {
-    /// Takes a span, or counts it as lost.
-    fn accept(&self, span: Span);
-    /// What became of the spans so far.
-    fn counts(&self) -> SpanCounts;
+/// Takes finished spans or records of logs away. `accept` never blocks: what cannot be taken is counted as lost.
+pub trait ItemSink<T>: Send + Sync {
+    /// Takes one, or counts it as lost.
+    fn accept(&self, item: T);
+    /// What became of those so far.
+    fn counts(&self) -> QueueCounts;
 }

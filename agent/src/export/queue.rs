@@ -1,25 +1,25 @@
-//! The bounded queue between the thread that makes spans and the task that exports them, and the ledger of what became of them.
-//! Queue and ledger stand under one lock, so that `seen = delivered + pending + lost` holds whenever somebody looks.
+//! The bounded queue between the thread that makes items (spans, records of logs) and the task that exports them, and the ledger of
+//! what became of them. Queue and ledger stand under one lock, so that `seen = delivered + pending + lost` holds whenever somebody
+//! looks.
 //!
-//! This is the seam for a durable queue: an exporter only calls [`SpanQueue::take`] and [`SpanQueue::settle`], and every span
-//! taken is settled exactly once.
+//! This is the seam for a durable queue: an exporter only calls [`Queue::take`] and [`Queue::settle`], and every item taken is
+//! settled exactly once.
 
-use crate::trace::span::{AttributeValue, Span};
+use super::Item;
 use std::collections::VecDeque;
-use std::mem::size_of;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// Limits of the queue of an exporter of spans.
+/// Limits of the queue of an exporter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
-    /// Spans that wait.
-    pub spans: usize,
-    /// Bytes of memory of the spans that wait, about.
+    /// Items that wait.
+    pub items: usize,
+    /// Bytes of memory of the items that wait, about.
     pub bytes: usize,
-    /// Spans handed over at once.
+    /// Items handed over at once.
     pub batch: usize,
     /// How long a batch may wait to become full.
     pub delay: Duration,
@@ -28,7 +28,7 @@ pub struct QueueLimits {
 impl Default for QueueLimits {
     fn default() -> QueueLimits {
         QueueLimits {
-            spans: 8192,
+            items: 8192,
             bytes: 8 << 20,
             batch: 512,
             delay: Duration::from_secs(1),
@@ -36,9 +36,9 @@ impl Default for QueueLimits {
     }
 }
 
-/// What became of spans since the start. `seen = delivered + pending + (sum of lost)`, always.
+/// What became of items since the start. `seen = delivered + pending + (sum of lost)`, always.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SpanCounts {
+pub struct QueueCounts {
     /// Offered.
     pub seen: u64,
     /// Accepted by the receiver.
@@ -53,12 +53,12 @@ pub struct SpanCounts {
     pub lost: Vec<(&'static str, u64)>,
 }
 
-/// Why a span was lost.
+/// Why an item was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loss {
-    /// The queue had too many spans or bytes.
+    /// The queue had too many items or bytes.
     QueueFull,
-    /// The receiver took the batch but not this span (OTLP partial success).
+    /// The receiver took the batch but not this item (OTLP partial success).
     Rejected,
     /// The receiver refused the batch with a 4xx status.
     Refused4xx,
@@ -87,35 +87,50 @@ impl Loss {
     ];
 }
 
-/// A bounded queue of spans with one consumer.
+/// A bounded queue with one consumer.
 #[derive(Debug)]
-pub(super) struct SpanQueue {
+pub(super) struct Queue<T> {
     limits: QueueLimits,
-    state: Mutex<State>,
+    state: Mutex<State<T>>,
     /// Something to take, or closing.
     filled: Notify,
     /// Closing began.
     closing: Notify,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    waiting: VecDeque<Span>,
+#[derive(Debug)]
+struct State<T> {
+    waiting: VecDeque<T>,
     bytes: usize,
     seen: u64,
     delivered: u64,
     /// Taken and not settled.
     taken: u64,
     lost: [u64; Loss::NAMES.len()],
-    /// No more spans are taken in; what waits may be exported until then.
+    /// Nothing more is taken in; what waits may be exported until then.
     deadline: Option<Instant>,
-    /// Nothing is exported any more; spans are lost for this reason.
+    /// Nothing is exported any more; items are lost for this reason.
     ended: Option<Loss>,
 }
 
-impl SpanQueue {
-    pub(super) fn new(limits: QueueLimits) -> SpanQueue {
-        SpanQueue {
+impl<T> Default for State<T> {
+    fn default() -> State<T> {
+        State {
+            waiting: VecDeque::new(),
+            bytes: 0,
+            seen: 0,
+            delivered: 0,
+            taken: 0,
+            lost: Default::default(),
+            deadline: None,
+            ended: None,
+        }
+    }
+}
+
+impl<T: Item> Queue<T> {
+    pub(super) fn new(limits: QueueLimits) -> Queue<T> {
+        Queue {
             limits,
             state: Mutex::default(),
             filled: Notify::new(),
@@ -123,19 +138,19 @@ impl SpanQueue {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Takes a span in, or counts it as lost. Wakes the consumer only when it can have a reason to look.
-    pub(super) fn offer(&self, span: Span) {
-        let weight = weight(&span);
+    /// Takes an item in, or counts it as lost. Wakes the consumer only when it can have a reason to look.
+    pub(super) fn offer(&self, item: T) {
+        let weight = item.weight();
         let mut state = self.state();
         state.seen += 1;
         let refuse = match (state.ended, state.deadline) {
             (Some(loss), _) => Some(loss),
             (None, Some(_)) => Some(Loss::Shutdown),
-            _ if state.waiting.len() >= self.limits.spans || state.bytes + weight > self.limits.bytes => {
+            _ if state.waiting.len() >= self.limits.items || state.bytes + weight > self.limits.bytes => {
                 Some(Loss::QueueFull)
             }
             _ => None,
@@ -145,7 +160,7 @@ impl SpanQueue {
             return;
         }
         state.bytes += weight;
-        state.waiting.push_back(span);
+        state.waiting.push_back(item);
         let len = state.waiting.len();
         drop(state);
         if len == 1 || len == self.limits.batch {
@@ -153,9 +168,9 @@ impl SpanQueue {
         }
     }
 
-    /// Waits for the next batch: full, or the delay after its first span is over, or closing began. `None`: closed and empty,
+    /// Waits for the next batch: full, or the delay after its first item is over, or closing began. `None`: closed and empty,
     /// or ended.
-    pub(super) async fn take(&self) -> Option<Vec<Span>> {
+    pub(super) async fn take(&self) -> Option<Vec<T>> {
         let mut until: Option<Instant> = None;
         loop {
             {
@@ -178,7 +193,7 @@ impl SpanQueue {
         }
     }
 
-    /// What became of `count` spans taken before: these were lost, the others delivered.
+    /// What became of `count` items taken before: these were lost, the others delivered.
     pub(super) fn settle(&self, count: usize, lost: u64, loss: Loss) {
         let mut state = self.state();
         // After `end` they are already counted.
@@ -226,9 +241,9 @@ impl SpanQueue {
         self.filled.notify_one();
     }
 
-    pub(super) fn counts(&self) -> SpanCounts {
+    pub(super) fn counts(&self) -> QueueCounts {
         let state = self.state();
-        SpanCounts {
+        QueueCounts {
             seen: state.seen,
             delivered: state.delivered,
             pending: state.waiting.len() as u64 + state.taken,
@@ -239,32 +254,14 @@ impl SpanQueue {
     }
 }
 
-impl State {
-    fn take(&mut self, max: usize) -> Vec<Span> {
+impl<T: Item> State<T> {
+    fn take(&mut self, max: usize) -> Vec<T> {
         let count = self.waiting.len().min(max);
-        let spans: Vec<Span> = self.waiting.drain(..count).collect();
-        self.bytes -= spans.iter().map(weight).sum::<usize>().min(self.bytes);
+        let items: Vec<T> = self.waiting.drain(..count).collect();
+        self.bytes -= items.iter().map(T::weight).sum::<usize>().min(self.bytes);
         self.taken += count as u64;
-        spans
+        items
     }
-}
-
-/// Bytes of memory that a span holds, about; not the resource, which all spans of a process share.
-fn weight(span: &Span) -> usize {
-    let texts: usize = span
-        .attributes
-        .iter()
-        .map(|(_, value)| match value {
-            AttributeValue::Text(text) => text.len(),
-            AttributeValue::Texts(texts) => texts.iter().map(|t| t.len() + size_of::<String>()).sum(),
-            _ => 0,
-        })
-        .sum();
-    size_of::<Span>()
-        + span.name.len()
-        + span.state.as_ref().map_or(0, |s| s.len())
-        + span.attributes.capacity() * size_of::<crate::trace::span::Attribute>()
-        + texts
 }
 
 #[cfg(test)]

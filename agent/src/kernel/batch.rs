@@ -31,9 +31,23 @@ pub(super) fn lookup<K: Pod + Default, V: Pod>(
     blank: &V,
     mut each: impl FnMut(&K, &V),
 ) -> io::Result<()> {
+    lookup_each(map, blank, 1, |key, values| each(key, &values[0]))
+}
+
+/// The same where an entry has `per` values: one for each CPU that may be there, or one.
+///
+/// # Errors
+/// What the kernel said.
+pub(super) fn lookup_each<K: Pod + Default, V: Pod>(
+    map: BorrowedFd<'_>,
+    blank: &V,
+    per: usize,
+    mut each: impl FnMut(&K, &[V]),
+) -> io::Result<()> {
+    let per = per.max(1);
     let mut room = AT_ONCE as usize;
     let mut keys = vec![K::default(); room];
-    let mut values = vec![*blank; room];
+    let mut values = vec![*blank; room * per];
     // The kernel's place in the table.
     let (mut from, mut to) = (0u64, 0u64);
     let mut first = true;
@@ -48,7 +62,7 @@ pub(super) fn lookup<K: Pod + Default, V: Pod>(
             elem_flags: 0,
             flags: 0,
         };
-        // SAFETY: the arrays hold `count` keys and values of this map, the places a word each; all outlive the call.
+        // SAFETY: the arrays hold `count` keys and (`per` times) values of this map, the places a word each; all outlive the call.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_bpf,
@@ -63,15 +77,15 @@ pub(super) fn lookup<K: Pod + Default, V: Pod>(
             // A bucket holds more entries than we asked for.
             room *= 2;
             keys.resize(room, K::default());
-            values.resize(room, *blank);
+            values.resize(room * per, *blank);
             continue;
         }
         let end = errno == Some(libc::ENOENT);
         if let Some(error) = error.filter(|_| !end) {
             return Err(error);
         }
-        for (key, value) in keys.iter().zip(&values).take(attributes.count as usize) {
-            each(key, value);
+        for (key, values) in keys.iter().zip(values.chunks(per)).take(attributes.count as usize) {
+            each(key, values);
         }
         if end {
             return Ok(());

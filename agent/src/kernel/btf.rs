@@ -171,20 +171,25 @@ impl Btf {
         (1..self.types.len() as u32).find(|id| self.kind(*id) == kind::FUNC && self.name(*id) == name.as_bytes())
     }
 
-    /// BTF in which only the types of these tracepoints have a name and every type keeps its id: what a loader needs to
-    /// find their ids, in a tenth of the memory.
-    pub fn abridged(&self, tracepoints: &[&str]) -> Vec<u8> {
+    /// BTF in which only the types of these tracepoints and the functions of these iterators have a name and every type keeps its
+    /// id: what a loader needs to find their ids, in a tenth of the memory.
+    pub fn abridged(&self, tracepoints: &[&str], iterators: &[&str]) -> Vec<u8> {
         let mut types: Vec<u8> = Vec::with_capacity(self.types.len() * 12);
         let mut strings = vec![0u8];
         for id in 1..self.types.len() as u32 {
-            let wanted = self.kind(id) == kind::TYPEDEF
-                && (self.name(id).strip_prefix(b"btf_trace_"))
-                    .is_some_and(|name| tracepoints.iter().any(|wanted| wanted.as_bytes() == name));
+            let (prefix, names) = match self.kind(id) {
+                kind::TYPEDEF => (&b"btf_trace_"[..], tracepoints),
+                kind::FUNC => (&b"bpf_iter_"[..], iterators),
+                _ => (&b""[..], &[][..]),
+            };
+            let wanted = !names.is_empty()
+                && (self.name(id).strip_prefix(prefix))
+                    .is_some_and(|name| names.iter().any(|wanted| wanted.as_bytes() == name));
             let (name, kind) = if wanted {
                 let at = strings.len() as u32;
                 strings.extend_from_slice(self.name(id));
                 strings.push(0);
-                (at, kind::TYPEDEF)
+                (at, self.kind(id))
             } else {
                 (0, kind::PTR)
             };
@@ -371,7 +376,7 @@ mod tests {
         check("outer", "x.nobody", None);
         check("outer", "p.a", None);
         assert_eq!(btf.tracepoints(), ["sys_exit"]);
-        let short = Btf::parse(btf.abridged(&["sys_exit", "nobody"])).unwrap();
+        let short = Btf::parse(btf.abridged(&["sys_exit", "nobody"], &[])).unwrap();
         assert_eq!(short.tracepoints(), ["sys_exit"]);
         assert_eq!(short.types.len(), btf.types.len());
         assert_eq!(short.name(7), btf.name(7));

@@ -1,4 +1,12 @@
-//! What the kernel knows of its own clock.
+//! What the kernel's clocks say, and what it knows of them.
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Nanoseconds of a clock.
+pub fn nanos(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
 
 /// Whether the kernel's clock is kept in step with another (NTP, PTP), as whoever does that tells the kernel; `None` when
 /// the kernel does not say. Reads alone.

@@ -12,5 +12,5 @@ use std::path::Path;
 /// As [`loader::load`]: only when nothing can work.
 pub fn probes(sys: &Path, options: &Options) -> Result<Vec<ProbeState>, LoadError> {
     let mut opened = loader::open(sys, options)?;
-    Ok(opened.try_all(options.capture, Step::Verify))
+    Ok(opened.try_all(options, Step::Verify))
 }

@@ -4,6 +4,7 @@
 use super::maps::{FallbackTable, Graves, KernelCounters, RecordRing, SocketTable};
 use super::refusals::{self, Refusals};
 use super::stats::{MapSize, ProgramStats, size_of_map};
+use super::tables::Tables;
 use super::{
     btf::Btf,
     btf::BtfError,
@@ -12,7 +13,7 @@ use super::{
     lockdown, tracefs,
 };
 use crate::health::ProbeState;
-use crate::probes::{Alternative, Hook, Probe, Program as Ours, REGISTRY, WITHOUT_AGAIN};
+use crate::probes::{Alternative, Choice, Hook, Probe, Program as Ours, REGISTRY, WITHOUT_AGAIN};
 use crate::signal::Role;
 use aya::maps::{HashMap, MapError, PerCpuArray, RingBuf};
 use aya::programs::{Program, ProgramError};
@@ -39,6 +40,8 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Connections followed at once.
     pub connections: u32,
+    /// TCP connections whose numbers are told at once.
+    pub tcp_connections: u32,
     /// Name of the only capture probe to try; `None`: all, in their order.
     pub capture: Option<&'static str>,
     /// Report requests together with their answers, where they are short: half the records. Not while somebody follows
@@ -48,6 +51,10 @@ pub struct Options {
     pub roles: &'static [Role],
     /// Let the kernel side log (slow, for debugging).
     pub trace: bool,
+    /// Probes that are attached or not, whatever their default.
+    pub choice: Choice,
+    /// The agent's own process as the kernel numbers it, whose connections are not reported.
+    pub own: u32,
 }
 
 /// Why the kernel side cannot start at all.
@@ -90,12 +97,9 @@ pub struct Kernel {
     pub stats: Vec<ProgramStats>,
     /// Lines that the kernel side logs, when asked for.
     pub log: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
-    /// The programs; dropping them detaches all.
-    pub programs: Programs,
+    /// The programs and the maps that are not above; dropping them detaches all.
+    pub tables: Tables,
 }
-
-/// The attached programs.
-pub struct Programs(#[expect(dead_code, reason = "held for its Drop")] Ebpf);
 
 /// How far a probe is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,14 +138,16 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
         let btf = Btf::read(&path)?;
         let kfuncs = Kfuncs::find(&btf);
         kfuncs.fill(&mut object);
-        let hooks = REGISTRY.iter().flat_map(|probe| probe.alternatives);
-        let hooks = hooks
-            .flat_map(|alternative| alternative.programs)
-            .filter_map(|program| match program.hook {
-                Hook::BtfTracepoint(name) => Some(name),
-                Hook::RawTracepoint(_) | Hook::Tracepoint(..) => None,
-            });
-        let types = btf.abridged(&hooks.collect::<Vec<_>>());
+        let (mut points, mut iterators) = (Vec::new(), Vec::new());
+        let ways = REGISTRY.iter().flat_map(|probe| probe.alternatives);
+        for program in ways.flat_map(|alternative| alternative.programs) {
+            match program.hook {
+                Hook::BtfTracepoint(name) => points.push(name),
+                Hook::Iterator(name) => iterators.push(name),
+                Hook::RawTracepoint(_) | Hook::Tracepoint(..) => (),
+            }
+        }
+        let types = btf.abridged(&points, &iterators);
         (Layout::resolve(&btf), kfuncs, btf.tracepoints(), types)
     };
     names.sort_unstable();
@@ -149,7 +155,7 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
 
     let again = kfuncs::preemptible();
     let settings = ProbeConfig {
-        self_tgid: std::process::id(),
+        self_tgid: options.own,
         wake_bytes: options.ring_bytes >> limits::RING_WAKE_SHIFT,
         hold: options.hold.into(),
         roles: options.roles.iter().fold(0, |bits, role| {
@@ -163,16 +169,25 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
     };
     raise_locked_memory();
     let level = if options.trace { aya_log::Level::Trace as u8 } else { 0 };
-    let programs = EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    loader.map_max_entries("TCP_CONNECTIONS", options.tcp_connections);
+    // The last word counts.
+    for map in REGISTRY
+        .iter()
+        .filter(|probe| !options.choice.wants(probe))
+        .flat_map(|probe| probe.maps)
+    {
+        loader.map_max_entries(map, 1);
+    }
+    loader
         .btf(None)
         .override_global("LAYOUT", &layout.offsets, true)
         .override_global("TYPES", &layout.types, true)
         .override_global("CONFIG", &settings, true)
         .override_global(aya_log::LEVEL, &level, false)
         .map_max_entries("RING", options.ring_bytes)
-        .map_max_entries("SOCKETS", options.connections)
-        .load(&object)
-        .map_err(|error| refusals::setup(&error))?;
+        .map_max_entries("SOCKETS", options.connections);
+    let programs = loader.load(&object).map_err(|error| refusals::setup(&error))?;
     Ok(Opened {
         programs,
         layout,
@@ -191,7 +206,7 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
 /// [`LoadError`] only when nothing can work; a probe that does not attach is told in [`Kernel::probes`].
 pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
     let mut opened = open(sys, options)?;
-    let probes = opened.try_all(options.capture, Step::Attach);
+    let probes = opened.try_all(options, Step::Attach);
     if probes.iter().all(|probe| probe.alternative.is_none()) {
         let mut reasons: Vec<String> = probes.into_iter().filter_map(|probe| probe.reason).collect();
         reasons.sort();
@@ -253,7 +268,10 @@ pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
         maps,
         stats,
         log,
-        programs: Programs(programs),
+        tables: Tables {
+            programs,
+            sparing: again,
+        },
     })
 }
 
@@ -289,12 +307,12 @@ fn raise_locked_memory() {
 impl Opened {
     /// All probes, of a group the first that attaches (or the one that is asked for). Of a probe the alternatives are tried
     /// in their order.
-    pub(super) fn try_all(&mut self, capture: Option<&str>, step: Step) -> Vec<ProbeState> {
+    pub(super) fn try_all(&mut self, options: &Options, step: Step) -> Vec<ProbeState> {
         let mut states: Vec<ProbeState> = Vec::with_capacity(REGISTRY.len());
-        for probe in REGISTRY {
+        for probe in REGISTRY.iter().filter(|probe| options.choice.wants(probe)) {
             let rivals = |state: &ProbeState| probe.group.is_some() && state.group == probe.group;
             let taken = states.iter().any(|state| rivals(state) && state.alternative.is_some());
-            if taken || probe.group.is_some() && capture.is_some_and(|only| only != probe.name) {
+            if taken || probe.group.is_some() && options.capture.is_some_and(|only| only != probe.name) {
                 continue;
             }
             let state = self.try_probe(probe, step);
@@ -415,7 +433,8 @@ pub(super) fn lacks(
         alternative.programs.iter().find_map(|program| {
             // Each tracepoint of the kernel has a type in its BTF, raw or not.
             let name = program.hook.point();
-            (tracepoints.binary_search_by(|have| have.as_str().cmp(name)).is_err())
+            let iterates = matches!(program.hook, Hook::Iterator(_));
+            (!iterates && tracepoints.binary_search_by(|have| have.as_str().cmp(name)).is_err())
                 .then(|| format!("this kernel has no tracepoint {name}"))
         })
     })
@@ -440,6 +459,11 @@ fn try_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf, step: 
                 Step::Attach => _ = program.attach(group, point)?,
             }
         }
+        // What iterates runs when it is read, see `Tables::walk`.
+        Hook::Iterator(over) => {
+            let program: &mut aya::programs::Iter = program.try_into()?;
+            program.load(over, types)?;
+        }
         Hook::RawTracepoint(point) => {
             let program: &mut aya::programs::RawTracePoint = program.try_into()?;
             program.load()?;
@@ -456,6 +480,7 @@ fn unload(programs: &mut Ebpf, name: &str) {
         Some(Program::BtfTracePoint(program)) => program.unload(),
         Some(Program::RawTracePoint(program)) => program.unload(),
         Some(Program::TracePoint(program)) => program.unload(),
+        Some(Program::Iter(program)) => program.unload(),
         _ => Ok(()),
     };
     if let Err(error) = result

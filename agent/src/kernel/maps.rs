@@ -170,4 +170,10 @@ impl KernelCounters {
         }
         sums
     }
+
+    /// Records of a kind that found no room in the ring.
+    pub fn without_room(&self, kind: u16) -> u64 {
+        let index = count::lost(kind, count::reason::RING_FULL);
+        self.0.get(&index, 0).map_or(0, |values| values.iter().sum())
+    }
 }

@@ -7,8 +7,8 @@ use aya::programs::{ProgramError, trace_point::TracePointError};
 use std::error::Error;
 use std::io;
 
-/// The environment variable of the test switch: names of probes, alternatives, programs or tracepoints, separated by commas,
-/// that are treated as if the kernel refused them. For tests of what the agent does without them; of no use otherwise.
+/// The environment variable of the test switch: names of probes, alternatives (of one probe: `PROBE:ALTERNATIVE`), programs or
+/// tracepoints, separated by commas, that are treated as if the kernel refused them. For tests of what the agent does without them; of no use otherwise.
 pub(super) const VARIABLE: &str = "ONLOOKER_TEST_REFUSE";
 
 /// What the test switch refuses.
@@ -38,7 +38,7 @@ impl Refusals {
             REGISTRY.iter().any(|probe| {
                 probe.alternatives.iter().any(|alternative| {
                     let mut programs = alternative.all();
-                    programs.any(|program| names(probe, alternative, program).contains(word))
+                    programs.any(|program| named(word, probe, alternative, program))
                 })
             })
         };
@@ -52,14 +52,15 @@ impl Refusals {
 
     /// Why a program does not attach, when the switch refuses it.
     pub(super) fn of(&self, probe: &Probe, alternative: &Alternative, program: &Program) -> Option<String> {
-        let names = names(probe, alternative, program);
-        let word = self.0.iter().find(|word| names.contains(&word.as_str()))?;
+        let mut words = self.0.iter();
+        let word = words.find(|word| named(word, probe, alternative, program))?;
         Some(format!("refused by {VARIABLE}={word}"))
     }
 }
 
-fn names<'p>(probe: &'p Probe, alternative: &'p Alternative, program: &'p Program) -> [&'p str; 4] {
-    [probe.name, alternative.name, program.name, program.hook.point()]
+fn named(word: &str, probe: &Probe, alternative: &Alternative, program: &Program) -> bool {
+    [probe.name, alternative.name, program.name, program.hook.point()].contains(&word)
+        || word.split_once(':') == Some((probe.name, alternative.name))
 }
 
 /// Why a program was refused, and what to do about it. `confidential`: see [`lockdown::is_confidential`].

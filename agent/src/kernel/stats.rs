@@ -16,7 +16,12 @@ pub struct MapSize {
 pub(super) fn size_of_map(name: &str, map: &aya::maps::Map) -> MapSize {
     use aya::maps::Map;
     let data = match map {
-        Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data) | Map::Array(data) => Some(data),
+        Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::PerCpuHashMap(data)
+        | Map::PerCpuArray(data)
+        | Map::RingBuf(data)
+        | Map::Array(data) => Some(data),
         _ => None,
     };
     let bytes = data.map_or(0, |data| fd_info(data.fd().as_fd().as_raw_fd(), "memlock:"));
@@ -53,6 +58,7 @@ impl ProgramStats {
             Program::BtfTracePoint(program) => program.fd(),
             Program::RawTracePoint(program) => program.fd(),
             Program::TracePoint(program) => program.fd(),
+            Program::Iter(program) => program.fd(),
             _ => return None,
         };
         Some(ProgramStats {

@@ -65,6 +65,13 @@ impl PipelineCounts {
     pub fn without_data(&self) -> u64 {
         self.kernel.read()[count::lost(kind::PAYLOAD, reason::NO_DATA) as usize]
     }
+    /// Messages of DNS clients that were lost on their way.
+    pub fn lost_messages(&self) -> u64 {
+        let kernel = self.kernel.read();
+        let lost = |why| kernel[count::lost(kind::MESSAGE, why) as usize];
+        let invalid = self.invalid[usize::from(kind::MESSAGE)].load(Ordering::Relaxed);
+        lost(reason::RING_FULL) + lost(reason::NO_DATA) + invalid
+    }
     /// Counters of the tracer, as of its last tidying.
     pub fn tracer(&self) -> TracerCounts {
         *self.tracer.lock().unwrap_or_else(|poisoned| poisoned.into_inner())

@@ -1,6 +1,12 @@
 //! From records to signals: the only reader of `onlooker_common::record`.
 
+mod failure;
+mod oom;
+
+pub use failure::Room;
+
 use crate::signal::*;
+use onlooker_common::dns;
 use onlooker_common::method;
 use onlooker_common::record::{self, FlowStateRecord, Header, dir, flow, kind, role, take, turn};
 use onlooker_common::socket::phase;
@@ -28,11 +34,12 @@ pub enum DecodeError {
 }
 
 /// Decodes one record as it lies in the ring (trailing bytes beyond its own length are not looked at): its kind and its
-/// signal. No signal: a well-formed record that says nothing of interest, e.g. a TCP state between two others.
+/// signal. No signal: a well-formed record that says nothing of interest, e.g. a TCP state between two others. `room`: a new one
+/// for each record; texts of events lie there.
 ///
 /// # Errors
 /// [`DecodeError`] says what is wrong; the record is then lost, the next one is not.
-pub fn decode(bytes: &[u8]) -> Result<(u16, Option<Signal<'_>>), DecodeError> {
+pub fn decode<'a>(bytes: &'a [u8], room: &'a Room<'a>) -> Result<(u16, Option<Signal<'a>>), DecodeError> {
     let (head, _) = take::<Header>(bytes).ok_or(DecodeError::Short(u16::MAX))?;
     let short = DecodeError::Short(head.kind);
     let bytes = bytes.get(..head.len as usize).ok_or(short)?;
@@ -51,6 +58,17 @@ pub fn decode(bytes: &[u8]) -> Result<(u16, Option<Signal<'_>>), DecodeError> {
         kind::EXIT => {
             let (r, _) = take::<record::ExitRecord>(bytes).ok_or(short)?;
             process(r.head.ts, &r.actor, ProcessEvent::Exit { code: r.code })
+        }
+        kind::FAILURE => failure::decode(bytes, room)?,
+        kind::MESSAGE => message(bytes)?,
+        kind::USAGE => {
+            let (r, _) = take::<record::UsageRecord>(bytes).ok_or(short)?;
+            process(r.head.ts, &r.actor, ProcessEvent::Freed { used: r.words })
+        }
+        kind::OOM => {
+            let (r, _) = take::<record::OomRecord>(bytes).ok_or(short)?;
+            let cgroup = oom::path(&r)?;
+            process(r.head.ts, &r.actor, ProcessEvent::OutOfMemory { cgroup })
         }
         other => return Err(DecodeError::Kind(other)),
     };
@@ -172,6 +190,32 @@ fn flow_state(bytes: &[u8]) -> Result<Option<Signal<'_>>, DecodeError> {
         },
         event,
     })))
+}
+
+fn message(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {
+    let (short, wrong) = (DecodeError::Short(kind::MESSAGE), DecodeError::Value(kind::MESSAGE));
+    let (r, data) = take::<dns::MessageRecord>(bytes).ok_or(short)?;
+    let captured = data.get(..r.captured.into()).ok_or(short)?;
+    if captured.len() as u64 > u64::from(r.total) {
+        return Err(wrong);
+    }
+    Ok(Signal::Message(MessageSignal {
+        at: r.head.ts,
+        actor: actor(&r.actor),
+        socket: r.sock,
+        port: r.lport,
+        netns: r.netns,
+        transport: match r.protocol {
+            dns::IPPROTO_UDP => Transport::Udp,
+            dns::IPPROTO_TCP => Transport::Tcp,
+            _ => return Err(wrong),
+        },
+        direction: direction(r.dir, kind::MESSAGE)?,
+        peer: (r.rport != 0).then(|| address(&r.raddr, r.family == AF_INET)),
+        total: r.total,
+        bytes: captured,
+        error: (r.err != 0).then_some(r.err.into()),
+    }))
 }
 
 fn exec(bytes: &[u8]) -> Result<Signal<'_>, DecodeError> {

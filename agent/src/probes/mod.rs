@@ -1,16 +1,60 @@
 //! Probes: what attaches where, and what its records mean. One file a probe (its kernel side has the same name in
 //! `agent-ebpf/src/probes`) and one line in [`REGISTRY`].
 
+mod block;
 mod decode;
+mod dns;
+mod errors;
+mod latency;
+mod offcpu;
+mod oom;
 mod process;
+mod reclaim;
+mod runqueue;
 mod socket;
+mod stall;
+mod sync;
 mod syscall;
+mod tcp;
+mod tcp_accept;
+mod tcp_open;
 mod tcp_state;
+mod udp_drops;
+mod usage;
 
-pub use decode::{DecodeError, decode};
+pub use decode::{DecodeError, Room, decode};
+
+use crate::collectors::own::Own;
+use crate::config::Config;
+use crate::kernel::maps::KernelCounters;
+use crate::kernel::tables::{TableError, Tables};
+use crate::signal::{Amount, Instrument, Label, MeasureSignal, Nanos, ProcessKey, ProcessSignal, Signal, Who};
+use onlooker_common::layout;
+use std::time::Duration;
+
+pub(crate) use latency::measurable;
 
 /// All probes. Of a group only the first that attaches is used.
-pub static REGISTRY: &[&Probe] = &[&socket::PROBE, &syscall::PROBE, &tcp_state::PROBE, &process::PROBE];
+pub static REGISTRY: &[&Probe] = &[
+    &socket::PROBE,
+    &syscall::PROBE,
+    &tcp_state::PROBE,
+    &process::PROBE,
+    &errors::PROBE,
+    &latency::PROBE,
+    &dns::PROBE,
+    &udp_drops::PROBE,
+    &block::PROBE,
+    &reclaim::PROBE,
+    &sync::PROBE,
+    &runqueue::PROBE,
+    &offcpu::PROBE,
+    &usage::PROBE,
+    &oom::PROBE,
+    &tcp_open::PROBE,
+    &tcp::PROBE,
+    &tcp_accept::PROBE,
+];
 
 /// One probe.
 #[derive(Debug)]
@@ -23,6 +67,104 @@ pub struct Probe {
     pub loses: &'static str,
     /// Ways to attach it, the best first.
     pub alternatives: &'static [Alternative],
+    /// Whether it is attached when the operator does not say (`--probes.enable`, `--probes.disable`).
+    pub default: bool,
+    /// Its own maps in the eBPF object: they are made as small as can be while it is not wanted.
+    pub maps: &'static [&'static str],
+    /// What it costs, as measured: `161 ns a change of state`. A part of `docs/metrics.md`; empty: it measures nothing.
+    pub cost: &'static str,
+    /// On which kernels it works, and what is missing on some: `5.8 and later`. Likewise.
+    pub since: &'static str,
+    /// What it measures.
+    pub instruments: &'static [&'static Instrument],
+    /// Makes the reader of its maps, once it is attached; `None`: it has none.
+    pub reader: Option<MakeReader>,
+}
+
+/// Makes a [`Reader`].
+pub type MakeReader = fn(&mut Tools<'_>) -> Result<Box<dyn Reader>, TableError>;
+
+/// What a reader is made with.
+pub struct Tools<'a> {
+    /// The kernel side's maps.
+    pub tables: &'a mut Tables,
+    /// Records seen and lost in the kernel.
+    pub counters: &'a KernelCounters,
+    /// Settings.
+    pub config: &'a Config,
+    /// Takes numbers about the reader itself.
+    pub own: &'a Own,
+}
+
+/// Reads what the kernel side of a probe keeps, and tells it as signals. Owned by the pipeline's thread.
+pub trait Reader: Send {
+    /// Time between two looks; a second at least.
+    fn every(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+    /// Reads what came since the last look. `at`: now; all that was sent through the ring before has been handled. `gone`: whether
+    /// a process has ended, so that nothing more is counted for it.
+    fn look(&mut self, at: Nanos, gone: &mut dyn FnMut(ProcessKey) -> bool, tell: &mut dyn FnMut(Signal<'_>));
+    /// A process began, became another program, or ended.
+    fn process(&mut self, _signal: &ProcessSignal<'_>, _tell: &mut dyn FnMut(Signal<'_>)) {}
+}
+
+impl Probe {
+    /// What most probes have: attached by default, no maps of its own, nothing to read.
+    const BASE: Probe = Probe {
+        name: "",
+        group: None,
+        loses: "",
+        alternatives: &[],
+        default: true,
+        maps: &[],
+        cost: "",
+        since: "",
+        instruments: &[],
+        reader: None,
+    };
+}
+
+/// Tells more of a counter.
+fn add(
+    at: Nanos,
+    instrument: &'static Instrument,
+    who: Who,
+    labels: &[Label<'_>],
+    amount: f64,
+    tell: &mut dyn FnMut(Signal<'_>),
+) {
+    tell(Signal::Measure(MeasureSignal {
+        at,
+        instrument,
+        who,
+        labels,
+        amount: Amount::Add(amount),
+    }));
+}
+
+/// Names of probes that the operator switched on and off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// `--probes.enable`.
+    pub on: Vec<&'static str>,
+    /// `--probes.disable`; it wins.
+    pub off: Vec<&'static str>,
+}
+
+impl Choice {
+    /// Is a probe to be attached?
+    pub fn wants(&self, probe: &Probe) -> bool {
+        !self.off.contains(&probe.name) && (probe.default || self.on.contains(&probe.name))
+    }
+}
+
+/// Names of the probes that may be switched on and off: all but those that replace each other.
+pub fn switchable() -> impl Iterator<Item = &'static str> {
+    REGISTRY
+        .iter()
+        .filter(|probe| probe.group.is_none())
+        .map(|probe| probe.name)
 }
 
 impl Probe {
@@ -60,6 +202,14 @@ impl Alternative {
     }
 }
 
+/// Members that programs at `sys_enter` and `sys_exit` read: who makes the call, and by which ABI.
+const CALL: &[usize] = &[
+    layout::TASK_LEADER,
+    layout::TASK_START,
+    #[cfg(target_arch = "x86_64")]
+    layout::TASK_STATUS,
+];
+
 /// What is not seen when a second copy is refused.
 pub const WITHOUT_AGAIN: &str = "now and then a call of a task that runs while another is preempted in a program";
 
@@ -81,13 +231,18 @@ pub enum Hook {
     RawTracepoint(&'static str),
     /// What a tracepoint records for perf: group and name.
     Tracepoint(&'static str, &'static str),
+    /// What the kernel lets programs iterate over (`bpf_iter_NAME`): runs when a [`Reader`] reads it.
+    Iterator(&'static str),
 }
 
 impl Hook {
-    /// Name of the tracepoint.
+    /// Name of the tracepoint, or of what is iterated over.
     pub fn point(self) -> &'static str {
         match self {
-            Hook::BtfTracepoint(name) | Hook::RawTracepoint(name) | Hook::Tracepoint(_, name) => name,
+            Hook::BtfTracepoint(name)
+            | Hook::RawTracepoint(name)
+            | Hook::Tracepoint(_, name)
+            | Hook::Iterator(name) => name,
         }
     }
 }

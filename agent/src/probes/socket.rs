@@ -53,6 +53,7 @@ pub(super) static PROBE: Probe = Probe {
             loses: "reads by splice",
         },
     ],
+    ..Probe::BASE
 };
 
 const SEND: Program = Program {

@@ -68,10 +68,11 @@ pub(super) static PROBE: Probe = Probe {
             loses: "",
         },
     ],
+    ..Probe::BASE
 };
 
 /// From a file descriptor to its socket.
-const FD_WALK: &[usize] = &[
+pub(super) const FD_WALK: &[usize] = &[
     TASK_FILES,
     FILES_FDT,
     FDT_FD,

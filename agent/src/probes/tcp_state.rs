@@ -55,6 +55,7 @@ pub(super) static PROBE: Probe = Probe {
             loses: "",
         },
     ],
+    ..Probe::BASE
 };
 
 const NEEDS: &[usize] = &[

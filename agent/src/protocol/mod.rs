@@ -1,5 +1,6 @@
 //! Protocols: from the bytes of a connection to exchanges. One file (or folder) a protocol and one line in [`REGISTRY`].
 
+pub mod dns;
 pub mod exchange;
 pub mod http1;
 pub mod memo;

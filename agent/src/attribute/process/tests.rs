@@ -475,3 +475,23 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn one_that_was_known_to_the_tick_keeps_its_name_at_its_end() {
+    let proc = Proc::new();
+    let exact = key(5);
+    let rough = ProcessKey {
+        start: exact.start / TICK * TICK,
+        ..exact
+    };
+    assert_ne!(exact, rough);
+    proc.add(exact, "/usr/sbin/nginx", "nginx", "", "0::/system.slice/web.service\n");
+    let mut processes = processes(proc.host(), 8);
+    assert_eq!(&*processes.service(rough).name, "web");
+    proc.remove(exact);
+    processes.signal(&exit(exact, SECOND));
+    assert_eq!(&*processes.service(exact).name, "web");
+    assert!(processes.gone(exact) && processes.gone(rough));
+    processes.expire(ProcessesConfig::default().grace + SECOND);
+    assert_eq!((numbers(&processes).live, numbers(&processes).ended), (0, 0));
+}

@@ -1,8 +1,8 @@
 //! The standard environment variables of the OTLP exporter
-//! (<https://opentelemetry.io/docs/specs/otel/protocol/exporter/>) and of the batch span processor
+//! (<https://opentelemetry.io/docs/specs/otel/protocol/exporter/>) and of the batch processors of spans and records of logs
 //! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>).
 
-use super::{Backoff, QueueLimits};
+use super::{Backoff, OtlpSignal, QueueLimits};
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -87,10 +87,13 @@ impl OtlpConfig {
         }
     }
 
-    /// Reads the variables. `None`: no spans are to be exported by OTLP, because no endpoint is set (and `OTEL_TRACES_EXPORTER`
-    /// does not ask for the default one), or because `OTEL_SDK_DISABLED` or `OTEL_TRACES_EXPORTER` says so.
-    pub fn from_env(get: &dyn Fn(&str) -> Option<String>) -> Result<Option<OtlpConfig>, OtlpConfigError> {
-        let env = Env(get);
+    /// Reads the variables of a signal. `None`: it is not to be exported by OTLP, because no endpoint is set (and
+    /// `OTEL_{signal}_EXPORTER` does not ask for the default one), or because `OTEL_SDK_DISABLED` or `OTEL_{signal}_EXPORTER` says so.
+    pub fn from_env(
+        signal: OtlpSignal,
+        get: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Option<OtlpConfig>, OtlpConfigError> {
+        let (env, names) = (Env(get), signal.names());
         if env
             .one("OTEL_SDK_DISABLED")
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
@@ -98,89 +101,70 @@ impl OtlpConfig {
             return Ok(None);
         }
         let wanted = match env
-            .one("OTEL_TRACES_EXPORTER")
+            .one(names.exporter)
             .map(|value| value.to_ascii_lowercase())
             .as_deref()
         {
             None => false,
             Some("otlp") => true,
             Some("none") => return Ok(None),
-            Some(other) => {
-                return Err(OtlpConfigError::Unknown {
-                    name: "OTEL_TRACES_EXPORTER",
-                    value: other.to_owned(),
-                    expect: "otlp or none",
-                });
-            }
+            Some(other) => return Err(unknown(names.exporter, other, "otlp or none")),
         };
-        let endpoint = if let Some(url) = env.one("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
-            parse_url("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &url)?
+        let endpoint = if let Some(url) = env.one(names.endpoint) {
+            parse_url(names.endpoint, &url)?
         } else if let Some(base) = env.one("OTEL_EXPORTER_OTLP_ENDPOINT") {
             let mut url = parse_url("OTEL_EXPORTER_OTLP_ENDPOINT", &base)?;
-            let path = format!("{}/v1/traces", url.path().trim_end_matches('/'));
+            let path = format!("{}{}", url.path().trim_end_matches('/'), names.path);
             url.set_path(&path);
             url
         } else if wanted {
-            parse_url("OTEL_TRACES_EXPORTER", "http://localhost:4318/v1/traces")?
+            parse_url(names.exporter, names.default)?
         } else {
             return Ok(None);
         };
         let mut config = OtlpConfig::new(endpoint);
-        if let Some((name, value)) = env.either(&["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"])
-        {
+        if let Some((name, value)) = env.either(&names.protocol) {
             match value.to_ascii_lowercase().as_str() {
                 "http/protobuf" => {}
                 "grpc" | "http/json" => return Err(OtlpConfigError::ProtocolLater { name, value }),
-                _ => {
-                    return Err(OtlpConfigError::Unknown {
-                        name,
-                        value,
-                        expect: "http/protobuf",
-                    });
-                }
+                _ => return Err(unknown(name, &value, "http/protobuf")),
             }
         }
-        if let Some((name, value)) = env.either(&[
-            "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
-            "OTEL_EXPORTER_OTLP_COMPRESSION",
-        ]) {
+        if let Some((name, value)) = env.either(&names.compression) {
             config.gzip = match value.to_ascii_lowercase().as_str() {
                 "gzip" => true,
                 "none" => false,
-                _ => {
-                    return Err(OtlpConfigError::Unknown {
-                        name,
-                        value,
-                        expect: "gzip or none",
-                    });
-                }
+                _ => return Err(unknown(name, &value, "gzip or none")),
             };
         }
-        if let Some((name, value)) = env.either(&["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"]) {
+        if let Some((name, value)) = env.either(&names.headers) {
             config.headers = parse_headers(name, &value)?;
         }
-        let timeouts = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
-        if let Some(ms) = env.number(&timeouts, 1, 3_600_000, "milliseconds")? {
+        if let Some(ms) = env.number(&names.timeout, 1, 3_600_000, "milliseconds")? {
             config.timeout = Duration::from_millis(ms);
         }
         let queue = &mut config.queue;
-        if let Some(ms) = env.number(&["OTEL_BSP_SCHEDULE_DELAY"], 0, 3_600_000, "milliseconds")? {
+        if let Some(ms) = env.number(&[names.delay], 0, 3_600_000, "milliseconds")? {
             queue.delay = Duration::from_millis(ms);
         }
-        if let Some(spans) = env.number(&["OTEL_BSP_MAX_QUEUE_SIZE"], 1, 1_000_000, "spans")? {
-            queue.spans = spans as usize;
-            queue.batch = queue.batch.min(queue.spans);
+        let unit = signal.plural();
+        if let Some(items) = env.number(&[names.queue], 1, 1_000_000, unit)? {
+            queue.items = items as usize;
+            queue.batch = queue.batch.min(queue.items);
         }
-        let most = queue.spans as u64;
-        if let Some(spans) = env.number(
-            &["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"],
-            1,
-            most,
-            "spans (no more than the queue)",
-        )? {
-            queue.batch = spans as usize;
+        let most = queue.items as u64;
+        if let Some(items) = env.number(&[names.batch], 1, most, &format!("{unit} (no more than the queue)"))? {
+            queue.batch = items as usize;
         }
         Ok(Some(config))
+    }
+}
+
+fn unknown(name: &'static str, value: &str, expect: &'static str) -> OtlpConfigError {
+    OtlpConfigError::Unknown {
+        name,
+        value: value.to_owned(),
+        expect,
     }
 }
 
@@ -247,141 +231,4 @@ fn parse_headers(name: &'static str, text: &str) -> Result<HeaderMap, OtlpConfig
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn from(vars: &[(&str, &str)]) -> Result<Option<OtlpConfig>, OtlpConfigError> {
-        OtlpConfig::from_env(&|name| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
-    }
-
-    const BASE: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
-
-    fn check_endpoint(vars: &[(&str, &str)], expect: Option<&str>) {
-        let found = from(vars).unwrap().map(|config| config.endpoint.to_string());
-        assert_eq!(found.as_deref(), expect, "{vars:?}");
-    }
-
-    #[test]
-    fn endpoint() {
-        let base = BASE.0;
-        let traces = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-        check_endpoint(&[], None);
-        check_endpoint(&[(base, " ")], None);
-        check_endpoint(&[BASE], Some("http://collector:4318/v1/traces"));
-        check_endpoint(
-            &[(base, "http://collector:4318/")],
-            Some("http://collector:4318/v1/traces"),
-        );
-        check_endpoint(
-            &[(base, "https://c.example/otlp")],
-            Some("https://c.example/otlp/v1/traces"),
-        );
-        check_endpoint(
-            &[(base, "https://c.example/otlp/")],
-            Some("https://c.example/otlp/v1/traces"),
-        );
-        check_endpoint(&[(traces, "http://t:1/own"), BASE], Some("http://t:1/own"));
-        check_endpoint(&[(traces, "http://t:1")], Some("http://t:1/"));
-        check_endpoint(
-            &[("OTEL_TRACES_EXPORTER", "otlp")],
-            Some("http://localhost:4318/v1/traces"),
-        );
-        check_endpoint(&[("OTEL_TRACES_EXPORTER", "none"), BASE], None);
-        check_endpoint(&[("OTEL_SDK_DISABLED", "True"), BASE], None);
-        check_endpoint(
-            &[("OTEL_SDK_DISABLED", "false"), BASE],
-            Some("http://collector:4318/v1/traces"),
-        );
-    }
-
-    fn check_error(name: &str, value: &str, expect: &str) {
-        let error = from(&[(name, value), BASE]).unwrap_err().to_string();
-        assert!(error.contains(name) && error.contains(expect), "{error}");
-    }
-
-    #[test]
-    fn errors() {
-        check_error(
-            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-            "collector",
-            "relative URL without a base",
-        );
-        check_error(
-            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-            "unix:/run/x",
-            "its scheme is \"unix\"",
-        );
-        check_error(
-            "OTEL_EXPORTER_OTLP_PROTOCOL",
-            "grpc",
-            "grpc comes later; use http/protobuf",
-        );
-        check_error(
-            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-            "http/json",
-            "http/json comes later",
-        );
-        check_error(
-            "OTEL_EXPORTER_OTLP_PROTOCOL",
-            "thrift",
-            "\"thrift\" is not known; use http/protobuf",
-        );
-        check_error("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "use gzip or none");
-        check_error(
-            "OTEL_EXPORTER_OTLP_TIMEOUT",
-            "10s",
-            "is not a whole number of milliseconds from 1 to",
-        );
-        check_error("OTEL_EXPORTER_OTLP_TIMEOUT", "0", "whole number of milliseconds");
-        check_error("OTEL_BSP_MAX_QUEUE_SIZE", "-1", "whole number of spans");
-        check_error("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8193", "no more than the queue");
-        check_error("OTEL_TRACES_EXPORTER", "zipkin", "use otlp or none");
-        for (headers, entry) in [("secret", 1), ("a=b,=secret", 2), ("a b=secret", 1), ("a=secret%0a", 1)] {
-            check_error("OTEL_EXPORTER_OTLP_HEADERS", headers, &format!("entry {entry} is not"));
-            let error = from(&[("OTEL_EXPORTER_OTLP_HEADERS", headers), BASE]).unwrap_err();
-            assert!(!format!("{error}{error:?}").contains("secret"), "{error}");
-        }
-    }
-
-    #[test]
-    fn values() {
-        let config = from(&[BASE]).unwrap().unwrap();
-        assert_eq!((config.timeout, config.gzip), (Duration::from_secs(10), true));
-        assert_eq!(config.queue, QueueLimits::default());
-        let config = from(&[
-            BASE,
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
-            (
-                "OTEL_EXPORTER_OTLP_HEADERS",
-                "authorization=Bearer%20x%3D,,X-Tenant = a , k=v=w",
-            ),
-            ("OTEL_EXPORTER_OTLP_TIMEOUT", "5000"),
-            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "250"),
-            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
-            ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none"),
-            ("OTEL_BSP_SCHEDULE_DELAY", "200"),
-            ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),
-        ])
-        .unwrap()
-        .unwrap();
-        assert_eq!((config.timeout, config.gzip), (Duration::from_millis(250), false));
-        assert_eq!(
-            (config.queue.spans, config.queue.batch),
-            (100, 100),
-            "a batch is never more than the queue"
-        );
-        assert_eq!(config.queue.delay, Duration::from_millis(200));
-        let header = |name: &str| config.headers[name].to_str().unwrap();
-        assert_eq!(
-            (header("authorization"), header("x-tenant"), header("k")),
-            ("Bearer x=", "a", "v=w")
-        );
-        assert!(!format!("{config:?}").contains("Bearer"), "secrets stay out of the log");
-        let only = from(&[
-            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=1"),
-            ("OTEL_EXPORTER_OTLP_HEADERS", "b=2"),
-            BASE,
-        ]);
-        assert!(!only.unwrap().unwrap().headers.contains_key("b"));
-    }
-}
+mod tests;

@@ -2,12 +2,10 @@
 //! (<https://opentelemetry.io/docs/specs/otlp/#otlphttp-response>).
 
 use super::retry::{Outcome, Transport};
-use super::{Loss, OtlpConfig};
+use super::{Loss, OtlpConfig, OtlpItem};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
-use prost::Message;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, Url};
 use std::io::Write;
@@ -28,35 +26,72 @@ pub struct OtlpSetupError {
     source: reqwest::Error,
 }
 
-pub(super) struct HttpTransport {
-    client: Client,
-    endpoint: Url,
-    headers: HeaderMap,
-    gzip: bool,
-    /// The endpoint without user, password and query.
-    target: String,
+/// HTTP clients of all exporters: those that go the same way share one, with its connections.
+#[derive(Debug, Default)]
+pub struct OtlpClients(Vec<(Way, Client)>);
+
+/// What an endpoint asks of its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Way {
+    /// Without TLS.
+    plain: bool,
+    /// On this host.
+    near: bool,
 }
 
-impl HttpTransport {
-    pub(super) fn new(config: &OtlpConfig) -> Result<HttpTransport, OtlpSetupError> {
-        let endpoint = config.endpoint.clone();
-        let target = format!("{}{}", endpoint.origin().ascii_serialization(), endpoint.path());
+impl OtlpClients {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn of(&mut self, endpoint: &Url) -> Result<Client, reqwest::Error> {
+        let way = Way {
+            plain: endpoint.scheme() == "http",
+            near: is_loopback(endpoint),
+        };
+        if let Some((_, client)) = self.0.iter().find(|(known, _)| *known == way) {
+            return Ok(client.clone());
+        }
         // An error says that there is a provider already: as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
             .user_agent(concat!("OTel-OTLP-Exporter-Rust onlooker/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
-            .http1_only()
-            .connect_timeout(config.timeout)
-            .timeout(config.timeout);
-        if endpoint.scheme() == "http" {
+            .http1_only();
+        if way.plain {
             // No certificates are read from the disk for a connection that has none.
             builder = builder.tls_certs_only([]);
         }
-        if is_loopback(&endpoint) {
+        if way.near {
             builder = builder.no_proxy();
         }
-        let client = builder.build().map_err(|source| OtlpSetupError {
+        let client = builder.build()?;
+        self.0.push((way, client.clone()));
+        Ok(client)
+    }
+}
+
+pub(super) struct HttpTransport {
+    client: Client,
+    endpoint: Url,
+    headers: HeaderMap,
+    timeout: Duration,
+    gzip: bool,
+    /// The endpoint without user, password and query.
+    target: String,
+    /// See [`OtlpItem::partial`].
+    partial: fn(&[u8]) -> Option<(i64, String)>,
+}
+
+impl HttpTransport {
+    pub(super) fn new<I: OtlpItem>(
+        config: &OtlpConfig,
+        clients: &mut OtlpClients,
+    ) -> Result<HttpTransport, OtlpSetupError> {
+        let endpoint = config.endpoint.clone();
+        let target = format!("{}{}", endpoint.origin().ascii_serialization(), endpoint.path());
+        let client = clients.of(&endpoint).map_err(|source| OtlpSetupError {
             target: target.clone(),
             source,
         })?;
@@ -69,8 +104,10 @@ impl HttpTransport {
             client,
             endpoint,
             headers,
+            timeout: config.timeout,
             gzip: config.gzip,
             target,
+            partial: I::partial,
         })
     }
 }
@@ -81,9 +118,10 @@ impl Transport for HttpTransport {
             .client
             .post(self.endpoint.clone())
             .headers(self.headers.clone())
+            .timeout(self.timeout)
             .body(request);
         match request.send().await {
-            Ok(response) => judge(response).await,
+            Ok(response) => judge(response, self.partial).await,
             Err(error) if error.is_builder() => Outcome::Refused {
                 loss: Loss::RefusedOther,
                 why: causes(&error),
@@ -110,14 +148,14 @@ impl Transport for HttpTransport {
     }
 }
 
-async fn judge(response: Response) -> Outcome {
+async fn judge(response: Response, partial: fn(&[u8]) -> Option<(i64, String)>) -> Outcome {
     let status = response.status();
     let after = response
         .headers()
         .get(RETRY_AFTER)
         .and_then(|value| retry_after(value, SystemTime::now()));
     if status.is_success() {
-        return accepted(response).await;
+        return accepted(response, partial).await;
     }
     let why = format!("the receiver answered {status}");
     let loss = match status.as_u16() {
@@ -134,19 +172,13 @@ async fn judge(response: Response) -> Outcome {
     }
 }
 
-/// A success may be partial. The spans are with the receiver even when its words are not understood.
-async fn accepted(response: Response) -> Outcome {
-    let all = Outcome::Accepted {
-        rejected: 0,
-        message: String::new(),
-    };
-    let Some(bytes) = body(response).await else { return all };
-    match ExportTraceServiceResponse::decode(bytes.as_slice()).map(|response| response.partial_success) {
-        Ok(Some(partial)) => Outcome::Accepted {
-            rejected: u64::try_from(partial.rejected_spans).unwrap_or(0),
-            message: clean(&partial.error_message),
-        },
-        _ => all,
+/// A success may be partial. The items are with the receiver even when its words are not understood.
+async fn accepted(response: Response, partial: fn(&[u8]) -> Option<(i64, String)>) -> Outcome {
+    let body = body(response).await.unwrap_or_default();
+    let (rejected, message) = partial(&body).unwrap_or_default();
+    Outcome::Accepted {
+        rejected: u64::try_from(rejected).unwrap_or(0),
+        message: clean(&message),
     }
 }
 

@@ -1,66 +1,80 @@
-//! OTLP over HTTP with protobuf (<https://opentelemetry.io/docs/specs/otlp/>): takes spans, sends them in batches, tries again
-//! where the protocol says so, and counts what became of each.
+//! OTLP over HTTP with protobuf (<https://opentelemetry.io/docs/specs/otlp/>): takes spans and records of logs, sends them in
+//! batches, tries again where the protocol says so, and counts what became of each.
 //!
-//! [`new`] gives two ends: the [`OtlpSink`] that any thread may offer spans to, and the [`OtlpTask`] that somebody runs on a
-//! tokio runtime. The task knows how to send only through the trait `Transport`, the seam for gRPC.
+//! [`new`] gives two ends: the [`OtlpSink`] that any thread may offer items to, and the [`OtlpTask`] that somebody runs on a
+//! tokio runtime. The task knows how to send only through the trait `Transport`, the seam for gRPC. What differs by signal is in
+//! [`OtlpItem`] and [`OtlpSignal`].
 
 mod config;
 mod encode;
 mod http;
 mod retry;
+mod signal;
 
 pub use config::{OtlpConfig, OtlpConfigError};
-pub use http::OtlpSetupError;
+pub use http::{OtlpClients, OtlpSetupError};
 pub use retry::Backoff;
+pub use signal::OtlpSignal;
 
-use super::queue::{Loss, SpanCounts, SpanQueue};
-use super::{QueueLimits, SpanSink};
+use super::queue::{Loss, Queue, QueueCounts};
+use super::{Item, ItemSink, QueueLimits};
 use crate::cost::{self, Stage};
-use crate::trace::span::Span;
 use http::HttpTransport;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Makes an exporter of spans. Nothing is sent before [`OtlpTask::run`] is polled; a receiver that cannot be reached is no error
-/// here.
-pub fn new(config: OtlpConfig) -> Result<(Arc<OtlpSink>, OtlpTask), OtlpSetupError> {
-    let queue = Arc::new(SpanQueue::new(config.queue));
-    let transport = HttpTransport::new(&config)?;
+/// An item that OTLP has a service for.
+pub trait OtlpItem: Item {
+    /// The signal that it belongs to.
+    const SIGNAL: OtlpSignal;
+    /// The bytes of a request that holds these items.
+    fn encode(items: Vec<Self>) -> Vec<u8>;
+    /// How many items a response rejects, and why. `None`: none, or it is no response of the protocol.
+    fn partial(body: &[u8]) -> Option<(i64, String)>;
+}
+
+/// Makes an exporter. Nothing is sent before [`OtlpTask::run`] is polled; a receiver that cannot be reached is no error here.
+pub fn new<I: OtlpItem>(
+    config: OtlpConfig,
+    clients: &mut OtlpClients,
+) -> Result<(Arc<OtlpSink<I>>, OtlpTask<I>), OtlpSetupError> {
+    let queue = Arc::new(Queue::new(config.queue));
+    let transport = HttpTransport::new::<I>(&config, clients)?;
     let exporter = retry::Exporter::new(queue.clone(), transport, config.backoff);
     Ok((Arc::new(OtlpSink { queue }), OtlpTask { exporter }))
 }
 
-/// Where spans go in.
+/// Where items go in.
 #[derive(Debug)]
-pub struct OtlpSink {
-    queue: Arc<SpanQueue>,
+pub struct OtlpSink<I> {
+    queue: Arc<Queue<I>>,
 }
 
-impl OtlpSink {
-    /// Takes no more spans; [`OtlpTask::run`] sends what waits and returns, at the latest after this time. What could not be
+impl<I: OtlpItem> OtlpSink<I> {
+    /// Takes nothing more in; [`OtlpTask::run`] sends what waits and returns, at the latest after this time. What could not be
     /// sent until then is counted as lost.
     pub fn close(&self, within: Duration) {
         self.queue.close(Instant::now() + within);
     }
 }
 
-impl SpanSink for OtlpSink {
-    fn accept(&self, span: Span) {
-        self.queue.offer(span);
+impl<I: OtlpItem> ItemSink<I> for OtlpSink<I> {
+    fn accept(&self, item: I) {
+        self.queue.offer(item);
     }
-    fn counts(&self) -> SpanCounts {
+    fn counts(&self) -> QueueCounts {
         self.queue.counts()
     }
 }
 
-/// Sends the spans.
+/// Sends the items.
 #[derive(Debug)]
-pub struct OtlpTask {
-    exporter: retry::Exporter<HttpTransport>,
+pub struct OtlpTask<I: OtlpItem> {
+    exporter: retry::Exporter<I, HttpTransport>,
 }
 
-impl OtlpTask {
+impl<I: OtlpItem> OtlpTask<I> {
     /// Runs until [`OtlpSink::close`]. Afterwards nothing is pending.
     pub async fn run(self) {
         cost::counted(Stage::Otlp, self.exporter.run()).await;

@@ -1,8 +1,7 @@
 //! The sending of batches: one after the other, tried again with exponential backoff where that can help, and the outcome of
-//! every span settled.
+//! every item settled.
 
-use super::encode::encode;
-use super::{Loss, SpanQueue};
+use super::{Loss, OtlpItem, Queue};
 use rand::Rng;
 use std::fmt;
 use std::sync::Arc;
@@ -33,7 +32,7 @@ impl Default for Backoff {
 /// What the receiver made of a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Taken, but for so many spans.
+    /// Taken, but for so many items.
     Accepted { rejected: u64, message: String },
     /// Not now.
     Retry { after: Option<Duration>, why: String },
@@ -41,7 +40,7 @@ pub(super) enum Outcome {
     Refused { loss: Loss, why: String },
 }
 
-/// Sends an encoded `ExportTraceServiceRequest`.
+/// Sends an encoded request.
 pub(super) trait Transport: Send + Sync {
     /// Sends it once. May be given the same bytes again.
     fn send(&self, request: bytes::Bytes) -> impl Future<Output = Outcome> + Send;
@@ -51,14 +50,14 @@ pub(super) trait Transport: Send + Sync {
     fn target(&self) -> &str;
 }
 
-pub(super) struct Exporter<T> {
-    queue: Arc<SpanQueue>,
+pub(super) struct Exporter<I: OtlpItem, T> {
+    queue: Arc<Queue<I>>,
     transport: T,
     backoff: Backoff,
     failing: bool,
 }
 
-impl<T> fmt::Debug for Exporter<T> {
+impl<I: OtlpItem, T> fmt::Debug for Exporter<I, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exporter")
             .field("failing", &self.failing)
@@ -67,14 +66,14 @@ impl<T> fmt::Debug for Exporter<T> {
 }
 
 /// However it ends (also when its task is aborted), nothing stays pending.
-impl<T> Drop for Exporter<T> {
+impl<I: OtlpItem, T> Drop for Exporter<I, T> {
     fn drop(&mut self) {
         self.queue.end(Loss::Shutdown);
     }
 }
 
-impl<T: Transport> Exporter<T> {
-    pub(super) fn new(queue: Arc<SpanQueue>, transport: T, backoff: Backoff) -> Exporter<T> {
+impl<I: OtlpItem, T: Transport> Exporter<I, T> {
+    pub(super) fn new(queue: Arc<Queue<I>>, transport: T, backoff: Backoff) -> Exporter<I, T> {
         Exporter {
             queue,
             transport,
@@ -87,9 +86,9 @@ impl<T: Transport> Exporter<T> {
     pub(super) async fn run(mut self) {
         let queue = self.queue.clone();
         let work = async {
-            while let Some(spans) = queue.take().await {
-                let count = spans.len();
-                let request = self.transport.pack(encode(spans));
+            while let Some(items) = queue.take().await {
+                let count = items.len();
+                let request = self.transport.pack(I::encode(items));
                 let (lost, loss) = self.deliver(request, count).await;
                 queue.settle(count, lost, loss);
             }
@@ -105,7 +104,7 @@ impl<T: Transport> Exporter<T> {
         }
     }
 
-    /// Sends a batch until it is taken or given up: how many of its spans were lost, and why.
+    /// Sends a batch until it is taken or given up: how many of its items were lost, and why.
     async fn deliver(&mut self, request: bytes::Bytes, count: usize) -> (u64, Loss) {
         let all = count as u64;
         let give_up = Instant::now() + self.backoff.total;
@@ -117,12 +116,12 @@ impl<T: Transport> Exporter<T> {
                     return (0, Loss::Rejected);
                 }
                 Outcome::Accepted { rejected, message } => {
-                    let why = format_args!("{rejected} of {count} spans rejected: {message}");
+                    let why = format_args!("{rejected} of {count} rejected: {message}");
                     self.failed(&why);
                     return (rejected.min(all), Loss::Rejected);
                 }
                 Outcome::Refused { loss, why } => {
-                    self.failed(&format_args!("{count} spans dropped: {why}"));
+                    self.failed(&format_args!("{count} dropped: {why}"));
                     return (all, loss);
                 }
                 Outcome::Retry { after, why } => {
@@ -148,13 +147,13 @@ impl<T: Transport> Exporter<T> {
     /// One line when trouble begins, not one per batch.
     fn failed(&mut self, why: &dyn fmt::Display) {
         if !std::mem::replace(&mut self.failing, true) {
-            tracing::warn!(target = self.transport.target(), "exporting spans fails: {why}");
+            tracing::warn!(target = self.transport.target(), "exporting {} fails: {why}", I::PLURAL);
         }
     }
 
     fn recovered(&mut self) {
         if std::mem::replace(&mut self.failing, false) {
-            tracing::info!(target = self.transport.target(), "exporting spans works again");
+            tracing::info!(target = self.transport.target(), "exporting {} works again", I::PLURAL);
         }
     }
 }

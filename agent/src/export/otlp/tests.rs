@@ -1,8 +1,12 @@
-//! Against an HTTP server of our own that knows nothing of the exporter and decodes by the published message types.
+//! Against an HTTP server of our own that knows nothing of the exporter and decodes by the published message types. What holds of
+//! each signal is tested with each.
+
+mod logs;
 
 use super::*;
 use crate::export::queue::tests::{Log, ledger, span};
-use crate::trace::span::{AttributeValue, Resource, SpanKind};
+use crate::logs::LogRecord;
+use crate::trace::span::{AttributeValue, Resource, Span, SpanKind};
 use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -28,23 +32,73 @@ impl Request {
             .find(|(n, _)| n == name)
             .map(|(_, value)| value.as_str())
     }
-    fn decode(&self) -> ExportTraceServiceRequest {
+    /// The body as it was before it was packed.
+    fn plain(&self) -> Vec<u8> {
         let mut plain = Vec::new();
         match self.header("content-encoding") {
             Some("gzip") => drop(GzDecoder::new(self.body.as_slice()).read_to_end(&mut plain).unwrap()),
             None => plain.clone_from(&self.body),
             other => panic!("{other:?}"),
         }
-        ExportTraceServiceRequest::decode(plain.as_slice()).unwrap()
+        plain
     }
-    fn spans(&self) -> usize {
-        let resources = self.decode().resource_spans;
-        resources
-            .iter()
-            .flat_map(|resource| &resource.scope_spans)
-            .map(|scope| scope.spans.len())
-            .sum()
+    fn count<T: Sample>(&self) -> usize {
+        T::count(&self.plain())
     }
+}
+
+/// What the tests of every signal need of it.
+trait Sample: OtlpItem {
+    fn sample(number: u64) -> Self;
+    /// Items in a request.
+    fn count(request: &[u8]) -> usize;
+    /// A response that rejects some.
+    fn rejects(rejected: i64, message: &str) -> Vec<u8>;
+}
+
+impl Sample for Span {
+    fn sample(number: u64) -> Span {
+        span(number)
+    }
+    fn count(request: &[u8]) -> usize {
+        let request = ExportTraceServiceRequest::decode(request).unwrap();
+        let resources = request.resource_spans.iter();
+        let scopes = resources.flat_map(|resource| &resource.scope_spans);
+        scopes.map(|scope| scope.spans.len()).sum()
+    }
+    fn rejects(rejected_spans: i64, message: &str) -> Vec<u8> {
+        let partial = ExportTracePartialSuccess {
+            rejected_spans,
+            error_message: message.to_owned(),
+        };
+        let partial_success = Some(partial);
+        ExportTraceServiceResponse { partial_success }.encode_to_vec()
+    }
+}
+
+/// Makes a test of each signal of these functions.
+macro_rules! of_each_signal {
+    ($($test:ident)*) => {
+        mod of_spans {
+            $(#[test] fn $test() { super::$test::<super::Span>(); })*
+        }
+        mod of_logs {
+            $(#[test] fn $test() { super::$test::<super::LogRecord>(); })*
+        }
+    };
+}
+
+of_each_signal! {
+    busy_then_taken
+    refused_is_dropped_and_counted
+    partial_success
+    nobody_listens_at_first
+    stalled_receiver_times_out_and_is_tried_again
+    broken_responses_are_tried_again
+    full_queue_is_counted_and_the_rest_goes_out_in_batches
+    shutdown_keeps_its_deadline
+    aborted_task_leaves_nothing_pending
+    https_client_can_be_made
 }
 
 /// Serves one connection per scripted response; an empty response keeps the connection open and silent until the test ends.
@@ -121,27 +175,35 @@ fn config(address: SocketAddr) -> OtlpConfig {
     config
 }
 
-/// Exports `spans` spans as one batch to a receiver with these responses, and closes. Returns the sink and what arrived.
-fn export(spans: u64, responses: Vec<Vec<u8>>, change: impl FnOnce(&mut OtlpConfig)) -> (Arc<OtlpSink>, Vec<Request>) {
+/// Exports items as one batch to a receiver with these responses, and closes. Returns the sink and what arrived.
+fn export<T: Sample>(
+    items: u64,
+    responses: Vec<Vec<u8>>,
+    change: impl FnOnce(&mut OtlpConfig),
+) -> (Arc<OtlpSink<T>>, Vec<Request>) {
     let (listener, address) = listen();
     let mut config = config(address);
     change(&mut config);
     let requests = receiver(listener, responses);
     let sink = run(config, |sink| {
-        (0..spans).for_each(|n| sink.accept(span(n)));
+        (0..items).for_each(|n| sink.accept(T::sample(n)));
         ledger(&sink.counts());
     });
     (sink, requests.try_iter().collect())
 }
 
-/// Runs the task to its end on a runtime of its own; `fill` offers spans from this, another thread.
-fn run(config: OtlpConfig, fill: impl FnOnce(&OtlpSink)) -> Arc<OtlpSink> {
-    let (sink, task) = new(config).unwrap();
+/// Runs the task to its end on a runtime of its own; `fill` offers items from this, another thread.
+fn run<T: OtlpItem>(config: OtlpConfig, fill: impl FnOnce(&OtlpSink<T>)) -> Arc<OtlpSink<T>> {
+    let (sink, task) = make(config);
     fill(&sink);
     sink.close(Duration::from_secs(60));
     runtime().block_on(task.run());
     assert_eq!(ledger(&sink.counts()).1, 0, "nothing is pending at the end");
     sink
+}
+
+fn make<T: OtlpItem>(config: OtlpConfig) -> (Arc<OtlpSink<T>>, OtlpTask<T>) {
+    new(config, &mut OtlpClients::default()).unwrap()
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -153,7 +215,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 #[test]
 fn request_as_the_protocol_wants_it() {
-    let (sink, requests) = export(3, vec![ok()], |config| {
+    let (sink, requests) = export::<Span>(3, vec![ok()], |config| {
         config.headers.insert("x-tenant", "a".parse().unwrap());
     });
     assert_eq!(ledger(&sink.counts()), (3, 0, vec![]));
@@ -167,9 +229,12 @@ fn request_as_the_protocol_wants_it() {
     assert_eq!(request.header("x-tenant"), Some("a"));
     assert_eq!(request.header("authorization"), Some("Basic dXNlcjpwYXNz"));
     assert!(request.header("user-agent").unwrap().contains("onlooker/"));
-    assert_eq!(request.spans(), 3);
-    let (_, requests) = export(3, vec![ok()], |config| config.gzip = false);
-    assert_eq!((requests[0].header("content-encoding"), requests[0].spans()), (None, 3));
+    assert_eq!(request.count::<Span>(), 3);
+    let (_, requests) = export::<Span>(3, vec![ok()], |config| config.gzip = false);
+    assert_eq!(
+        (requests[0].header("content-encoding"), requests[0].count::<Span>()),
+        (None, 3)
+    );
 }
 
 #[test]
@@ -187,7 +252,7 @@ fn spans_as_the_protocol_wants_them() {
         resource: resource.clone(),
         ..span(number)
     };
-    run(config(address), |sink| {
+    run::<Span>(config(address), |sink| {
         let mut first = of(1, &shop);
         first.parent = Some([9; 8]);
         first.state = Some("a=1".into());
@@ -204,7 +269,7 @@ fn spans_as_the_protocol_wants_them() {
             .into_iter()
             .for_each(|span| sink.accept(span));
     });
-    let request = requests.recv().unwrap().decode();
+    let request = ExportTraceServiceRequest::decode(requests.recv().unwrap().plain().as_slice()).unwrap();
     let shape: Vec<_> = request
         .resource_spans
         .iter()
@@ -248,22 +313,20 @@ fn spans_as_the_protocol_wants_them() {
     );
 }
 
-#[test]
-fn busy_then_taken() {
+fn busy_then_taken<T: Sample>() {
     for (status, headers) in [
         ("429 Too Many Requests", ""),
         ("502 Bad Gateway", ""),
         ("503 Service Unavailable", "retry-after: 0\r\n"),
         ("504 Gateway Timeout", "retry-after: Sun, 06 Nov 1994 08:49:37 GMT\r\n"),
     ] {
-        let (sink, requests) = export(2, vec![respond(status, headers, &[]), ok()], |_| {});
+        let (sink, requests) = export::<T>(2, vec![respond(status, headers, &[]), ok()], |_| {});
         assert_eq!(ledger(&sink.counts()), (2, 0, vec![]), "{status}");
-        assert_eq!(requests.iter().map(Request::spans).collect::<Vec<_>>(), [2, 2]);
+        assert_eq!(requests.iter().map(Request::count::<T>).collect::<Vec<_>>(), [2, 2]);
     }
 }
 
-#[test]
-fn refused_is_dropped_and_counted() {
+fn refused_is_dropped_and_counted<T: Sample>() {
     for (status, reason) in [
         ("400 Bad Request", "refused_4xx"),
         ("401 Unauthorized", "refused_4xx"),
@@ -271,7 +334,7 @@ fn refused_is_dropped_and_counted() {
         ("501 Not Implemented", "refused_5xx"),
         ("301 Moved Permanently", "refused_other"),
     ] {
-        let (sink, requests) = export(2, vec![respond(status, "location: /other\r\n", b"no")], |_| {});
+        let (sink, requests) = export::<T>(2, vec![respond(status, "location: /other\r\n", b"no")], |_| {});
         assert_eq!(
             (ledger(&sink.counts()), requests.len()),
             ((0, 0, vec![(reason, 2)]), 1),
@@ -280,33 +343,24 @@ fn refused_is_dropped_and_counted() {
     }
 }
 
-#[test]
-fn partial_success() {
-    let partial = ExportTracePartialSuccess {
-        rejected_spans: 3,
-        error_message: "too old".to_owned(),
-    };
-    let body = ExportTraceServiceResponse {
-        partial_success: Some(partial),
-    }
-    .encode_to_vec();
-    let (sink, requests) = export(5, vec![respond("200 OK", "", &body)], |_| {});
+fn partial_success<T: Sample>() {
+    let body = T::rejects(3, "too old");
+    let (sink, requests) = export::<T>(5, vec![respond("200 OK", "", &body)], |_| {});
     assert_eq!(
         (ledger(&sink.counts()), requests.len()),
         ((2, 0, vec![("rejected", 3)]), 1)
     );
     // A success whose words are not understood is a success.
-    let (sink, _) = export(5, vec![respond("200 OK", "", b"{\"json\":1}")], |_| {});
+    let (sink, _) = export::<T>(5, vec![respond("200 OK", "", b"{\"json\":1}")], |_| {});
     assert_eq!(ledger(&sink.counts()), (5, 0, vec![]));
 }
 
-#[test]
-fn nobody_listens_at_first() {
+fn nobody_listens_at_first<T: Sample>() {
     let (listener, address) = listen();
     drop(listener);
     let (log, _guard) = Log::capture();
-    let (sink, task) = new(config(address)).unwrap();
-    sink.accept(span(1));
+    let (sink, task) = make::<T>(config(address));
+    sink.accept(T::sample(1));
     /// Until it is so, for a minute at most.
     async fn until(so: impl Fn() -> bool) {
         let wait = async {
@@ -322,14 +376,14 @@ fn nobody_listens_at_first() {
         assert_eq!(ledger(&sink.counts()), (0, 1, vec![]));
         let requests = receiver(TcpListener::bind(address).unwrap(), vec![ok()]);
         until(|| sink.counts().delivered > 0).await;
-        assert_eq!(requests.recv().unwrap().spans(), 1);
+        assert_eq!(requests.recv().unwrap().count::<T>(), 1);
         sink.close(Duration::from_secs(60));
         task.await.unwrap();
     });
     assert_eq!(ledger(&sink.counts()), (1, 0, vec![]));
     assert_eq!(
         (
-            log.count("exporting spans fails"),
+            log.count(&format!("exporting {} fails", T::PLURAL)),
             log.count("works again"),
             log.count("pass")
         ),
@@ -337,43 +391,39 @@ fn nobody_listens_at_first() {
     );
 }
 
-#[test]
-fn stalled_receiver_times_out_and_is_tried_again() {
-    let (sink, requests) = export(2, vec![vec![], ok()], |config| {
+fn stalled_receiver_times_out_and_is_tried_again<T: Sample>() {
+    let (sink, requests) = export::<T>(2, vec![vec![], ok()], |config| {
         config.timeout = Duration::from_millis(50)
     });
     assert_eq!((ledger(&sink.counts()), requests.len()), ((2, 0, vec![]), 2));
 }
 
-#[test]
-fn broken_responses_are_tried_again() {
+fn broken_responses_are_tried_again<T: Sample>() {
     for broken in [b"HTTP/1.1 2".to_vec(), b"garbage\r\n\r\n".to_vec()] {
         let broken = if broken.starts_with(b"HTTP") {
             [broken, b"xx\r\n\r\n".to_vec()].concat()
         } else {
             broken
         };
-        let (sink, requests) = export(2, vec![broken, ok()], |_| {});
+        let (sink, requests) = export::<T>(2, vec![broken, ok()], |_| {});
         assert_eq!((ledger(&sink.counts()), requests.len()), ((2, 0, vec![]), 2));
     }
 }
 
-#[test]
-fn full_queue_is_counted_and_the_rest_goes_out_in_batches() {
-    let (sink, requests) = export(25, vec![ok(), ok(), ok()], |config| {
-        config.queue.spans = 10;
+fn full_queue_is_counted_and_the_rest_goes_out_in_batches<T: Sample>() {
+    let (sink, requests) = export::<T>(25, vec![ok(), ok(), ok()], |config| {
+        config.queue.items = 10;
         config.queue.batch = 4;
     });
     assert_eq!(ledger(&sink.counts()), (10, 0, vec![("queue_full", 15)]));
-    assert_eq!(requests.iter().map(Request::spans).collect::<Vec<_>>(), [4, 4, 2]);
+    assert_eq!(requests.iter().map(Request::count::<T>).collect::<Vec<_>>(), [4, 4, 2]);
 }
 
-#[test]
-fn shutdown_keeps_its_deadline() {
+fn shutdown_keeps_its_deadline<T: Sample>() {
     let (listener, address) = listen();
     let requests = receiver(listener, vec![vec![]]);
-    let (sink, task) = new(config(address)).unwrap();
-    (0..3).for_each(|n| sink.accept(span(n)));
+    let (sink, task) = make::<T>(config(address));
+    (0..3).for_each(|n| sink.accept(T::sample(n)));
     runtime().block_on(async {
         let task = tokio::spawn(task.run());
         while requests.try_recv().is_err() {
@@ -383,21 +433,19 @@ fn shutdown_keeps_its_deadline() {
         sink.close(Duration::from_millis(10));
         task.await.unwrap();
     });
-    sink.accept(span(4));
+    sink.accept(T::sample(4));
     assert_eq!(ledger(&sink.counts()), (0, 0, vec![("shutdown", 4)]));
 }
 
-#[test]
-fn aborted_task_leaves_nothing_pending() {
-    let (sink, task) = new(config(listen().1)).unwrap();
-    sink.accept(span(1));
+fn aborted_task_leaves_nothing_pending<T: Sample>() {
+    let (sink, task) = make::<T>(config(listen().1));
+    sink.accept(T::sample(1));
     drop(task);
-    sink.accept(span(2));
+    sink.accept(T::sample(2));
     assert_eq!(ledger(&sink.counts()), (0, 0, vec![("shutdown", 2)]));
 }
 
-#[test]
-fn https_client_can_be_made() {
+fn https_client_can_be_made<T: Sample>() {
     let url = Url::parse("https://127.0.0.1:1/v1/traces").unwrap();
-    assert!(new(OtlpConfig::new(url)).is_ok());
+    assert!(new::<T>(OtlpConfig::new(url), &mut OtlpClients::default()).is_ok());
 }

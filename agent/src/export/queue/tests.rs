@@ -1,5 +1,5 @@
 use super::*;
-use crate::trace::span::{Resource, SpanKind};
+use crate::trace::span::{AttributeValue, Resource, Span, SpanKind};
 use std::sync::{Arc, LazyLock};
 use tracing::Dispatch;
 
@@ -24,7 +24,7 @@ pub(in crate::export) fn span(number: u64) -> Span {
 }
 
 /// Checks the identity and returns (delivered, pending, the losses that are not 0).
-pub(in crate::export) fn ledger(counts: &SpanCounts) -> (u64, u64, Vec<(&'static str, u64)>) {
+pub(in crate::export) fn ledger(counts: &QueueCounts) -> (u64, u64, Vec<(&'static str, u64)>) {
     let lost: u64 = counts.lost.iter().map(|(_, count)| count).sum();
     assert_eq!(counts.seen, counts.delivered + counts.pending + lost, "{counts:?}");
     let lost = counts.lost.iter().copied().filter(|(_, count)| *count > 0).collect();
@@ -64,9 +64,9 @@ impl std::io::Write for Log {
     }
 }
 
-fn queue(spans: usize, bytes: usize, batch: usize) -> SpanQueue {
-    SpanQueue::new(QueueLimits {
-        spans,
+fn queue(spans: usize, bytes: usize, batch: usize) -> Queue<Span> {
+    Queue::new(QueueLimits {
+        items: spans,
         bytes,
         batch,
         delay: Duration::from_secs(1),
@@ -84,7 +84,7 @@ fn limit_of_spans() {
 fn limit_of_bytes() {
     let mut large = span(0);
     large.attributes = vec![("a".into(), AttributeValue::Text("x".repeat(1000).into()))];
-    let queue = queue(100, 2 * weight(&large), 2);
+    let queue = queue(100, 2 * large.weight(), 2);
     (0..3).for_each(|_| queue.offer(large.clone()));
     assert_eq!(ledger(&queue.counts()), (0, 2, vec![("queue_full", 1)]));
 }
@@ -92,7 +92,7 @@ fn limit_of_bytes() {
 #[test]
 fn weight_counts_what_is_on_the_heap() {
     let mut one = span(0);
-    let bare = weight(&one);
+    let bare = one.weight();
     one.state = Some("x".repeat(100).into());
     one.attributes = vec![
         ("a".into(), AttributeValue::Text("x".repeat(1000).into())),
@@ -101,12 +101,12 @@ fn weight_counts_what_is_on_the_heap() {
             AttributeValue::Texts(vec!["x".repeat(500), "x".repeat(500)]),
         ),
     ];
-    assert!(weight(&one) >= bare + 2100);
+    assert!(one.weight() >= bare + 2100);
 }
 
 #[tokio::test(start_paused = true)]
 async fn bytes_are_given_back() {
-    let queue = queue(100, 2 * weight(&span(0)), 2);
+    let queue = queue(100, 2 * span(0).weight(), 2);
     for _ in 0..3 {
         (0..2).for_each(|n| queue.offer(span(n)));
         assert_eq!(queue.take().await.map(|spans| spans.len()), Some(2));

@@ -1,5 +1,6 @@
 use super::*;
 use crate::export::queue::tests::{ledger, span};
+use crate::logs::{Severity, SpanContext};
 use std::sync::mpsc::Sender;
 
 /// Hands every write to the test, and waits for leave before each when there is a gate.
@@ -23,7 +24,7 @@ impl Write for Pipe {
 
 fn limits(spans: usize) -> QueueLimits {
     QueueLimits {
-        spans,
+        items: spans,
         batch: 1,
         ..QueueLimits::default()
     }
@@ -57,6 +58,40 @@ fn line() {
     assert_eq!(lines[0], expect);
     assert!(lines[1].contains(r#""parent_id":null"#) && lines[1].contains(r#""kind":"CLIENT""#));
     assert!(lines[1].contains(r#""status":"error","attributes":{}"#));
+    assert_eq!((lines.len(), ledger(&sink.counts())), (2, (2, 0, vec![])));
+}
+
+#[test]
+fn line_of_a_record() {
+    let (out, lines) = mpsc::channel();
+    let sink = StdoutSink::start_with(Pipe { out, gate: None }, limits(9)).unwrap();
+    let mut record = LogRecord {
+        timestamp: 1_700_000_000_000_000_001,
+        observed: 0,
+        severity: Severity::WARN,
+        event_name: Some("onlooker.syscall.error".into()),
+        body: "billing[412]: openat /a\nb: EACCES (x134 in 1 min)".to_owned(),
+        attributes: vec![("onlooker.event.count".into(), AttributeValue::Int(134))],
+        resource: span(1).resource,
+        span: None,
+    };
+    sink.accept(record.clone());
+    record.span = Some(SpanContext {
+        trace_id: [1; 16],
+        span_id: [2; 8],
+        flags: 1,
+    });
+    sink.accept(record);
+    sink.close(Duration::from_secs(60));
+    let text = String::from_utf8(lines.iter().flatten().collect()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let expect = concat!(
+        r#"{"time":"2023-11-14T22:13:20.000000001Z","severity":"WARN","service":"shop","event":"onlooker.syscall.error","#,
+        r#""body":"billing[412]: openat /a\nb: EACCES (x134 in 1 min)","attributes":{"onlooker.event.count":134}}"#
+    );
+    assert_eq!(lines[0], expect);
+    let ids = r#""trace_id":"01010101010101010101010101010101","span_id":"0202020202020202""#;
+    assert!(lines[1].contains(ids), "{}", lines[1]);
     assert_eq!((lines.len(), ledger(&sink.counts())), (2, (2, 0, vec![])));
 }
 

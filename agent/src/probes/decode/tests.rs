@@ -3,6 +3,11 @@
 use super::*;
 use onlooker_common::record::*;
 
+/// With room that stays.
+fn decode(bytes: &[u8]) -> Result<(u16, Option<Signal<'_>>), DecodeError> {
+    super::decode(bytes, Box::leak(Box::default()))
+}
+
 fn head(kind: u16, len: usize) -> Header {
     Header {
         kind,
@@ -233,8 +238,45 @@ fn any_bytes_are_a_signal_or_an_error() {
             let _ = decode(&bad);
         }
     }
+    let unknown = kind::COUNT as u8;
     assert_eq!(
-        decode(&[9, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap_err(),
-        DecodeError::Kind(9)
+        decode(&[unknown, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap_err(),
+        DecodeError::Kind(unknown.into())
     );
+}
+
+#[test]
+fn a_message_carries_its_bytes_and_where_it_went() {
+    let of = |captured: u16, total: u32, protocol: u8, rport: u16| {
+        let record = dns::MessageRecord {
+            head: head(kind::MESSAGE, size_of::<dns::MessageRecord>() + 3),
+            sock: 9,
+            raddr: [192, 0, 2, 53, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            total,
+            lport: 40_000,
+            rport,
+            family: AF_INET,
+            captured,
+            dir: dir::TX,
+            protocol,
+            ..Default::default()
+        };
+        [bytes_of(&record), b"abc", &[0xaa; 9]].concat()
+    };
+    let bytes = of(3, 7, dns::IPPROTO_UDP, 53);
+    let Ok((kind::MESSAGE, Some(Signal::Message(message)))) = decode(&bytes) else {
+        panic!("{:?}", decode(&bytes))
+    };
+    assert_eq!((message.bytes, message.total, message.port), (&b"abc"[..], 7, 40_000));
+    assert_eq!(message.peer, Some([192, 0, 2, 53].into()));
+    assert_eq!((message.transport, message.error), (Transport::Udp, None));
+    let unknown = of(3, 7, dns::IPPROTO_TCP, 0);
+    assert!(matches!(decode(&unknown), Ok((_, Some(Signal::Message(message)))) if message.peer.is_none()));
+    assert_eq!(
+        decode(&of(4, 7, dns::IPPROTO_UDP, 53)).unwrap_err(),
+        DecodeError::Short(kind::MESSAGE)
+    );
+    for wrong in [of(3, 2, dns::IPPROTO_UDP, 53), of(3, 7, 1, 53)] {
+        assert_eq!(decode(&wrong).unwrap_err(), DecodeError::Value(kind::MESSAGE));
+    }
 }

@@ -1,6 +1,7 @@
 use super::super::QueueLimits;
 use super::*;
 use crate::export::queue::tests::{Log, ledger, span};
+use crate::trace::span::Span;
 use bytes::Bytes;
 use std::sync::Mutex;
 
@@ -40,12 +41,12 @@ fn retry(after: Option<u64>) -> Outcome {
 
 /// Runs an exporter on these outcomes with `spans` spans in one batch, closing after `close` with 10 s to go. Returns the queue
 /// and the seconds at which a request was sent.
-async fn run(outcomes: Vec<Outcome>, spans: u64, close: Duration) -> (Arc<SpanQueue>, Vec<f64>) {
+async fn run(outcomes: Vec<Outcome>, spans: u64, close: Duration) -> (Arc<Queue<Span>>, Vec<f64>) {
     let limits = QueueLimits {
         delay: Duration::ZERO,
         ..QueueLimits::default()
     };
-    let queue = Arc::new(SpanQueue::new(limits));
+    let queue = Arc::new(Queue::new(limits));
     let script = Arc::new(Script {
         outcomes: Mutex::new(outcomes),
         asked: Mutex::default(),
