@@ -6,6 +6,7 @@ use crate::metrics::Scrape;
 use crate::process::{Program, copy_as, free_port};
 use crate::require::{agent_program, say, which};
 use crate::skipped;
+pub use crate::span::Span;
 use crate::truth::{Counts, Key, count};
 use crate::wait;
 use anyhow::{Context, Result, bail, ensure};
@@ -41,79 +42,6 @@ pub fn hooks() -> &'static [&'static str] {
 /// only then.
 const UNNOTICED_END: Duration = Duration::from_secs(40);
 
-/// One line of `--export=stdout`.
-#[derive(Clone, Debug)]
-pub struct Span {
-    /// Hexadecimal.
-    pub trace_id: String,
-    /// Hexadecimal.
-    pub span_id: String,
-    /// Hexadecimal, empty for a root.
-    pub parent_id: String,
-    /// `service.name`.
-    pub service: String,
-    /// Name of the span.
-    pub name: String,
-    /// `SERVER` or `CLIENT`.
-    pub kind: String,
-    /// Seconds.
-    pub seconds: f64,
-    /// Attributes.
-    pub attributes: serde_json::Map<String, Value>,
-}
-
-impl Span {
-    fn parse(line: &str) -> Option<Span> {
-        let value: Value = serde_json::from_str(line).ok()?;
-        let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("").to_string();
-        Some(Span {
-            trace_id: value.get("trace_id")?.as_str()?.to_string(),
-            span_id: text("span_id"),
-            parent_id: text("parent_id"),
-            service: text("service"),
-            name: text("name"),
-            kind: text("kind"),
-            seconds: value.get("duration_ms")?.as_f64()? / 1e3,
-            attributes: value.get("attributes")?.as_object()?.clone(),
-        })
-    }
-    /// A text attribute, empty when absent.
-    pub fn text(&self, name: &str) -> &str {
-        self.attributes.get(name).and_then(Value::as_str).unwrap_or("")
-    }
-    /// A whole-number attribute, whether written as a number or as text (OTLP/JSON).
-    pub fn int(&self, name: &str) -> Option<u64> {
-        let value = self.attributes.get(name)?;
-        value.as_u64().or_else(|| value.as_str()?.parse().ok())
-    }
-    /// `http.response.status_code`.
-    pub fn status(&self) -> Option<u16> {
-        self.int("http.response.status_code").map(|status| status as u16)
-    }
-    /// Method as sent.
-    pub fn method(&self) -> &str {
-        match self.text("http.request.method_original") {
-            "" => self.text("http.request.method"),
-            original => original,
-        }
-    }
-    /// `url.path`; client spans carry `url.full` by convention.
-    pub fn path(&self) -> String {
-        match self.text("url.path") {
-            "" => crate::truth::path_of(self.text("url.full")),
-            path => path.into(),
-        }
-    }
-    /// What it is compared by.
-    pub fn key(&self) -> Key {
-        Key {
-            method: self.method().into(),
-            path: self.path(),
-            status: self.status(),
-        }
-    }
-}
-
 /// How to start an agent.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -121,6 +49,8 @@ pub struct Options {
     pub hooks: Option<&'static str>,
     /// `--export=stdout`.
     pub spans: bool,
+    /// `--export=events`.
+    pub events: bool,
     /// Further arguments.
     pub args: Vec<String>,
     /// Further environment.
@@ -129,6 +59,8 @@ pub struct Options {
     pub capabilities: Option<Vec<&'static str>>,
     /// Wait for an agent that says that it sees no requests, instead of a ready one.
     pub blind: bool,
+    /// In a pid namespace of its own, with the host's `/proc`. What is told to the process goes to the one that made it then.
+    pub own_pids: bool,
 }
 
 /// The ordinary user of [`Options::capabilities`]; nobody on the machine needs to have this id.
@@ -139,6 +71,11 @@ impl Options {
     fn command(&self) -> Result<(Command, Option<TempDir>)> {
         let program = agent_program().context("the agent is not built")?;
         let Some(capabilities) = &self.capabilities else {
+            if self.own_pids {
+                let mut command = Command::new(which("unshare").context("unshare")?);
+                command.args(["--fork", "--pid", "--kill-child"]).arg(program);
+                return Ok((command, None));
+            }
             return Ok((Command::new(program), None));
         };
         let dir = TempDir::new()?;
@@ -171,6 +108,12 @@ impl Options {
     }
 }
 
+/// For [`Options::env`].
+pub fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    pairs.iter().map(pair).collect()
+}
+
 /// A running agent. Dropping it kills it.
 #[derive(Debug)]
 pub struct Agent {
@@ -183,6 +126,7 @@ pub struct Agent {
     /// From start to ready.
     pub ready_after: Duration,
     spans: Arc<Mutex<Vec<Span>>>,
+    events: Arc<Mutex<Vec<Value>>>,
     /// Holds the program.
     _dir: Option<TempDir>,
 }
@@ -201,21 +145,28 @@ impl Agent {
             .args(&options.args)
             .env("OTEL_SERVICE_NAME", "onlooker-under-test")
             .envs(options.env.iter().map(|(name, value)| (name, value)));
-        if options.spans {
-            command.arg("--export=stdout").stdout(Stdio::piped());
-        } else {
-            command.stdout(Stdio::null());
+        // What is summed is pending until the interval is over, and the balance of events is waited for.
+        if !options.args.iter().any(|arg| arg.starts_with("--events.interval")) {
+            command.arg("--events.interval=1s");
+        }
+        command.stdout(Stdio::null());
+        for (wanted, arg) in [(options.spans, "--export=stdout"), (options.events, "--export=events")] {
+            if wanted {
+                command.arg(arg).stdout(Stdio::piped());
+            }
         }
         let started = Instant::now();
         let mut program = Program::start("onlooker", command)?;
         let spans = Arc::new(Mutex::new(Vec::new()));
+        let events = Arc::new(Mutex::new(Vec::new()));
         if let Some(stdout) = program.stdout() {
-            let spans = spans.clone();
+            let (spans, events) = (spans.clone(), events.clone());
             std::thread::spawn(move || {
                 for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    match Span::parse(&line) {
-                        Some(span) => lock(&spans).push(span),
-                        None => eprintln!("not a span: {line}"),
+                    match (Span::parse(&line), serde_json::from_str::<Value>(&line)) {
+                        (Some(span), _) => lock(&spans).push(span),
+                        (None, Ok(value)) if value.get("event").is_some() => lock(&events).push(value),
+                        _ => eprintln!("neither a span nor an event: {line}"),
                     }
                 }
             });
@@ -242,6 +193,7 @@ impl Agent {
             hooks,
             ready_after: started.elapsed(),
             spans,
+            events,
             _dir: dir,
         })
     }
@@ -271,6 +223,16 @@ impl Agent {
         lock(&self.spans)
             .iter()
             .filter(|span| condition(span))
+            .cloned()
+            .collect()
+    }
+
+    /// Events of a service on standard output so far, as JSON.
+    pub fn events(&self, service: &str) -> Vec<Value> {
+        let events = lock(&self.events);
+        events
+            .iter()
+            .filter(|event| event["service"] == service)
             .cloned()
             .collect()
     }
@@ -407,7 +369,6 @@ pub fn shared() -> &'static [Agent] {
         hooks()
             .iter()
             .copied()
-            .filter(|_| std::env::var_os("DRY").is_none())
             .filter(|hooks| only.as_deref().is_none_or(|only| only == *hooks))
             .map(|hooks| {
                 let options = Options {
@@ -458,27 +419,4 @@ impl<F: Fn()> Drop for Finally<F> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A line of spans is read, with or without what is optional; anything else is not a span.
-    #[test]
-    fn reads_spans() {
-        let line = r#"{"trace_id":"t","span_id":"s","parent_id":null,"service":"shop","name":"GET /a","kind":"SERVER",
-            "start":1,"duration_ms":2.5,"attributes":{"http.request.method":"_OTHER","http.request.method_original":"PURGE",
-            "http.response.status_code":200,"url.path":"/a"}}"#;
-        let span = Span::parse(line).unwrap();
-        let key = Key {
-            method: "PURGE".into(),
-            path: "/a".into(),
-            status: Some(200),
-        };
-        assert_eq!(span.key(), key);
-        assert_eq!((span.seconds, span.parent_id.as_str()), (0.0025, ""));
-        assert!(Span::parse("onlooker is ready").is_none());
-        assert!(Span::parse("{}").is_none());
-    }
 }

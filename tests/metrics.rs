@@ -41,6 +41,8 @@ pub struct Scrape {
     pub samples: Vec<Sample>,
     /// Type by family.
     pub types: BTreeMap<String, String>,
+    /// Help by family, as it is written.
+    pub help: BTreeMap<String, String>,
 }
 
 impl Scrape {
@@ -53,6 +55,8 @@ impl Scrape {
                 if scrape.types.insert(family.into(), kind.into()).is_some() {
                     bail!("family {family} opened twice");
                 }
+            } else if let Some((family, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
+                scrape.help.insert(family.into(), help.into());
             } else if !line.starts_with('#') && !line.is_empty() {
                 scrape
                     .samples

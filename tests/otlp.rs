@@ -2,9 +2,12 @@
 
 use crate::http::{Connection, Stream};
 use anyhow::{Context, Result, bail};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use std::collections::VecDeque;
@@ -17,6 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub struct Received {
     /// Spans, each with the `service.name` of its resource.
     pub spans: Vec<(String, Span)>,
+    /// Records of logs, each with its resource.
+    pub logs: Vec<(Resource, LogRecord)>,
     /// Metric requests.
     pub metrics: Vec<ExportMetricsServiceRequest>,
     /// Requests whose body was gzip.
@@ -60,6 +65,15 @@ impl Receiver {
     /// What was received so far.
     pub fn received(&self) -> MutexGuard<'_, Received> {
         lock(&self.received)
+    }
+
+    /// Records of a service with a name of an event so far, each with its resource.
+    pub fn logs(&self, service: &str, event: &str) -> Vec<(Resource, LogRecord)> {
+        let received = self.received();
+        let of = |(resource, record): &&(Resource, LogRecord)| {
+            record.event_name == event && attribute(&resource.attributes, "service.name").as_deref() == Some(service)
+        };
+        received.logs.iter().filter(of).cloned().collect()
     }
 
     /// Spans of a service so far.
@@ -123,12 +137,27 @@ fn take(received: &mut Received, path: &str, gzip: bool, body: &[u8]) -> Result<
                 received.spans.extend(spans.map(|span| (service.clone(), span)));
             }
         }
+        "/v1/logs" => {
+            for resource in ExportLogsServiceRequest::decode(bytes.as_slice())?.resource_logs {
+                let of = resource.resource.unwrap_or_default();
+                let records = resource.scope_logs.into_iter().flat_map(|scope| scope.log_records);
+                received.logs.extend(records.map(|record| (of.clone(), record)));
+            }
+        }
         "/v1/metrics" => received
             .metrics
             .push(ExportMetricsServiceRequest::decode(bytes.as_slice())?),
         other => bail!("unexpected path {other}"),
     }
     Ok(())
+}
+
+/// The text of a record.
+pub fn body(record: &LogRecord) -> String {
+    match record.body.clone().and_then(|body| body.value) {
+        Some(Value::StringValue(text)) => text,
+        other => format!("{other:?}"),
+    }
 }
 
 /// A text or integer attribute as text.

@@ -45,22 +45,199 @@ pub const PROCESS: Chain = Chain {
         ("process", "tp_btf/sched_process_fork+exec+exit", ""),
         ("process", "raw_tp/sched_process_fork+exec+exit", ""),
     ],
-    loses: "names of processes that end before they are looked at",
+    loses: "lives of processes, which a signal ended, and names of those that end before they are looked at",
+};
+
+/// Errors of system calls.
+pub const ERRORS: Chain = Chain {
+    links: &[
+        ("errors", "tp/sys_exit", ""),
+        ("errors", "tp_btf/sys_exit", ""),
+        ("errors", "raw_tp/sys_exit", ""),
+    ],
+    loses: "errors of system calls",
+};
+
+/// Durations of system calls.
+pub const LATENCY: Chain = Chain {
+    links: &[
+        ("latency", "tp/sys_enter+sys_exit", ""),
+        ("latency", "tp_btf/sys_enter+sys_exit", ""),
+        ("latency", "raw_tp/sys_enter+sys_exit", ""),
+    ],
+    loses: "durations of system calls",
+};
+
+/// Lookups of names, and UDP.
+pub const DNS: Chain = Chain {
+    links: &[
+        ("dns", "tp/sock_recv_length+sock_send_length", ""),
+        ("dns", "tp_btf/sock_recv_length+sock_send_length", ""),
+        ("dns", "tp_btf/sys_exit", ""),
+        ("dns", "raw_tp/sys_exit", ""),
+    ],
+    loses: "DNS lookups; bytes, datagrams and errors of UDP",
+};
+
+/// Datagrams that found no room.
+pub const UDP_DROPS: Chain = Chain {
+    links: &[
+        ("udp_drops", "tp_btf/udp_fail_queue_rcv_skb", ""),
+        ("udp_drops", "raw_tp/udp_fail_queue_rcv_skb", ""),
+    ],
+    loses: "datagrams that found no room in the queue of their socket",
+};
+
+/// Block IO.
+pub const BLOCK: Chain = Chain {
+    links: &[
+        ("block", "tp_btf/block_rq_insert+issue+complete", ""),
+        ("block", "raw_tp/block_rq_insert+issue+complete", ""),
+    ],
+    loses: "how long block devices take, and for whom",
+};
+/// Reclaim of memory.
+pub const RECLAIM: Chain = Chain {
+    links: &[
+        (
+            "reclaim",
+            "tp_btf/mm_vmscan_direct_reclaim+memcg_reclaim+compaction",
+            "",
+        ),
+        (
+            "reclaim",
+            "raw_tp/mm_vmscan_direct_reclaim+memcg_reclaim+compaction",
+            "",
+        ),
+    ],
+    loses: "how long processes wait for memory",
+};
+/// Syncs of files.
+pub const SYNC: Chain = Chain {
+    links: &[
+        ("sync", "tp_btf/sys_enter+sys_exit", ""),
+        ("sync", "raw_tp/sys_enter+sys_exit", ""),
+    ],
+    loses: "how long calls of fsync and its kin take",
+};
+/// Waits for a CPU.
+pub const RUNQUEUE: Chain = Chain {
+    links: &[
+        ("runqueue", "tp_btf/sched_switch+sched_process_free", ""),
+        ("runqueue", "raw_tp/sched_switch+sched_process_free", ""),
+    ],
+    loses: "how long tasks wait for a CPU",
+};
+/// Times off the CPU.
+pub const OFFCPU: Chain = Chain {
+    links: &[
+        ("offcpu", "tp_btf/sched_switch", ""),
+        (
+            "offcpu",
+            "tp_btf+state/sched_switch",
+            "why a thread left the CPU that another one woke in that moment",
+        ),
+        ("offcpu", "raw_tp/sched_switch", ""),
+        (
+            "offcpu",
+            "raw_tp+state/sched_switch",
+            "why a thread left the CPU that another one woke in that moment",
+        ),
+    ],
+    loses: "how long threads are off the CPU, and why",
+};
+
+/// What processes use.
+pub const USAGE: Chain = Chain {
+    links: &[
+        ("usage", "tp_btf/sched_process_free", ""),
+        ("usage", "raw_tp/sched_process_free", ""),
+    ],
+    loses: "what processes use by group, and the largest memory of those that ended",
+};
+/// Processes that are ended for want of memory.
+pub const OOM: Chain = Chain {
+    links: &[("oom", "raw_tp/mark_victim", "")],
+    loses: "processes that were ended for want of memory",
+};
+
+/// TCP connections while they are open.
+pub const TCP_OPEN: Chain = Chain {
+    links: &[("tcp_open", "iter/bpf_map_elem+task_file", "")],
+    loses: "TCP connections while they are open, and those from before the agent; queues of listening sockets",
+};
+/// TCP connections.
+pub const TCP: Chain = Chain {
+    links: &[
+        ("tcp", "tp_btf/inet_sock_set_state+tcp_destroy_sock+resets", ""),
+        ("tcp", "raw_tp/inet_sock_set_state+tcp_destroy_sock+resets", ""),
+    ],
+    loses: "TCP connections: attempts and failures, what they move, how long they take",
+};
+/// Accepts.
+pub const TCP_ACCEPT: Chain = Chain {
+    links: &[
+        ("tcp_accept", "tp_btf/sys_exit", ""),
+        ("tcp_accept", "raw_tp/sys_exit", ""),
+    ],
+    loses: "how long TCP connections wait to be accepted",
 };
 
 /// What the best alternatives of [`CAPTURE`] do not lose on kernels that preempt programs, and the others do.
 pub const DIVIDED: &str = "now and then a call of a task that runs while another is preempted in a program";
 
-/// All of them.
-pub const ALL: [&Chain; 3] = [&CAPTURE, &TCP_STATE, &PROCESS];
+/// All that are attached by default.
+pub const ALL: &[&Chain] = &[
+    &CAPTURE, &TCP_STATE, &PROCESS, &ERRORS, &DNS, &UDP_DROPS, &BLOCK, &RECLAIM, &USAGE, &OOM, &TCP_OPEN, &TCP,
+];
+
+/// Those that are attached when they are asked for (`--probes.enable`).
+pub const OPTIONAL: &[&Chain] = &[&LATENCY, &SYNC, &RUNQUEUE, &OFFCPU, &TCP_ACCEPT];
+
+/// How the names of programs begin that have no second copy on kernels that preempt programs.
+pub const WITHOUT_COPIES: &[&str] = &[
+    "process_",
+    "sys_errors_",
+    "sys_latency_",
+    "dns_",
+    "udp_",
+    "block_complete_",
+    "runqueue_",
+    "offcpu_",
+    "usage_",
+    "oom_",
+    "tcp_accept_",
+    "tcp_open_",
+];
+
+/// Does a program have a second copy there?
+pub fn has_copy(program: &str) -> bool {
+    preempts_programs() && !program.ends_with("_raw") && !WITHOUT_COPIES.iter().any(|begin| program.starts_with(begin))
+}
+
+/// Arguments that enable the optional ones.
+pub fn enabling() -> Vec<String> {
+    let links = OPTIONAL.iter().filter_map(|chain| chain.links.first());
+    links.map(|(probe, ..)| format!("--probes.enable={probe}")).collect()
+}
 
 /// Alternatives of a probe, the best first.
 pub fn alternatives(probe: &str) -> Vec<&'static str> {
-    let links = ALL.iter().flat_map(|chain| chain.links);
+    let links = ALL.iter().chain(OPTIONAL).flat_map(|chain| chain.links);
     links
         .filter(|(name, ..)| *name == probe)
         .map(|(_, alternative, _)| *alternative)
         .collect()
+}
+
+/// What `ONLOOKER_TEST_REFUSE` wants, to refuse so many alternatives of each of these probes, the best ones; the last is never.
+pub fn refusing(probes: &[&str], count: usize) -> String {
+    let names = probes.iter().flat_map(|probe| {
+        let all = alternatives(probe);
+        let refused = count.min(all.len() - 1);
+        all.into_iter().take(refused).map(move |name| format!("{probe}:{name}"))
+    });
+    names.collect::<Vec<_>>().join(",")
 }
 
 /// Version of the kernel: major, minor.
@@ -79,6 +256,7 @@ pub fn preempts_programs() -> bool {
 pub fn names() -> Vec<&'static str> {
     let mut names: Vec<&str> = ALL
         .iter()
+        .chain(OPTIONAL)
         .flat_map(|chain| chain.links)
         .map(|(name, ..)| *name)
         .collect();
@@ -92,7 +270,29 @@ mod tests {
 
     #[test]
     fn every_probe_has_its_alternatives_in_their_order() {
-        assert_eq!(names(), ["socket", "syscall", "tcp_state", "process"]);
+        assert_eq!(
+            names(),
+            [
+                "socket",
+                "syscall",
+                "tcp_state",
+                "process",
+                "errors",
+                "dns",
+                "udp_drops",
+                "block",
+                "reclaim",
+                "usage",
+                "oom",
+                "tcp_open",
+                "tcp",
+                "latency",
+                "sync",
+                "runqueue",
+                "offcpu",
+                "tcp_accept"
+            ]
+        );
         assert_eq!(
             alternatives("syscall"),
             [

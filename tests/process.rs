@@ -26,7 +26,18 @@ pub struct Program {
 impl Program {
     /// Starts a program. Standard output is `null` unless the command says otherwise; standard error is kept for messages.
     pub fn start(name: &str, mut command: Command) -> Result<Program> {
-        command.stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        command.stdin(Stdio::null());
+        Self::begin(name, command)
+    }
+
+    /// The same with a pipe as its standard input, see [`Program::stdin`].
+    pub fn talking(name: &str, mut command: Command) -> Result<Program> {
+        command.stdin(Stdio::piped());
+        Self::begin(name, command)
+    }
+
+    fn begin(name: &str, mut command: Command) -> Result<Program> {
+        command.stderr(Stdio::piped()).process_group(0);
         let mut child = spawn(command).with_context(|| format!("start of {name}"))?;
         let lines = Arc::new(Mutex::new(Vec::new()));
         let reader = child.stderr.take().map(|stderr| {
@@ -57,6 +68,11 @@ impl Program {
     /// Takes the pipe of standard output, when the command had one.
     pub fn stdout(&mut self) -> Option<std::process::ChildStdout> {
         self.child.stdout.take()
+    }
+
+    /// Takes the pipe of standard input of [`Program::talking`].
+    pub fn stdin(&mut self) -> Option<std::process::ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// What it wrote to standard error so far.
@@ -204,7 +220,10 @@ type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
 
 /// Spawns a program that may have been copied just now: a child that another thread forks during the copy holds it open for
 /// writing until it executes something itself, and until then the kernel answers `ETXTBSY`.
-fn spawn_free(command: &mut Command) -> std::io::Result<Child> {
+///
+/// # Errors
+/// As [`Command::spawn`].
+pub fn spawn_free(command: &mut Command) -> std::io::Result<Child> {
     let end = Instant::now() + wait::SOON * wait::slow();
     loop {
         match command.spawn() {

@@ -19,6 +19,8 @@ pub enum Need {
     GoProgram,
     /// IPv6 on loopback.
     Ipv6,
+    /// TUN devices.
+    Tun,
 }
 
 /// True when all needs are met. Otherwise says why the test is skipped.
@@ -106,13 +108,7 @@ const NOT_BUILT: &str = "the agent is not built: cargo xtask build";
 
 fn missing(need: Need) -> Option<String> {
     match need {
-        Need::Agent => {
-            if std::env::var_os("DRY").is_some() {
-                None
-            } else {
-                agent_missing()
-            }
-        }
+        Need::Agent => agent_missing(),
         Need::AgentProgram => agent_program().is_none().then(|| NOT_BUILT.into()),
         Need::Program(name) => which(name).is_none().then(|| format!("{name} is not installed")),
         Need::PythonPackages => crate::servers::python_environment()
@@ -121,6 +117,9 @@ fn missing(need: Need) -> Option<String> {
         Need::GoProgram => crate::servers::go_program()
             .err()
             .map(|error| format!("no Go program: {error:#}")),
+        Need::Tun => std::fs::File::open("/dev/net/tun")
+            .err()
+            .map(|error| format!("no TUN devices: {error}")),
         Need::Ipv6 => std::net::TcpListener::bind("[::1]:0")
             .err()
             .map(|error| format!("no IPv6 on loopback: {error}")),
@@ -170,4 +169,19 @@ fn bpf_allowed() -> bool {
     // SAFETY: the descriptor was just made here and is used nowhere else.
     unsafe { libc::close(fd as libc::c_int) };
     true
+}
+
+/// What a test needs and makes itself. `None`, said why: this machine does not let it.
+///
+/// # Panics
+/// Then under `CI`.
+pub fn made<T>(what: &str, made: anyhow::Result<T>) -> Option<T> {
+    match made {
+        Ok(made) => Some(made),
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "no {what}: {error:#}");
+            say(&format!("skipped: no {what}: {error:#}"));
+            None
+        }
+    }
 }

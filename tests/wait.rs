@@ -53,3 +53,8 @@ pub fn until_true(what: &str, deadline: Duration, mut ask: impl FnMut() -> bool)
         },
     )
 }
+
+/// What "within 5 % or 50 us" allows for so many waits.
+pub fn allowed(truth: f64, waits: f64) -> f64 {
+    (0.05 * truth).max(50e-6 * waits) * f64::from(slow())
+}

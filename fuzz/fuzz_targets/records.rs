@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use onlooker::probes::decode;
+use onlooker::probes::{Room, decode};
 use onlooker::signal::{ProcessEvent, Signal};
 use onlooker_common::limits;
 use onlooker_common::record::kind;
@@ -15,7 +15,8 @@ fuzz_target!(|data: &[u8]| {
         let length = usize::from(u16::from_le_bytes([*low, *high])).min(after.len());
         let (record, after) = after.split_at(length);
         rest = after;
-        match decode(record) {
+        let room = Room::default();
+        match decode(record, &room) {
             Ok((kind, signal)) => {
                 assert!(usize::from(kind) < kind::COUNT);
                 if let Some(signal) = signal {
@@ -45,6 +46,11 @@ fn check(signal: &Signal<'_>, record: &[u8]) {
                 assert!(comm.len() <= limits::COMM && filename.len() + args.len() <= record.len());
             }
         }
+        Signal::Event(event) => {
+            assert!(event.count > 0 && !event.body.is_empty() && !event.body.chars().any(char::is_control));
+            assert!(event.attributes.iter().all(|(name, _)| !name.is_empty()));
+        }
+        Signal::Message(message) => assert!(message.bytes.len() <= record.len()),
         Signal::Flow(_) | Signal::Measure(_) => {}
     }
 }

@@ -1,6 +1,6 @@
 //! Who is it: programs without any configuration of ours are named as an operator would name them.
 
-use onlooker_tests::agent::{Span, alone, shared};
+use onlooker_tests::agent::{Agent, Options, Span, alone, shared};
 use onlooker_tests::http::{Target, get};
 use onlooker_tests::need;
 use onlooker_tests::process::{Program, copy_as, free_port, output, unique};
@@ -302,6 +302,31 @@ fn pid_namespace() {
     );
 }
 
+/// An agent in a pid namespace of its own does not report what it answers itself.
+#[test]
+fn the_agent_in_a_pid_namespace() {
+    need!(Need::Agent, Need::Program("unshare"));
+    let service = unique("watcher");
+    let agent = Agent::start(&Options {
+        env: vec![("OTEL_SERVICE_NAME".into(), service.clone())],
+        own_pids: true,
+        ..Options::default()
+    })
+    .unwrap();
+    let server = Server::raw("watched", "127.0.0.1").unwrap();
+    const SERVED: &str = "http_server_request_duration_seconds_count";
+    wait::until("the other server's request", wait::SOON, || {
+        get(&server.target, "/ok", &[])?;
+        let scrape = agent.scrape()?;
+        let seen = scrape.sum(SERVED, &[("service_name", &server.service)]);
+        anyhow::ensure!(seen >= 3.0, "{seen}");
+        // By then it has answered as often itself.
+        assert_eq!(scrape.sum(SERVED, &[("service_name", &service)]), 0.0);
+        Ok(())
+    })
+    .unwrap();
+}
+
 /// A server that runs since before the agent is named as well as one that started later.
 #[test]
 fn older_than_the_agent() {
@@ -318,12 +343,12 @@ fn older_than_the_agent() {
     let mut program = Program::start("veteran", command).unwrap();
     wait_listening(&mut program, &target).unwrap();
     for &hooks in onlooker_tests::agent::hooks() {
-        let options = onlooker_tests::agent::Options {
+        let options = Options {
             hooks: Some(hooks),
             spans: true,
             ..Default::default()
         };
-        let agent = onlooker_tests::agent::Agent::start(&options).unwrap();
+        let agent = Agent::start(&options).unwrap();
         get(&target, "/ok", &[]).unwrap();
         wait::until_true("span of the older server", wait::SOON, || {
             agent.spans("veteran", "SERVER").len() == 1

@@ -416,6 +416,12 @@ fn otlp_end_points() {
     let with = |endpoint: &str| run(doctor(&["--json"]).env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint));
     let receiver = Receiver::start(&[]).unwrap();
     assert_eq!(check(&with(&receiver.endpoint).json(), "OTLP")["verdict"], "PASS");
+    let logs = check(&with(&receiver.endpoint).json(), "OTLP logs").clone();
+    let found = logs["found"].as_str().unwrap();
+    assert!(
+        logs["verdict"] == "PASS" && found.contains("/v1/logs: 127.0.0.1:"),
+        "{logs}"
+    );
     let port = free_port();
     let said = with(&format!("http://user:secret@127.0.0.1:{port}"));
     let report = said.json();

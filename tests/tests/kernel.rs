@@ -8,7 +8,7 @@ use onlooker_tests::http::{Connection, Target};
 use onlooker_tests::load::get_many;
 use onlooker_tests::need;
 use onlooker_tests::outcome::run_at;
-use onlooker_tests::probes::{self, preempts_programs, release};
+use onlooker_tests::probes::{self, release};
 use onlooker_tests::process::unique;
 use onlooker_tests::require::{Need, say};
 use onlooker_tests::servers::{Kind, Nginx, NginxOptions, Server, syscall_pair};
@@ -25,8 +25,20 @@ const LIMITS: &[(&str, u64)] = &[
     ("sys_exit_cast", 400_000),
     ("sys_exit_btf", 400_000),
     ("sys_exit_raw", 400_000),
+    ("sys_errors", 100_000),
+    ("sys_errors_btf", 100_000),
+    ("sys_errors_raw", 100_000),
     ("process_exec_btf", 60_000),
     ("process_exec_raw", 60_000),
+    ("dns_send", 100_000),
+    ("dns_receive", 100_000),
+    ("dns_send_btf", 100_000),
+    ("dns_receive_btf", 100_000),
+    ("dns_exit_cast", 500_000),
+    ("dns_exit_btf", 500_000),
+    ("dns_exit_raw", 500_000),
+    ("tcp_change_btf", 60_000),
+    ("tcp_change_raw", 60_000),
 ];
 const LIMIT: u64 = 20_000;
 
@@ -46,14 +58,11 @@ fn limit(program: &str) -> u64 {
 
 /// An agent to which so many alternatives of each probe are refused, the best ones; the last is never.
 fn start(hooks: &'static str, refused: usize) -> Agent {
-    let names = probes::names().into_iter().flat_map(|probe| {
-        let all = probes::alternatives(probe);
-        let last = all.len() - 1;
-        all.into_iter().take(refused.min(last))
-    });
+    let refused = probes::refusing(&probes::names(), refused);
     let options = Options {
         hooks: Some(hooks),
-        env: vec![("ONLOOKER_TEST_REFUSE".into(), names.collect::<Vec<_>>().join(","))],
+        env: vec![("ONLOOKER_TEST_REFUSE".into(), refused)],
+        args: probes::enabling(),
         ..Options::default()
     };
     Agent::start(&options).unwrap()
@@ -149,8 +158,8 @@ fn judge(found: &Found) {
         assert!(ready.contains(&line), "{hooks}: {ready}");
     }
     assert!(verified.len() >= probes.len(), "{hooks}: {verified:?}");
-    // On kernels that preempt programs every program has a second copy, those of process events and raw ones apart.
-    let again = |name: &&str| preempts_programs() && !name.starts_with("process_") && !name.ends_with("_raw");
+    // On kernels that preempt programs every program has a second copy, but for those that cannot.
+    let again = |name: &&str| probes::has_copy(name);
     let firsts = verified.keys().map(String::as_str);
     let expect: Vec<&str> = firsts
         .filter(|name| !name.ends_with("_again"))

@@ -154,18 +154,16 @@ fn ten_thousand_connections() {
     need!(Need::Agent, Need::Program("nginx"));
     let _alone = alone();
     for &hooks in hooks() {
-        for limit in [
-            None,
-            Some("--limits.connections=1000"),
-            Some("--limits.connections=32768"),
-        ] {
+        for limit in [None, Some(1000), Some(32768)] {
             ten_thousand(hooks, limit);
         }
     }
 }
 
-fn ten_thousand(hooks: &'static str, limit: Option<&str>) {
-    let mut agent = agent(hooks, limit.as_slice());
+fn ten_thousand(hooks: &'static str, limit: Option<u32>) {
+    let options = ["connections", "tcp-connections"].map(|name| limit.map(|limit| format!("--limits.{name}={limit}")));
+    let options: Vec<&str> = options.iter().flatten().map(String::as_str).collect();
+    let mut agent = agent(hooks, &options);
     let nginx = Nginx::mixed("many", "").unwrap();
     let mut connections = Vec::new();
     for _ in 0..10_000 {
@@ -183,7 +181,7 @@ fn ten_thousand(hooks: &'static str, limit: Option<&str>) {
         "{hooks}, {limit:?}: {refused} refused, {resident} bytes resident"
     ));
     match limit {
-        Some("--limits.connections=32768") => {
+        Some(32768) => {
             assert_eq!(agent.lost().unwrap(), 0.0, "{hooks}");
             expect_metrics(&agent, &nginx.server.service, Role::Server, &log).unwrap();
         }
