@@ -60,9 +60,29 @@ const PROGRAMS: &[Program] = &[
         used_for: "pid namespaces",
     },
     Program {
+        command: "ip",
+        from: From::Packages(&["iproute2"]),
+        used_for: "network namespaces",
+    },
+    Program {
+        command: "dig",
+        from: From::Packages(&["bind9-dnsutils"]),
+        used_for: "questions of every type",
+    },
+    Program {
+        command: "host",
+        from: From::Packages(&["bind9-host"]),
+        used_for: "questions for addresses",
+    },
+    Program {
         command: "bpftool",
         from: From::Packages(&["bpftool"]),
         used_for: "what the kernel holds of us",
+    },
+    Program {
+        command: "bpftrace",
+        from: From::Packages(&["bpftrace"]),
+        used_for: "a second opinion on TCP and errors of system calls",
     },
     Program {
         command: "promtool",

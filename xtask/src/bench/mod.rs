@@ -5,6 +5,7 @@
 
 mod agent;
 mod bed;
+mod events;
 mod exact;
 mod kernel;
 mod machine;
@@ -67,6 +68,7 @@ static REGISTRY: &[&dyn Bench] = &[
     &agent::Routes,
     &agent::Processes,
     &kernel::Programs,
+    &events::Events,
 ];
 
 /// Options of the benchmarks.

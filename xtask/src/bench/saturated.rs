@@ -123,7 +123,7 @@ pub(crate) static IDLE: Saturated = Saturated {
     about: "nginx, 1,000 active connections beside 10,000 idle ones, all followed",
     connections: 1_000,
     idle: 10_000,
-    args: &["--limits.connections=32768"],
+    args: &["--limits.connections=32768", "--limits.tcp-connections=32768"],
     ..BASE
 };
 

@@ -47,6 +47,11 @@ const IGNORANCE: &[Ignorance] = &[
         why: "protocols turn signals into exchanges, wherever those come from and go to",
     },
     Ignorance {
+        places: &["agent/src/logs/"],
+        strangers: &["kernel", "probes", "protocol", "export", "web"],
+        why: "records of logs are made of signals, wherever those come from and go to",
+    },
+    Ignorance {
         places: &["agent/src/collectors/"],
         strangers: &["kernel", "probes", "protocol", "export", "web"],
         why: "collectors read /proc and /sys and make series",

@@ -68,6 +68,7 @@ pub(crate) const BINARIES: &[&str] = &[
     "servers",
     "clients",
     "spans",
+    "events",
     "attribution",
     "broken",
     "hostile",
@@ -75,6 +76,12 @@ pub(crate) const BINARIES: &[&str] = &[
     "doctor",
     "degraded",
     "privileges",
+    "processes",
+    "tcp",
+    "tcp_listen",
+    "tcp_wire",
+    "tcp_corners",
+    "tcp_full",
 ];
 
 /// What `onlooker doctor` says of a machine, against what then attaches.

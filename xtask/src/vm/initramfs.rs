@@ -12,8 +12,18 @@ use super::share;
 use crate::apt;
 use crate::shell::{Run, find_program, tools};
 
-/// What reaches the host's files. Those that a kernel has built in are not among its modules.
-const MODULES: [&str; 6] = ["virtio_pci", "9pnet_virtio", "9p", "virtiofs", "overlay", "virtio_rng"];
+/// What reaches the host's files; the devices of tests' networks, and what `ss` asks. Those that a kernel has built in are not among
+/// its modules.
+const MODULES: [&str; 8] = [
+    "virtio_pci",
+    "9pnet_virtio",
+    "9p",
+    "virtiofs",
+    "overlay",
+    "virtio_rng",
+    "tun",
+    "tcp_diag",
+];
 
 /// What runs first; see the file.
 const INIT: &str = include_str!("init.sh");
