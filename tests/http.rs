@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, bail};
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -377,7 +377,13 @@ impl Connection {
     }
 
     fn more(&mut self) -> Result<usize> {
-        let result = self.stream.read(&mut self.scratch);
+        // A time limit of the socket makes a call that a signal interrupts fail instead of start again (signal(7)).
+        let result = loop {
+            match self.stream.read(&mut self.scratch) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                result => break result,
+            }
+        };
         self.read_at = Instant::now();
         let got = result?;
         self.ahead.extend_from_slice(&self.scratch[..got]);

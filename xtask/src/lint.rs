@@ -16,7 +16,7 @@ const KERNEL_SIDE_PACKAGE: &str = "rust-web-clippy";
 pub(crate) fn run() -> Result<()> {
     user_side()?;
     match kernel_side(&toolchain::find_or_install()?)? {
-        Ran::Done => Ok(()),
+        Ran::Done | Ran::OnceMore(_) => Ok(()),
         Ran::Skipped(reason) => {
             say(format!("kernel side: clippy skipped: {reason}"));
             Ok(())

@@ -11,6 +11,8 @@ use crate::shell::say;
 pub(crate) enum Ran {
     /// It ran and found nothing wrong.
     Done,
+    /// These tests failed at first and passed when they were run once more.
+    OnceMore(Vec<String>),
     /// It could not run, for this reason.
     Skipped(String),
 }
@@ -18,6 +20,7 @@ pub(crate) enum Ran {
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Passed,
+    PassedOnceMore(Vec<String>),
     Failed(String),
     Skipped(String),
 }
@@ -32,6 +35,8 @@ pub(crate) struct Report {
     left_out: Vec<String>,
     /// `test result:` lines that cargo's test programs printed.
     test_results: usize,
+    /// Tests that failed, by those lines.
+    failed_tests: Vec<String>,
 }
 
 impl Report {
@@ -60,6 +65,7 @@ impl Report {
         let start = Instant::now();
         let outcome = match run(self) {
             Ok(Ran::Done) => Outcome::Passed,
+            Ok(Ran::OnceMore(tests)) => Outcome::PassedOnceMore(tests),
             Ok(Ran::Skipped(reason)) if self.strict => Outcome::Failed(format!("skipped under CI: {reason}")),
             Ok(Ran::Skipped(reason)) => Outcome::Skipped(reason),
             Err(error) => Outcome::Failed(format!("{error:#}")),
@@ -73,6 +79,16 @@ impl Report {
     /// Notes a line of a test program's output.
     pub(crate) fn note(&mut self, line: &str) {
         self.test_results += usize::from(line.starts_with("test result:"));
+        if let Some((name, verdict)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... "))
+            && verdict.starts_with("FAILED")
+        {
+            self.failed_tests.push(name.to_owned());
+        }
+    }
+
+    /// Tests that failed since this was asked the last time.
+    pub(crate) fn take_failed_tests(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.failed_tests)
     }
 
     /// Prints all outcomes; an error when a stage failed.
@@ -98,6 +114,10 @@ impl Report {
                 Outcome::Passed => {
                     passed += 1;
                     "passed".to_owned()
+                }
+                Outcome::PassedOnceMore(tests) => {
+                    passed += 1;
+                    format!("passed; FAILED at first, passed once more: {}", tests.join(", "))
                 }
                 Outcome::Failed(reason) => {
                     failed += 1;
@@ -165,6 +185,28 @@ mod tests {
             "{summary}"
         );
         assert_eq!(report.finish().unwrap_err().to_string(), "failed: bad");
+    }
+
+    #[test]
+    fn what_passed_only_once_more_is_named() {
+        let mut report = Report::default();
+        report.stage("tests", |_| Ok(Ran::OnceMore(vec!["a::b".to_owned()])));
+        let summary = report.summary();
+        assert!(
+            summary.contains("passed; FAILED at first, passed once more: a::b"),
+            "{summary}"
+        );
+        assert!(report.finish().is_ok());
+    }
+
+    #[test]
+    fn tests_that_failed_are_noted() {
+        let mut report = Report::default();
+        for line in ["test a::b ... ok", "test a::c ... FAILED", "test result: FAILED. 1 passed"] {
+            report.note(line);
+        }
+        assert_eq!(report.take_failed_tests(), ["a::c"]);
+        assert!(report.take_failed_tests().is_empty());
     }
 
     #[test]

@@ -6,20 +6,21 @@ use super::refusals::{self, Refusals};
 use super::stats::{MapSize, ProgramStats, size_of_map};
 use super::tables::Tables;
 use super::{
+    attach,
     btf::Btf,
     btf::BtfError,
     kfuncs::{self, Kfuncs},
     layout::Layout,
-    lockdown, tracefs,
+    lockdown,
 };
 use crate::health::ProbeState;
 use crate::probes::{Alternative, Choice, Hook, Probe, Program as Ours, REGISTRY, WITHOUT_AGAIN};
 use crate::signal::Role;
 use aya::maps::{HashMap, MapError, PerCpuArray, RingBuf};
-use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader};
 use onlooker_common::record::role;
 use onlooker_common::{config::ProbeConfig, limits};
+use rustc_hash::FxHashMap;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
@@ -206,6 +207,7 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
 /// [`LoadError`] only when nothing can work; a probe that does not attach is told in [`Kernel::probes`].
 pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
     let mut opened = open(sys, options)?;
+    opened.load_ahead(options);
     let probes = opened.try_all(options, Step::Attach);
     if probes.iter().all(|probe| probe.alternative.is_none()) {
         let mut reasons: Vec<String> = probes.into_iter().filter_map(|probe| probe.reason).collect();
@@ -326,6 +328,28 @@ impl Opened {
         states
     }
 
+    /// Loads what is attached if nothing is refused: of each probe the first way that this kernel has, of a group the first probe.
+    fn load_ahead(&mut self, options: &Options) {
+        let mut groups = BTreeSet::new();
+        let mut wanted = FxHashMap::default();
+        for probe in REGISTRY.iter().filter(|probe| options.choice.wants(probe)) {
+            let other = probe.group.is_some() && options.capture.is_some_and(|only| only != probe.name);
+            if other || probe.group.is_some_and(|group| groups.contains(group)) {
+                continue;
+            }
+            let has = |way: &&Alternative| lacks(way, &self.layout, self.kfuncs, &self.tracepoints).is_none();
+            let Some(way) = probe.ways(self.again).find(has) else { continue };
+            groups.extend(probe.group);
+            let copies = if self.again { way.again } else { &[] };
+            for program in way.programs.iter().chain(copies) {
+                if self.refusals.of(probe, way, program).is_none() {
+                    wanted.insert(program.name, program.hook);
+                }
+            }
+        }
+        attach::load_all(&mut self.programs, &wanted, &self.types);
+    }
+
     fn try_probe(&mut self, probe: &Probe, step: Step) -> ProbeState {
         let mut refused: Vec<(&str, String)> = vec![];
         let mut attached = None;
@@ -368,15 +392,15 @@ impl Opened {
         if let Some(reason) = lacks(alternative, &self.layout, self.kfuncs, &self.tracepoints) {
             return Err(reason);
         }
-        for (done, program) in alternative.programs.iter().enumerate() {
+        for program in alternative.programs {
             if let Err(reason) = self.try_program(probe, alternative, program, step) {
-                for program in &alternative.programs[..=done] {
-                    unload(&mut self.programs, program.name);
+                for program in alternative.all() {
+                    attach::unload(&mut self.programs, program.name);
                 }
                 return Err(reason);
             }
             if step == Step::Verify {
-                unload(&mut self.programs, program.name);
+                attach::unload(&mut self.programs, program.name);
             }
         }
         Ok(())
@@ -395,7 +419,7 @@ impl Opened {
         for program in copies {
             let tried = self.try_program(probe, alternative, program, step);
             if tried.is_err() || step == Step::Verify {
-                unload(&mut self.programs, program.name);
+                attach::unload(&mut self.programs, program.name);
             }
             if let Err(reason) = tried {
                 refused.push((program.name, reason));
@@ -413,7 +437,7 @@ impl Opened {
     ) -> Result<(), String> {
         match self.refusals.of(probe, alternative, program) {
             Some(refused) => Err(refused),
-            None => try_one(&mut self.programs, program.name, program.hook, &self.types, step)
+            None => attach::try_one(&mut self.programs, program.name, program.hook, &self.types, step)
                 .map_err(|error| refusals::program(&error, program.hook, self.confidential)),
         }
     }
@@ -438,54 +462,4 @@ pub(super) fn lacks(
                 .then(|| format!("this kernel has no tracepoint {name}"))
         })
     })
-}
-
-fn try_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf, step: Step) -> Result<(), ProgramError> {
-    let program = programs.program_mut(name).ok_or(ProgramError::NotLoaded)?;
-    match hook {
-        Hook::BtfTracepoint(point) => {
-            let program: &mut aya::programs::BtfTracePoint = program.try_into()?;
-            program.load(point, types)?;
-            if step == Step::Attach {
-                program.attach()?;
-            }
-        }
-        Hook::Tracepoint(group, point) => {
-            tracefs::number(group, point)?;
-            let program: &mut aya::programs::TracePoint = program.try_into()?;
-            program.load()?;
-            match step {
-                Step::Verify => tracefs::may_open()?,
-                Step::Attach => _ = program.attach(group, point)?,
-            }
-        }
-        // What iterates runs when it is read, see `Tables::walk`.
-        Hook::Iterator(over) => {
-            let program: &mut aya::programs::Iter = program.try_into()?;
-            program.load(over, types)?;
-        }
-        Hook::RawTracepoint(point) => {
-            let program: &mut aya::programs::RawTracePoint = program.try_into()?;
-            program.load()?;
-            if step == Step::Attach {
-                program.attach(point)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn unload(programs: &mut Ebpf, name: &str) {
-    let result = match programs.program_mut(name) {
-        Some(Program::BtfTracePoint(program)) => program.unload(),
-        Some(Program::RawTracePoint(program)) => program.unload(),
-        Some(Program::TracePoint(program)) => program.unload(),
-        Some(Program::Iter(program)) => program.unload(),
-        _ => Ok(()),
-    };
-    if let Err(error) = result
-        && !matches!(error, ProgramError::NotLoaded)
-    {
-        tracing::warn!(program = name, %error, "cannot unload");
-    }
 }

@@ -1,5 +1,6 @@
 //! The running kernel: its types, where their members lie, what it offers, and the one place that loads programs.
 
+mod attach;
 mod batch;
 pub mod btf;
 pub mod clock;
