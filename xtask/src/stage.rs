@@ -202,7 +202,11 @@ mod tests {
     #[test]
     fn tests_that_failed_are_noted() {
         let mut report = Report::default();
-        for line in ["test a::b ... ok", "test a::c ... FAILED", "test result: FAILED. 1 passed"] {
+        for line in [
+            "test a::b ... ok",
+            "test a::c ... FAILED",
+            "test result: FAILED. 1 passed",
+        ] {
             report.note(line);
         }
         assert_eq!(report.take_failed_tests(), ["a::c"]);
