@@ -17,7 +17,9 @@ pub(super) fn load_all(programs: &mut Ebpf, wanted: &FxHashMap<&str, Hook>, type
         .programs_mut()
         .filter_map(|(name, program)| Some((program, *wanted.get(name)?)))
         .collect();
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(waiting.len());
+    let threads = thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(waiting.len());
     if threads < 2 {
         return;
     }
@@ -39,7 +41,13 @@ pub(super) fn load_all(programs: &mut Ebpf, wanted: &FxHashMap<&str, Hook>, type
 }
 
 /// Loads one, unless it is, and attaches it where that is asked for.
-pub(super) fn try_one(programs: &mut Ebpf, name: &str, hook: Hook, types: &aya::Btf, step: Step) -> Result<(), ProgramError> {
+pub(super) fn try_one(
+    programs: &mut Ebpf,
+    name: &str,
+    hook: Hook,
+    types: &aya::Btf,
+    step: Step,
+) -> Result<(), ProgramError> {
     let program = programs.program_mut(name).ok_or(ProgramError::NotLoaded)?;
     load_one(program, hook, types)?;
     match (program, hook) {

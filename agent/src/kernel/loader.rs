@@ -338,7 +338,9 @@ impl Opened {
                 continue;
             }
             let has = |way: &&Alternative| lacks(way, &self.layout, self.kfuncs, &self.tracepoints).is_none();
-            let Some(way) = probe.ways(self.again).find(has) else { continue };
+            let Some(way) = probe.ways(self.again).find(has) else {
+                continue;
+            };
             groups.extend(probe.group);
             let copies = if self.again { way.again } else { &[] };
             for program in way.programs.iter().chain(copies) {
