@@ -40,6 +40,7 @@ fn find_or_install(may_install: bool) -> Result<Option<PathBuf>> {
         return Ok(None);
     }
     say("building cargo-deny (some minutes, once)");
-    Run::cargo_install("cargo-deny", "^0.20").run()?;
+    // Reading the lock file takes no time: what is saved is compiling.
+    Run::cargo_install("cargo-deny", "^0.20").arg("--debug").run()?;
     Ok(Some(own))
 }

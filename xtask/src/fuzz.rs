@@ -18,7 +18,7 @@ pub(crate) struct Options {
     /// Only this target of fuzz/fuzz_targets
     target: Option<String>,
     /// Seconds for each target
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 10)]
     seconds: u32,
 }
 
@@ -26,7 +26,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             target: None,
-            seconds: 20,
+            seconds: 10,
         }
     }
 }
@@ -97,7 +97,8 @@ fn set_up() -> Result<()> {
         return Ok(());
     }
     say("building cargo-fuzz (a minute, once)");
-    Run::cargo_install("cargo-fuzz", VERSION).run()
+    // It only starts others: what is saved is compiling.
+    Run::cargo_install("cargo-fuzz", VERSION).arg("--debug").run()
 }
 
 fn targets(folder: &Path) -> io::Result<Vec<String>> {
