@@ -1,6 +1,6 @@
 //! Processes that live as they are told to: `processes fork COUNT MICROS code|signal NUMBER` makes children one after the other, each
 //! burns so much CPU time and ends so; `processes bomb COUNT` makes so many that make each other and live at the same time; `processes
-//! hold MILLIS` burns in three threads and waits; `processes eat` takes memory until it is ended. The first three write one JSON line with what `wait4` and `getrusage` say, and wait for the end of
+//! hold MILLIS` burns in three threads (two `burner`, and `idler` for half the time) and waits; `processes eat` takes memory until it is ended. The first three write one JSON line with what `wait4` and `getrusage` say, and wait for the end of
 //! standard input.
 
 use anyhow::{Context, Result, bail, ensure};
@@ -149,12 +149,15 @@ fn hold(time: Duration) -> Result<()> {
     let files: Vec<File> = (0..50).map(|_| File::open("/dev/null")).collect::<Result<_, _>>()?;
     let (burnt, end) = (Barrier::new(4), Barrier::new(4));
     std::thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
+        for name in ["burner", "burner", "idler"] {
+            let (burnt, end) = (&burnt, &end);
+            let time = if name == "idler" { time / 2 } else { time };
+            let thread = std::thread::Builder::new().name(name.into());
+            thread.spawn_scoped(scope, move || {
                 burn(libc::CLOCK_THREAD_CPUTIME_ID, time);
                 burnt.wait();
                 end.wait();
-            });
+            })?;
         }
         burnt.wait();
         let done = report(json!({ "files": files.len() }));

@@ -9,6 +9,7 @@ use onlooker_tests::process::{copy_as, spawn_free, unique};
 use onlooker_tests::require::{Need, own_program, say};
 use onlooker_tests::wait;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -320,6 +321,86 @@ fn a_living_process_and_its_end() {
         // Those of the other threads come with the end.
         let switches = driver.group(&scrape, "context_switches_total", &[]);
         ensure!(switches >= 4.0, "{switches} switches");
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// How many threads of each name a process has, and their context switches, by the kernel's own words.
+fn threads_of(pid: u32) -> Result<BTreeMap<String, (f64, f64)>> {
+    let mut truth: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let path = task?.path();
+        let status = std::fs::read_to_string(path.join("status"))?;
+        let switches = status.lines().filter(|line| line.contains("ctxt_switches:"));
+        let switches = switches.filter_map(|line| line.split_whitespace().last()?.parse::<f64>().ok());
+        let name = std::fs::read_to_string(path.join("comm"))?;
+        let entry = truth.entry(name.trim().to_owned()).or_default();
+        entry.0 += 1.0;
+        entry.1 += switches.sum::<f64>();
+    }
+    Ok(truth)
+}
+
+/// On demand: what threads used, by name, and memory by its share.
+#[test]
+fn threads_by_name_and_shares_of_memory() {
+    need!(Need::Agent);
+    let options = Options {
+        args: ["--usage.detail=threads", "--usage.detail=smaps"]
+            .map(String::from)
+            .to_vec(),
+        ..Options::default()
+    };
+    let agent = Agent::start(&options).unwrap();
+    let mut driver = Driver::start("threads", &["hold", "400"]);
+    driver.report();
+    let pid = driver.child.id();
+    let thread = |scrape: &Scrape, family: &str, labels: &[(&str, &str)]| {
+        driver.group(scrape, &format!("thread_{family}"), labels)
+    };
+    // One that waits since it was read is read again within a minute.
+    let scrape = wait::until("its threads", 2 * ROUND, || {
+        let scrape = agent.scrape()?;
+        let truth = threads_of(pid)?;
+        ensure!(
+            (truth["burner"].0, truth["idler"].0, truth.len()) == (2.0, 1.0, 3),
+            "{truth:?}"
+        );
+        for (name, (count, switches)) in truth {
+            let name = [("threadname", name.as_str())];
+            let found = thread(&scrape, "count", &name);
+            ensure!(found == count, "{found} threads {name:?}, not {count}");
+            let found = thread(&scrape, "context_switches_total", &name);
+            ensure!(found == switches, "{found} switches of {name:?}, not {switches}");
+        }
+        Ok(scrape)
+    })
+    .unwrap();
+    // A tick less or more for each mode and thread.
+    for (name, seconds, threads) in [("burner", 0.8, 2.0), ("idler", 0.2, 1.0)] {
+        let found = thread(&scrape, "cpu_seconds_total", &[("threadname", name)]);
+        assert!(
+            (found - seconds).abs() < seconds * 0.05 + threads * 0.02,
+            "{name}: {found} s of {seconds}"
+        );
+    }
+    let kilobytes = |name: &str| -> f64 {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let share = driver.group(&scrape, "memory_bytes", &[("memtype", "proportionalResident")]);
+    let now = kilobytes("Pss:") * 1024.0;
+    // Who shares the libraries comes and goes.
+    assert!((share - now).abs() < now * 0.2, "{share} bytes, {now} by /proc");
+    let resident = driver.group(&scrape, "memory_bytes", &[("memtype", "resident")]);
+    assert!(share > 0.0 && share < resident, "{share} of {resident}");
+    driver.end();
+    ended(&agent, &driver);
+    wait::until("the threads are gone", ROUND, || {
+        let left = driver.group(&agent.scrape()?, "thread_count", &[]);
+        ensure!(left == 0.0, "{left} threads");
         Ok(())
     })
     .unwrap();

@@ -35,6 +35,8 @@ pub struct Config {
     pub expected: Expected,
     /// Names of the system calls whose durations are measured; none: all.
     pub latency: Vec<String>,
+    /// What is told of processes beyond the usual.
+    pub usage: Vec<UsageDetail>,
     /// Bounds of memory.
     pub limits: Limits,
     /// CPU that the agent may use before it gives up detail, in cores (0.01: one percent of one core); `None`: no budget.
@@ -118,6 +120,16 @@ macro_rules! words {
             }
         }
     };
+}
+
+words! {
+    /// What is read of processes on demand only.
+    UsageDetail {
+        /// Their threads, by name.
+        Threads = "threads",
+        /// Memory by its share, which the kernel walks all pages for.
+        Smaps = "smaps",
+    }
 }
 
 words! {
@@ -261,6 +273,7 @@ impl Config {
             probes: Choice::default(),
             expected: Expected::Apart,
             latency: Vec::new(),
+            usage: Vec::new(),
             limits: Limits::default(),
             budget_cpu: None,
             series_ttl: Duration::ZERO,

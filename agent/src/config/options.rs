@@ -2,7 +2,7 @@
 //! (the same name, nested at the dots), its help, its default and its check follow.
 
 use super::value::{ListenAddress, bytes, count, cpu_budget, duration, path, ring_bytes, telemetry_path};
-use super::{Config, Expected, Export, Hooks, LogFormat, LogLevel, Roles, SamplerKind, Summary};
+use super::{Config, Expected, Export, Hooks, LogFormat, LogLevel, Roles, SamplerKind, Summary, UsageDetail};
 use crate::probes::{measurable, switchable};
 use std::time::Duration;
 
@@ -195,6 +195,21 @@ pub static OPTIONS: &[Opt] = &[
                 return Err("is no system call that can be measured: use names as in the manual, e.g. fsync".into());
             }
             config.latency.push(value.into());
+            Ok(())
+        },
+        ..BASE
+    },
+    Opt {
+        name: "usage.detail",
+        value: "WHAT",
+        help: "Also tell what threads use, by name (threads), or memory by its share (smaps: PSS). Repeatable.",
+        repeatable: true,
+        words: UsageDetail::WORDS,
+        set: |config, value| {
+            let detail = UsageDetail::from_word(value).ok_or_else(|| one_of(UsageDetail::WORDS, value))?;
+            if !config.usage.contains(&detail) {
+                config.usage.push(detail);
+            }
             Ok(())
         },
         ..BASE

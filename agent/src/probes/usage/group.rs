@@ -1,6 +1,8 @@
 //! What processes use, by group: the name of the service they speak for.
 
 use super::read::{ProcReader, Reading, TICK, Totals};
+use super::threads::{Owner, Threads};
+use crate::config::UsageDetail;
 use crate::kernel::clock::nanos;
 use crate::probes::add;
 use crate::signal::{Amount, Instrument, Label, MeasureSignal, Nanos, ProcessKey, Shape, Signal, Who};
@@ -28,7 +30,8 @@ instruments! {
     STATES = "namedprocess_namegroup_states" "" Gauge ["state"] "Processes by state of their first thread." "`/proc/PID/stat`";
     CPU = "namedprocess_namegroup_cpu_seconds_total" "seconds" Counter ["mode"] "CPU time."
         "`/proc/PID/stat`, and at `sched_process_free` the sums in `signal_struct`";
-    MEMORY = "namedprocess_namegroup_memory_bytes" "bytes" Gauge ["memtype"] "Memory." "`/proc/PID/stat`, `VmSwap` of `/proc/PID/status`";
+    MEMORY = "namedprocess_namegroup_memory_bytes" "bytes" Gauge ["memtype"] "Memory." "`/proc/PID/stat`, `VmSwap` of `/proc/PID/status`; with `--usage.detail=smaps` also `proportionalResident` and \
+        `proportionalSwapped` of `/proc/PID/smaps_rollup`";
     READ = "namedprocess_namegroup_read_bytes_total" "bytes" Counter [] "Bytes read from storage."
         "`/proc/PID/io`, at the end `signal_struct.ioac`";
     WRITTEN = "namedprocess_namegroup_write_bytes_total" "bytes" Counter [] "Bytes written to storage."
@@ -66,7 +69,7 @@ const WHOLE: u64 = 4;
 const LIMIT: usize = 65_536;
 /// By then the record of a process that was made has been handled, nanoseconds.
 const MOMENT: u64 = 5_000_000_000;
-const OTHER: &str = "_OTHER";
+pub(super) const OTHER: &str = "_OTHER";
 
 /// A process that is read.
 struct Life {
@@ -82,6 +85,10 @@ struct Life {
 pub(super) struct Group {
     rest: Array<MapData, [u64; WORDS]>,
     reader: ProcReader,
+    /// Memory by its share is read too.
+    shares: bool,
+    /// Where threads are told too.
+    threads: Option<Threads>,
     lives: FxHashMap<(u32, u64), Life>,
     /// Start of processes that were told of and not read yet, nanoseconds: `/proc` has it in ticks.
     starts: FxHashMap<(u32, u64), u64>,
@@ -104,12 +111,14 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(rest: Array<MapData, [u64; WORDS]>, proc: &Path) -> Group {
+    pub(super) fn new(rest: Array<MapData, [u64; WORDS]>, proc: &Path, detail: &[UsageDetail]) -> Group {
         let (since, wall) = (boottime(), nanos(ClockId::Realtime));
         Group {
             told: rest.get(&0, 0).unwrap_or([0; WORDS]),
             rest,
             reader: ProcReader::new(proc),
+            shares: detail.contains(&UsageDetail::Smaps),
+            threads: detail.contains(&UsageDetail::Threads).then(Threads::new),
             lives: FxHashMap::default(),
             starts: FxHashMap::default(),
             due: Vec::new(),
@@ -170,7 +179,8 @@ impl Group {
         let full = self.lives.len() >= self.limit;
         if let Some(life) = self.lives.get_mut(&(pid, now.start)) {
             let whole = (round + u64::from(pid)).is_multiple_of(WHOLE);
-            match whole || !now.rested(&life.now) {
+            let moved = whole || !now.rested(&life.now);
+            match moved {
                 true => self.reader.add_files(pid, &mut now),
                 false => now.files = life.now.files,
             }
@@ -178,12 +188,20 @@ impl Group {
                 true => self.reader.add_status(pid, &mut now),
                 false => now.swapped = life.now.swapped,
             }
+            match whole && self.shares {
+                true => self.reader.add_shares(pid, &mut now),
+                false => now.proportional = life.now.proportional,
+            }
             // A file that was not read this time, and time that was split otherwise, go not back.
             let fresh = now.totals.since(&life.now.totals);
             now.totals = life.now.totals.and(&fresh);
             life.now = now;
             life.round = round;
-            counters(how(at, whole), Label::Service(life.key), &fresh, tell);
+            let (key, start) = (life.key, now.start);
+            counters(how(at, whole), Label::Service(key), &fresh, tell);
+            if let Some(threads) = self.threads.as_mut().filter(|_| moved) {
+                threads.read(at, Owner { key, start, since }, &mut self.reader, tell);
+            }
             return;
         }
         if full {
@@ -198,6 +216,9 @@ impl Group {
         }
         self.reader.add_files(pid, &mut now);
         self.reader.add_status(pid, &mut now);
+        if self.shares {
+            self.reader.add_shares(pid, &mut now);
+        }
         let start = start.unwrap_or_else(|| now.start.saturating_mul(TICK));
         let key = ProcessKey { pid, start };
         // Rounded down to a tick.
@@ -207,6 +228,10 @@ impl Group {
             Totals::default()
         };
         counters(how(at, true), Label::Service(key), &fresh, tell);
+        if let Some(threads) = &mut self.threads {
+            let start = now.start;
+            threads.read(at, Owner { key, start, since }, &mut self.reader, tell);
+        }
         let most = self.reader.most_files(pid);
         let life = Life { key, now, most, round };
         self.lives.insert((pid, now.start), life);
@@ -249,6 +274,10 @@ impl Group {
         self.tell_rest(at, tell);
         for life in self.lives.values().filter(|life| life.round == round) {
             gauges(at, life, self.boot, tell);
+        }
+        if let Some(threads) = &mut self.threads {
+            let read = |process: &(u32, u64)| self.lives.get(process).filter(|life| life.round == round);
+            threads.end_of_round(at, |process| read(process).map(|life| life.key), tell);
         }
     }
 
@@ -337,6 +366,10 @@ fn gauges(at: Nanos, life: &Life, boot: f64, tell: &mut dyn FnMut(Signal<'_>)) {
     set(&MEMORY, Some("resident"), Amount::Set(now.resident as f64));
     set(&MEMORY, Some("virtual"), Amount::Set(now.size as f64));
     set(&MEMORY, Some("swapped"), Amount::Set(now.swapped as f64));
+    if let Some((resident, swapped)) = now.proportional {
+        set(&MEMORY, Some("proportionalResident"), Amount::Set(resident as f64));
+        set(&MEMORY, Some("proportionalSwapped"), Amount::Set(swapped as f64));
+    }
     if let Some(files) = now.files {
         set(&FILES, None, Amount::Set(files as f64));
         if let Some(most) = life.most.filter(|most| *most > 0) {

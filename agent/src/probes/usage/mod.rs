@@ -10,6 +10,7 @@
 
 mod group;
 mod read;
+mod threads;
 
 use super::{Alternative, Hook, Probe, Program, Reader, Tools};
 use crate::kernel::tables::TableError;
@@ -69,6 +70,13 @@ pub(super) static PROBE: Probe = Probe {
         &group::MINOR,
         &group::MAJOR,
         &group::REFUSED,
+        &threads::COUNT,
+        &threads::CPU,
+        &threads::BYTES,
+        &threads::MINOR,
+        &threads::MAJOR,
+        &threads::SWITCHES,
+        &threads::REFUSED,
     ],
     reader: Some(|tools| Ok(Box::new(Usage::new(tools)?))),
     ..Probe::BASE
@@ -116,7 +124,11 @@ struct Usage {
 impl Usage {
     fn new(tools: &mut Tools<'_>) -> Result<Usage, TableError> {
         Ok(Usage {
-            group: Group::new(tools.tables.array("USAGE_REST")?, &tools.config.host.proc),
+            group: Group::new(
+                tools.tables.array("USAGE_REST")?,
+                &tools.config.host.proc,
+                &tools.config.usage,
+            ),
         })
     }
 }

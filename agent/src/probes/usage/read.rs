@@ -72,6 +72,8 @@ pub(super) struct Reading {
     pub resident: u64,
     /// Bytes swapped out.
     pub swapped: u64,
+    /// Bytes in memory and swapped out, what is shared divided by those who share it; `None` when not to be read.
+    pub proportional: Option<(u64, u64)>,
     /// Open file descriptors, `None` when not to be read.
     pub files: Option<u64>,
     /// What only grows.
@@ -116,10 +118,7 @@ impl ProcReader {
 
     /// Pids of all processes.
     pub(super) fn pids(&self) -> Vec<u32> {
-        let entries = std::fs::read_dir(&self.proc).into_iter().flatten().flatten();
-        entries
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .collect()
+        numbers(&self.proc)
     }
 
     /// Reads `stat` of a process, the cheapest that tells whether it runs; `None` when it is gone or a thread of the kernel's.
@@ -154,6 +153,42 @@ impl ProcReader {
         }
     }
 
+    /// Adds memory by its share. The kernel walks all pages of the process for it.
+    pub(super) fn add_shares(&mut self, pid: u32, reading: &mut Reading) {
+        reading.proportional = self.file(pid, "smaps_rollup").and_then(|text| {
+            let bytes = |name: &[u8]| Some(field(text, name)?.saturating_mul(1024));
+            Some((bytes(b"Pss:")?, bytes(b"SwapPss:").unwrap_or_default()))
+        });
+    }
+
+    /// Threads of a process.
+    pub(super) fn tids(&self, pid: u32) -> Vec<u32> {
+        numbers(&self.proc.join(format!("{pid}/task")))
+    }
+
+    /// Name and reading of a thread: CPU time, page faults, context switches, bytes; `None` when it is gone.
+    pub(super) fn thread(&mut self, pid: u32, tid: u32) -> Option<(Box<str>, Reading)> {
+        let page = self.page;
+        let text = self.file(pid, &format!("task/{tid}/stat"))?;
+        let mut reading = stat(text, page)?;
+        let name = comm(text)?.into();
+        for (file, kind) in [("status", 4), ("io", 6)] {
+            let fields: [&[u8]; 2] = match kind {
+                4 => [b"voluntary_ctxt_switches:", b"nonvoluntary_ctxt_switches:"],
+                _ => [b"read_bytes:", b"write_bytes:"],
+            };
+            if kind == 6 && !self.accounted {
+                continue;
+            }
+            if let Some(text) = self.file(pid, &format!("task/{tid}/{file}")) {
+                for (n, name) in fields.into_iter().enumerate() {
+                    reading.totals.0[kind + n] = field(text, name).unwrap_or_default();
+                }
+            }
+        }
+        Some((name, reading))
+    }
+
     /// How many files a process may have open.
     pub(super) fn most_files(&mut self, pid: u32) -> Option<u64> {
         field(self.file(pid, "limits")?, b"Max open files")
@@ -180,8 +215,23 @@ impl ProcReader {
     }
 }
 
-/// Longest path below `/proc`: ten digits, a name, and NUL.
-const PATH: usize = 24;
+/// Longest path below `/proc`: ten digits, `/task/` and ten more, a name, and NUL.
+const PATH: usize = 40;
+
+/// Entries of a directory that are numbers.
+fn numbers(dir: &Path) -> Vec<u32> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// The name in a line of `stat`; it may hold parentheses itself, and bytes that are no text.
+fn comm(text: &[u8]) -> Option<String> {
+    let open = text.iter().position(|byte| *byte == b'(')?;
+    let close = text.iter().rposition(|byte| *byte == b')')?;
+    Some(String::from_utf8_lossy(text.get(open + 1..close)?).into_owned())
+}
 
 fn path<'a>(room: &'a mut [u8; PATH], pid: u32, name: &str) -> Option<&'a CStr> {
     write!(&mut room[..], "{pid}/{name}\0").ok()?;
@@ -256,6 +306,13 @@ mod tests {
             ),
             None
         );
+    }
+
+    #[test]
+    fn the_name_in_a_stat_line() {
+        assert_eq!(comm(b"7 (a) b) S 1").as_deref(), Some("a) b"));
+        assert_eq!(comm(b"7 () S 1").as_deref(), Some(""));
+        assert_eq!((comm(b"7 )( S 1"), comm(b"7 S")), (None, None));
     }
 
     #[test]
