@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use onlooker_tests::agent::{Agent, Options, env};
+use onlooker_tests::cgroup::group;
 use onlooker_tests::metrics::Scrape;
 use onlooker_tests::need;
 use onlooker_tests::otlp::{Receiver, attribute};
@@ -406,38 +407,6 @@ fn threads_by_name_and_shares_of_memory() {
     .unwrap();
 }
 
-/// A memory cgroup, removed at the end.
-struct Cgroup(PathBuf);
-
-impl Cgroup {
-    fn new(limit: &str) -> Result<Cgroup> {
-        let name = unique("onlooker-oom");
-        let unified = PathBuf::from("/sys/fs/cgroup");
-        let v2 = std::fs::read_to_string(unified.join("cgroup.controllers"));
-        let (dir, file) = match v2.is_ok_and(|all| all.contains("memory")) {
-            true => {
-                let _ = std::fs::write(unified.join("cgroup.subtree_control"), "+memory");
-                (unified.join(name), "memory.max")
-            }
-            false => (unified.join("memory").join(name), "memory.limit_in_bytes"),
-        };
-        std::fs::create_dir(&dir).with_context(|| dir.display().to_string())?;
-        let group = Cgroup(dir);
-        std::fs::write(group.0.join(file), limit).context(file)?;
-        let _ = std::fs::write(group.0.join("memory.swap.max"), "0");
-        Ok(group)
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        let removed = wait::until("the cgroup is empty", wait::SOON, || Ok(std::fs::remove_dir(&self.0)?));
-        if let Err(error) = removed {
-            say(&format!("{error:#}"));
-        }
-    }
-}
-
 /// What `/proc` says of the cgroup that counts the memory of a process.
 fn memory_cgroup(pid: u32) -> String {
     let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
@@ -452,12 +421,10 @@ fn memory_cgroup(pid: u32) -> String {
 #[test]
 fn out_of_memory() {
     need!(Need::Agent);
-    let group = match Cgroup::new("33554432") {
-        Ok(group) => group,
-        Err(error) => {
-            assert!(std::env::var_os("CI").is_none(), "{error:#}");
-            return say(&format!("skipped: no memory cgroup: {error:#}"));
-        }
+    let limit = "33554432";
+    let two = [("memory.max", limit), ("memory.swap.max", "0")];
+    let Some(group) = group("memory", &two, &[("memory.limit_in_bytes", limit)]) else {
+        return;
     };
     let receiver = Receiver::start(&[]).unwrap();
     let options = Options {
@@ -470,9 +437,12 @@ fn out_of_memory() {
     };
     let agent = Agent::start(&options).unwrap();
     let mut driver = Driver::start("eating", &["eat"]);
-    std::fs::write(group.0.join("cgroup.procs"), driver.child.id().to_string()).unwrap();
+    std::fs::write(group.path().join("cgroup.procs"), driver.child.id().to_string()).unwrap();
     let path = memory_cgroup(driver.child.id());
-    assert!(path.ends_with(group.0.file_name().unwrap().to_str().unwrap()), "{path}");
+    assert!(
+        path.ends_with(group.path().file_name().unwrap().to_str().unwrap()),
+        "{path}"
+    );
     driver.end();
     wait::until("the kill", wait::SOON, || {
         let scrape = agent.scrape()?;
