@@ -128,6 +128,11 @@ impl FrozenDisk {
         Ok(FrozenDisk { disk, mount })
     }
 
+    /// Where the file system is mounted.
+    pub fn folder(&self) -> &Path {
+        self.mount.place.path()
+    }
+
     /// From now on what is written waits.
     ///
     /// # Errors

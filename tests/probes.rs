@@ -128,6 +128,14 @@ pub const RUNQUEUE: Chain = Chain {
     ],
     loses: "how long tasks wait for a CPU",
 };
+/// Page faults that wait.
+pub const FAULTS: Chain = Chain {
+    links: &[
+        ("faults", "tp_btf/page_fault_user+kernel+major-faults", ""),
+        ("faults", "raw_tp/page_fault_user+kernel+major-faults", ""),
+    ],
+    loses: "how long page faults wait for storage",
+};
 /// Times off the CPU.
 pub const OFFCPU: Chain = Chain {
     links: &[
@@ -192,7 +200,7 @@ pub const ALL: &[&Chain] = &[
 ];
 
 /// Those that are attached when they are asked for (`--probes.enable`).
-pub const OPTIONAL: &[&Chain] = &[&LATENCY, &SYNC, &RUNQUEUE, &OFFCPU, &TCP_ACCEPT];
+pub const OPTIONAL: &[&Chain] = &[&LATENCY, &SYNC, &FAULTS, &RUNQUEUE, &OFFCPU, &TCP_ACCEPT];
 
 /// How the names of programs begin that have no second copy on kernels that preempt programs.
 pub const WITHOUT_COPIES: &[&str] = &[
@@ -202,6 +210,7 @@ pub const WITHOUT_COPIES: &[&str] = &[
     "dns_",
     "udp_",
     "block_complete_",
+    "fault_",
     "runqueue_",
     "offcpu_",
     "usage_",
@@ -288,6 +297,7 @@ mod tests {
                 "tcp",
                 "latency",
                 "sync",
+                "faults",
                 "runqueue",
                 "offcpu",
                 "tcp_accept"

@@ -16,6 +16,10 @@ pub const RECLAIM: u32 = 128;
 pub const SYNCING: u32 = 1024;
 /// Entries of the table of syncs by process.
 pub const SYNC: u32 = 512;
+/// Threads with a page fault whose begin is kept.
+pub const FAULTING: u32 = 4096;
+/// Entries of the table of page faults by process.
+pub const FAULTS: u32 = 256;
 /// Threads whose waits for a CPU, or whose times off it, are followed.
 pub const THREADS: u32 = 16_384;
 /// Entries of the table of waits for a CPU by process.

@@ -1,15 +1,17 @@
 //! More processes or threads than tables have entries, each of which waits; says what it knows of them as a line of JSON.
 //!
 //! One after another, so many processes: `read DEVICE N` with one direct read, `touch FILE N` that read a part of a file of 4 MiB each,
-//! `sync FILE N` with one fdatasync, `sleep N` that sleep once.
+//! `sync FILE N` with one fdatasync, `fault DEVICE N` with one page of a mapping that is not in memory, `sleep N` that sleep once.
 //!
-//! At once, so many threads: `write DEVICE N` with one direct write, `syncs DEVICE N` that sync a page together, `wait N ROUNDS` that
+//! At once, so many threads: `write DEVICE N` with one direct write, `syncs DEVICE N` that sync a page together, `faults FILE N` that each write to a page
+//! of a mapping that is not in memory, `wait N ROUNDS` that
 //! are woken so often, by turns, and then still until the program is killed.
 
 use serde_json::json;
 use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
@@ -30,6 +32,16 @@ fn main() {
             processes(n(2), |_| file.sync_data().expect("synced"));
         }
         "sleep" => return sleep(n(1)),
+        "fault" => {
+            let memory = Mapping::new(&args[1], n(2));
+            processes(n(2), |i| {
+                _ = std::hint::black_box(memory.page(i).load(Ordering::Relaxed))
+            });
+        }
+        "faults" => {
+            let memory = Mapping::new(&args[1], n(2));
+            threads(n(2), move |i| memory.page(i).store(1, Ordering::Relaxed));
+        }
         "write" => {
             let file = Arc::new(direct(&args[1]));
             // Far from each other, or the kernel makes one request of several.
@@ -53,6 +65,31 @@ fn direct(path: &str) -> File {
     let mut options = OpenOptions::new();
     options.read(true).write(true).custom_flags(libc::O_DIRECT);
     options.open(path).expect("direct")
+}
+
+/// Pages of a file that are not in memory, and stay mapped.
+#[derive(Clone, Copy)]
+struct Mapping(&'static [AtomicU8]);
+
+impl Mapping {
+    fn new(path: &str, pages: usize) -> Mapping {
+        let file = OpenOptions::new().read(true).write(true).open(path).expect("the file");
+        let (fd, bytes) = (file.as_raw_fd(), pages * 4096);
+        // SAFETY: a mapping of its own, checked, never unmapped; advice changes no memory.
+        unsafe {
+            libc::posix_fadvise(fd, 0, 0, libc::POSIX_FADV_DONTNEED);
+            let rights = libc::PROT_READ | libc::PROT_WRITE;
+            let at = libc::mmap(std::ptr::null_mut(), bytes, rights, libc::MAP_SHARED, fd, 0);
+            assert_ne!(at, libc::MAP_FAILED);
+            assert_eq!(libc::madvise(at, bytes, libc::MADV_RANDOM), 0);
+            Mapping(std::slice::from_raw_parts(at.cast(), bytes))
+        }
+    }
+
+    /// First byte of a page.
+    fn page(&self, n: usize) -> &AtomicU8 {
+        &self.0[n * 4096]
+    }
 }
 
 /// A page, as direct IO wants it; it is never freed.

@@ -2,7 +2,8 @@
 //!
 //! `io FILE N BYTES`: so many direct writes, then reads. `sync FILE N`: so many fsync, fdatasync. `swarm FILE N`: so many
 //! processes that sync once. `spin THREADS SECONDS`: threads that
-//! want CPU 0, and how long the kernel says that they waited. `reclaim FILE`: reads a file.
+//! want CPU 0, and how long the kernel says that they waited. `reclaim FILE`: reads a file. `faults FILE PAGES`:
+//! touches pages of a file that are not in memory.
 //!
 //! Off the CPU, then still until it is killed: `nap N MILLIS`: so many sleeps. `blocked N MILLIS`: so many waits that no
 //! signal ends, and a child that is stopped as often. `contend THREADS SECONDS`: threads that want CPU 0.
@@ -23,6 +24,7 @@ fn main() {
         "swarm" => swarm(&args[1], number(2)),
         "spin" => spin(number(1), number(2)),
         "reclaim" => reclaim(&args[1]),
+        "faults" => faults(&args[1], number(2)),
         "nap" => nap(number(1), number(2)),
         "blocked" => blocked(number(1), number(2)),
         "contend" => contend(number(1), number(2)),
@@ -84,6 +86,54 @@ fn sync(path: &str, n: usize) -> serde_json::Value {
     let fsync = time(&|file| file.sync_all().expect("synced"));
     let fdatasync = time(&|file| file.sync_data().expect("synced"));
     json!({"fsync": fsync, "fdatasync": fdatasync})
+}
+
+/// Touches every page of a file once, in an order that no reading ahead follows, and some of them through the kernel: what each of
+/// these took that counted as a major fault, in sum, and how many did.
+fn faults(path: &str, pages: usize) -> serde_json::Value {
+    let file = std::fs::File::open(path).expect("the file");
+    let bytes = pages * 4096;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+    // SAFETY: a mapping of its own, checked; advice changes no memory.
+    let memory: &[u8] = unsafe {
+        libc::posix_fadvise(fd, 0, 0, libc::POSIX_FADV_DONTNEED);
+        let at = libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ, libc::MAP_SHARED, fd, 0);
+        assert_ne!(at, libc::MAP_FAILED);
+        assert_eq!(libc::madvise(at, bytes, libc::MADV_RANDOM), 0);
+        std::slice::from_raw_parts(at.cast(), bytes)
+    };
+    let (mut ends, mut saw) = (std::io::pipe().expect("a pipe"), [0; 1]);
+    let mut sum = Duration::ZERO;
+    let begun = majors();
+    for n in 0..pages {
+        let page = &memory[(n * 7919 % pages) * 4096..][..1];
+        let before = majors();
+        let begin = Instant::now();
+        if n % 2 == 0 {
+            std::hint::black_box(page[0]);
+        } else {
+            // The kernel reads it.
+            ends.1.write_all(page).expect("written");
+        }
+        let took = begin.elapsed();
+        if n % 2 == 1 {
+            ends.0.read_exact(&mut saw).expect("read");
+        }
+        if majors() > before {
+            sum += took;
+        }
+    }
+    json!({"faults": majors() - begun, "seconds": sum.as_secs_f64()})
+}
+
+/// Major faults of this process so far.
+fn majors() -> i64 {
+    // SAFETY: rusage is plain data, which the call fills.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        assert_eq!(libc::getrusage(libc::RUSAGE_SELF, &mut usage), 0);
+        usage.ru_majflt
+    }
 }
 
 /// So many processes at once, each with one fdatasync.

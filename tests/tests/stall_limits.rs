@@ -23,6 +23,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 const BLOCK: &str = "onlooker_block_io_duration_seconds";
 const RECLAIM: &str = "onlooker_memory_reclaim_duration_seconds";
 const SYNC: &str = "onlooker_file_sync_duration_seconds";
+const FAULT: &str = "onlooker_page_fault_duration_seconds";
 const RUNQUEUE: &str = "onlooker_runqueue_wait_seconds";
 const OFFCPU: &str = "onlooker_offcpu_duration_seconds";
 
@@ -31,6 +32,8 @@ const BLOCK_ENTRIES: f64 = 384.0;
 const REQUESTS: f64 = 1024.0;
 const RECLAIM_ENTRIES: f64 = 128.0;
 const SYNCING: f64 = 1024.0;
+const FAULT_ENTRIES: f64 = 256.0;
+const FAULTING: f64 = 4096.0;
 const SWITCH_ENTRIES: f64 = 4096.0;
 const THREADS: f64 = 16_384.0;
 
@@ -248,6 +251,60 @@ fn threads_that_sync() {
             "{own} told, {lost} lost"
         );
         Ok(format!("{COUNT} calls at once: {own} told, {lost} lost"))
+    });
+}
+
+/// More processes than entries wait for a page.
+#[test]
+fn processes_with_page_faults() {
+    need!(Need::Agent);
+    let _alone = alone();
+    let Some(device) = disk(8 << 20) else {
+        return;
+    };
+    let (agent, service) = (agent(&["faults"]), unique("faulting"));
+    run(&agent, command(&service, &["fault", device.path(), "600"]));
+    settled(&agent, "all faults", |scrape| {
+        let (own, other) = told(scrape, FAULT, &[], &service);
+        ensure!(own + other >= 600.0, "{own} and {other}");
+        ensure!(
+            own > 0.0 && own <= FAULT_ENTRIES && other >= 600.0 - FAULT_ENTRIES,
+            "{own} and {other}"
+        );
+        ensure!(lost(scrape, "fault") == 0.0, "some are lost");
+        Ok(format!("600 faults: {own} by process, {other} beyond the table"))
+    });
+}
+
+/// More threads wait for a page at once than begins are kept.
+#[test]
+fn threads_with_page_faults() {
+    need!(Need::Agent);
+    let _alone = alone();
+    const COUNT: usize = 5000;
+    let Some(frozen) = frozen_disk(64 << 20) else {
+        return;
+    };
+    let file = frozen.folder().join("pages");
+    fs::write(&file, vec![7; COUNT * 4096]).unwrap();
+    fs::File::open(&file).unwrap().sync_all().unwrap();
+    let (agent, service) = (agent(&["faults"]), unique("stuck"));
+    frozen.freeze().unwrap();
+    let args = ["faults", file.to_str().unwrap(), &COUNT.to_string()];
+    let mut program = Program::start("crowd", command(&service, &args)).unwrap();
+    waiting(&program, COUNT);
+    frozen.thaw().unwrap();
+    program.wait(wait::SOON).unwrap();
+    settled(&agent, "all faults", |scrape| {
+        let (own, _) = told(scrape, FAULT, &[], &service);
+        let lost = lost(scrape, "fault");
+        // Those of others may be among them.
+        ensure!(own + lost >= COUNT as f64, "{own} told, {lost} lost");
+        ensure!(
+            own > 0.0 && own <= FAULTING && lost >= COUNT as f64 - FAULTING,
+            "{own} told, {lost} lost"
+        );
+        Ok(format!("{COUNT} faults at once: {own} told, {lost} lost"))
     });
 }
 

@@ -16,6 +16,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 const BLOCK: &str = "onlooker_block_io_duration_seconds";
+const FAULT: &str = "onlooker_page_fault_duration_seconds";
 const SYNC: &str = "onlooker_file_sync_duration_seconds";
 const RUNQUEUE: &str = "onlooker_runqueue_wait_seconds";
 const RECLAIM: &str = "onlooker_memory_reclaim_duration_seconds";
@@ -126,6 +127,37 @@ fn syncs() {
         say(&format!("{call}: {:.6} s, the driver measured {truth:.6} s", have.sum));
         assert!((have.sum - truth).abs() <= allowed(truth, f64::from(n)));
     }
+}
+
+/// Touches of pages that are on the device alone, by the program and by the kernel for it: as many as `getrusage` says, as long as
+/// the driver measured. What the program's own pages took before is in neither: it is a service of its own once it is warm.
+#[test]
+fn page_faults() {
+    need!(Need::Agent, Need::Program("losetup"));
+    let pages = 2000;
+    let Some(device) = disk(8 << 20) else {
+        return;
+    };
+    let agent = agent("faults");
+    let args = ["faults", device.path(), &pages.to_string()];
+    // Its own pages are in memory afterwards.
+    run(&mut command(&unique("warming"), &args));
+    let service = unique("faulting");
+    let said = run(&mut command(&service, &args));
+    let (count, truth) = (said["faults"].as_f64().unwrap(), said["seconds"].as_f64().unwrap());
+    assert!(count >= f64::from(pages) * 0.9, "{said}: the pages were in memory");
+    let have = observed(&agent, FAULT, &[("service_name", &service)], count);
+    say(&format!(
+        "{count} faults in {:.6} s, the driver measured {truth:.6} s",
+        have.sum
+    ));
+    assert!(have.sum <= truth);
+    assert!(truth - have.sum <= allowed(truth, count));
+    let lost = agent
+        .scrape()
+        .unwrap()
+        .sum("onlooker_events_lost_total", &[("kind", "fault")]);
+    assert_eq!(lost, 0.0);
 }
 
 /// More processes than the table has room for, alive at once: those that found none are counted as other's, and none is lost.

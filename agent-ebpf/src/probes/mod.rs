@@ -3,6 +3,7 @@
 mod block;
 mod dns;
 mod errors;
+mod faults;
 mod latency;
 mod offcpu;
 mod oom;

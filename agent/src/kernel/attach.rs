@@ -4,7 +4,9 @@ use super::loader::Step;
 use super::tracefs;
 use crate::probes::Hook;
 use aya::Ebpf;
+use aya::programs::perf_event::{PerfEvent, PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
 use aya::programs::{Program, ProgramError};
+use aya::util::online_cpus;
 use rustc_hash::FxHashMap;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -59,6 +61,10 @@ pub(super) fn try_one(
         (Program::RawTracePoint(program), Hook::RawTracepoint(point)) if step == Step::Attach => {
             _ = program.attach(point)?
         }
+        (Program::PerfEvent(program), Hook::MajorFaults) => match step {
+            Step::Verify => tracefs::may_open()?,
+            Step::Attach => on_each_cpu(program)?,
+        },
         // What iterates runs when it is read, see `Tables::walk`.
         _ => (),
     }
@@ -74,11 +80,26 @@ fn load_one(program: &mut Program, hook: Hook, types: &aya::Btf) -> Result<(), P
         }
         Hook::Iterator(over) => <&mut aya::programs::Iter>::try_from(program)?.load(over, types),
         Hook::RawTracepoint(_) => <&mut aya::programs::RawTracePoint>::try_from(program)?.load(),
+        Hook::MajorFaults => <&mut PerfEvent>::try_from(program)?.load(),
     };
     match loaded {
         Err(ProgramError::AlreadyLoaded) => Ok(()),
         loaded => loaded,
     }
+}
+
+/// Each time that the event is counted the program runs.
+fn on_each_cpu(program: &mut PerfEvent) -> Result<(), ProgramError> {
+    let cpus = online_cpus().map_err(|(_, error)| error)?;
+    for cpu in cpus {
+        program.attach(
+            PerfEventConfig::Software(SoftwareEvent::PageFaultsMaj),
+            PerfEventScope::AllProcessesOneCpu { cpu },
+            SamplePolicy::Period(1),
+            false,
+        )?;
+    }
+    Ok(())
 }
 
 /// Detaches and unloads one; nothing when it is not loaded.
@@ -88,6 +109,7 @@ pub(super) fn unload(programs: &mut Ebpf, name: &str) {
         Some(Program::RawTracePoint(program)) => program.unload(),
         Some(Program::TracePoint(program)) => program.unload(),
         Some(Program::Iter(program)) => program.unload(),
+        Some(Program::PerfEvent(program)) => program.unload(),
         _ => Ok(()),
     };
     if let Err(error) = result

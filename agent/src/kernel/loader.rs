@@ -145,7 +145,7 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
             match program.hook {
                 Hook::BtfTracepoint(name) => points.push(name),
                 Hook::Iterator(name) => iterators.push(name),
-                Hook::RawTracepoint(_) | Hook::Tracepoint(..) => (),
+                Hook::RawTracepoint(_) | Hook::Tracepoint(..) | Hook::MajorFaults => (),
             }
         }
         let types = btf.abridged(&points, &iterators);
@@ -459,8 +459,8 @@ pub(super) fn lacks(
         alternative.programs.iter().find_map(|program| {
             // Each tracepoint of the kernel has a type in its BTF, raw or not.
             let name = program.hook.point();
-            let iterates = matches!(program.hook, Hook::Iterator(_));
-            (!iterates && tracepoints.binary_search_by(|have| have.as_str().cmp(name)).is_err())
+            let other = matches!(program.hook, Hook::Iterator(_) | Hook::MajorFaults);
+            (!other && tracepoints.binary_search_by(|have| have.as_str().cmp(name)).is_err())
                 .then(|| format!("this kernel has no tracepoint {name}"))
         })
     })

@@ -78,7 +78,7 @@ pub(super) fn program(error: &ProgramError, hook: Hook, confidential: Option<boo
         _ => match io_of(error) {
             Some(io) if io.kind() == io::ErrorKind::NotFound => format!("this kernel has no tracepoint {point}"),
             Some(io) if io.kind() == io::ErrorKind::PermissionDenied => match hook {
-                Hook::Tracepoint(..) if vital_missing().is_empty() => tracefs::closed(io),
+                Hook::Tracepoint(..) | Hook::MajorFaults if vital_missing().is_empty() => tracefs::closed(io),
                 _ => denied(io),
             },
             _ => chain(error),

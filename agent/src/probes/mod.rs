@@ -5,6 +5,7 @@ mod block;
 mod decode;
 mod dns;
 mod errors;
+mod faults;
 mod latency;
 mod offcpu;
 mod oom;
@@ -47,6 +48,7 @@ pub static REGISTRY: &[&Probe] = &[
     &block::PROBE,
     &reclaim::PROBE,
     &sync::PROBE,
+    &faults::PROBE,
     &runqueue::PROBE,
     &offcpu::PROBE,
     &usage::PROBE,
@@ -231,18 +233,22 @@ pub enum Hook {
     RawTracepoint(&'static str),
     /// What a tracepoint records for perf: group and name.
     Tracepoint(&'static str, &'static str),
+    /// The software event of perf that counts page faults which waited for storage (`PERF_COUNT_SW_PAGE_FAULTS_MAJ`), on each CPU
+    /// that is online.
+    MajorFaults,
     /// What the kernel lets programs iterate over (`bpf_iter_NAME`): runs when a [`Reader`] reads it.
     Iterator(&'static str),
 }
 
 impl Hook {
-    /// Name of the tracepoint, or of what is iterated over.
+    /// Name of the tracepoint, of the event, or of what is iterated over.
     pub fn point(self) -> &'static str {
         match self {
             Hook::BtfTracepoint(name)
             | Hook::RawTracepoint(name)
             | Hook::Tracepoint(_, name)
             | Hook::Iterator(name) => name,
+            Hook::MajorFaults => "major-faults",
         }
     }
 }
