@@ -6,6 +6,10 @@ use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where tracefs belongs.
+const PLACE: &str = "/sys/kernel/tracing";
 
 /// What the kernel traces since this was made; gone when dropped.
 #[derive(Debug)]
@@ -34,7 +38,14 @@ impl Trace {
     }
 
     fn new(events: &[&str], filter: &str) -> Result<Trace> {
-        let trace = Trace(Path::new("/sys/kernel/tracing/instances").join(unique("onlooker")));
+        let instances = Path::new(PLACE).join("instances");
+        if !instances.exists() {
+            // Where nobody did yet, as in a container; it stays.
+            let mount = ["-t", "tracefs", "tracefs", PLACE];
+            let output = Command::new("mount").args(mount).output()?;
+            ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        let trace = Trace(instances.join(unique("onlooker")));
         fs::create_dir(&trace.0)?;
         fs::write(trace.0.join("trace_clock"), "mono")?;
         // By CPU.
