@@ -131,21 +131,28 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     let mut handled = 0;
     while !stop.load(Ordering::Acquire) {
         pace.pause(handled);
-        cost::lap(Stage::Wait);
         handled = 0;
         let drained = monotonic();
         loop {
             let mut series = aggregate.lock();
             let n = pipeline.drain(&mut ring, &mut series);
             handled += n;
+            if n > 0 {
+                cost::lap(Stage::Drain);
+            }
             if n < BATCH {
                 break;
             }
         }
-        cost::lap(Stage::Drain);
         let now = monotonic();
+        let due = now >= last_second + SECOND;
+        // A look at an empty ring is a part of the pause: reading the clock of a thread is a system call.
+        let works = handled > 0 || due || !pipeline.core.sinks.is_empty();
+        if works && handled == 0 {
+            cost::lap(Stage::Wait);
+        }
         pipeline.core.emit_waiting(now);
-        if now >= last_second + SECOND {
+        if due {
             last_second = now;
             pipeline.tidy(now, drained, &mut aggregate.lock());
             pipeline.dns(drained);
@@ -156,7 +163,9 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
                 log.flush();
             }
         }
-        cost::lap(Stage::Tidy);
+        if works {
+            cost::lap(Stage::Tidy);
+        }
     }
     // Detach first, so that the ring runs dry.
     drop(tables);
@@ -205,6 +214,9 @@ impl Pipeline {
         while handled < BATCH
             && let Some(record) = ring.next_record()
         {
+            if handled == 0 {
+                cost::lap(Stage::Wait);
+            }
             handled += 1;
             let room = Room::default();
             match decode(&record, &room) {
@@ -327,6 +339,7 @@ impl Pipeline {
                 conversation.tick(now, &mut sink);
             }
         }
+        self.core.processes.doubt(self.core.counts.lost_lives());
         self.core.processes.expire(now);
         self.core.renew(series);
         series.tidy(now);

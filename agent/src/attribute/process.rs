@@ -6,7 +6,8 @@
 //!   exchange asks.
 //! - **fork** gives the child what is known of its parent, so that prefork workers are their master's service although
 //!   their title, and with it the environment behind it in memory, was overwritten.
-//!   An exec whose record was lost is found when such facts are first used, and by and by for all processes.
+//!   An exec whose record was lost is found when such facts are first used, and by and by for all processes: at once when
+//!   records are known to be lost ([`Processes::doubt`]), else each process is held against `/proc` once in some 15 s.
 //! - **exit** leaves the facts for a grace time: records of the process may still be on their way.
 //!
 //! Facts of `/proc` are taken only of a process with the start time that was asked for (see [`reader`]).
@@ -44,8 +45,11 @@ pub struct ProcessesConfig {
     pub grace: Nanos,
     /// Reads of `/proc` a second at exec; beyond that a process is read when an exchange asks for it.
     pub exec_reads: u32,
-    /// Processes that one call of [`Processes::expire`] holds against `/proc`, in case an exec or exit was not reported.
+    /// Processes that one call of [`Processes::expire`] holds against `/proc` at most, in case an exec or exit was not reported.
     pub sweep: usize,
+    /// Calls in which it does so with all of them, if they are not too many for that. It costs more than all else that an
+    /// agent does where nothing happens, so it takes its time while no record is known to be lost.
+    pub round: usize,
     /// Cgroups known at once.
     pub places: usize,
     /// `host.name`, see [`Host::name`].
@@ -59,6 +63,7 @@ impl Default for ProcessesConfig {
             grace: 30_000_000_000,
             exec_reads: 200,
             sweep: 64,
+            round: 15,
             places: 1024,
             host_name: None,
         }
@@ -73,8 +78,12 @@ pub struct Processes {
     table: FxHashMap<ProcessKey, Entry>,
     /// Ended processes by the end of their grace time.
     ended: VecDeque<(Nanos, ProcessKey)>,
-    /// Processes whose life is to be checked next.
+    /// Processes whose life is to be checked next, and how many at a call.
     sweep: Vec<ProcessKey>,
+    share: usize,
+    /// Records that were lost, and whether some were since the present round of checks began.
+    lost: u64,
+    doubted: bool,
     places: Places,
     reader: Reader,
     budget: Budget,
@@ -114,6 +123,9 @@ impl Processes {
             table: FxHashMap::default(),
             ended: VecDeque::new(),
             sweep: Vec::new(),
+            share: 0,
+            lost: 0,
+            doubted: false,
             reader: Reader::default(),
             now: 0,
             uses: 0,
@@ -215,6 +227,15 @@ impl Processes {
         self.known(key, ANCESTORS)
     }
 
+    /// So many records of forks, execs and exits were lost so far. After new ones all processes are held against `/proc` as soon
+    /// as may be.
+    pub fn doubt(&mut self, lost: u64) {
+        if std::mem::replace(&mut self.lost, lost) != lost {
+            self.doubted = true;
+            self.share = self.config.sweep;
+        }
+    }
+
     /// Forgets processes whose grace time is over at `now`, and finds some of those that ended or became another program
     /// without a word. To be called about once a second: it reads up to [`ProcessesConfig::sweep`] small files.
     pub fn expire(&mut self, now: Nanos) {
@@ -225,8 +246,16 @@ impl Processes {
         if self.sweep.is_empty() {
             let live = self.table.iter().filter(|(_, entry)| !entry.ended);
             self.sweep.extend(live.map(|(key, _)| *key));
+            self.share = match std::mem::take(&mut self.doubted) {
+                true => self.config.sweep,
+                false => self
+                    .sweep
+                    .len()
+                    .div_ceil(self.config.round.max(1))
+                    .min(self.config.sweep),
+            };
         }
-        for _ in 0..self.config.sweep {
+        for _ in 0..self.share {
             let Some(key) = self.sweep.pop() else { break };
             if self.table.get(&key).is_none_or(|entry| entry.ended) {
                 continue;

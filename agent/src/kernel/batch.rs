@@ -4,8 +4,9 @@ use aya::Pod;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Entries asked for at a call.
-const AT_ONCE: u32 = 256;
+/// Entries asked for at a call, at most and at least.
+const AT_ONCE: usize = 256;
+const FEW: usize = 16;
 /// `enum bpf_cmd` in `include/uapi/linux/bpf.h`.
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 
@@ -22,16 +23,18 @@ struct Attributes {
     flags: u64,
 }
 
-/// Shows every entry of a hash map with keys `K` and values `V`; `blank` is any value.
+/// Shows every entry of a hash map with keys `K` and values `V`; `blank` is any value. `about`: so many there may be. For that many
+/// there is room at first, not for all there could be: most tables hold a few, and room for more has to be cleared each time.
 ///
 /// # Errors
 /// What the kernel said.
 pub(super) fn lookup<K: Pod + Default, V: Pod>(
     map: BorrowedFd<'_>,
     blank: &V,
+    about: usize,
     mut each: impl FnMut(&K, &V),
 ) -> io::Result<()> {
-    lookup_each(map, blank, 1, |key, values| each(key, &values[0]))
+    lookup_each(map, blank, 1, about, |key, values| each(key, &values[0]))
 }
 
 /// The same where an entry has `per` values: one for each CPU that may be there, or one.
@@ -42,10 +45,11 @@ pub(super) fn lookup_each<K: Pod + Default, V: Pod>(
     map: BorrowedFd<'_>,
     blank: &V,
     per: usize,
+    about: usize,
     mut each: impl FnMut(&K, &[V]),
 ) -> io::Result<()> {
     let per = per.max(1);
-    let mut room = AT_ONCE as usize;
+    let mut room = about.saturating_add(about / 4).clamp(FEW, AT_ONCE);
     let mut keys = vec![K::default(); room];
     let mut values = vec![*blank; room * per];
     // The kernel's place in the table.

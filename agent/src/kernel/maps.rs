@@ -86,7 +86,7 @@ impl SocketTable {
             }
             found = seen.len();
         } else {
-            batch::lookup(self.fd.as_fd(), &SocketState::BLANK, |sock, state| {
+            batch::lookup(self.fd.as_fd(), &SocketState::BLANK, self.last.get(), |sock, state| {
                 found += 1;
                 each(*sock, state);
             })?;
@@ -120,6 +120,8 @@ impl Graves {
 pub struct FallbackTable {
     map: HashMap<MapData, FallbackKey, FallbackCounts>,
     known: FxHashMap<FallbackKey, FallbackCounts>,
+    /// What the kernel side had put there at the last look.
+    counted: u64,
 }
 
 impl FallbackTable {
@@ -128,11 +130,21 @@ impl FallbackTable {
         FallbackTable {
             map,
             known: FxHashMap::default(),
+            counted: 0,
         }
     }
     /// Shows what came to each entry since the last time. Entries of processes that are gone (`alive` says no) are removed
-    /// once nothing came to them.
-    pub fn fresh(&mut self, alive: impl Fn(&FallbackKey) -> bool, mut each: impl FnMut(&FallbackKey, &FallbackCounts)) {
+    /// once nothing came to them. `counted`: what the kernel side has put there so far, see [`KernelCounters::in_fallback`]; while
+    /// the table is empty and that stays, it is not looked at, for even an empty one takes its time.
+    pub fn fresh(
+        &mut self,
+        counted: u64,
+        alive: impl Fn(&FallbackKey) -> bool,
+        mut each: impl FnMut(&FallbackKey, &FallbackCounts),
+    ) {
+        if std::mem::replace(&mut self.counted, counted) == counted && self.known.is_empty() {
+            return;
+        }
         let keys: Vec<FallbackKey> = self.map.keys().flatten().collect();
         for key in keys {
             let Ok(now) = self.map.get(&key, 0) else { continue };
@@ -171,9 +183,19 @@ impl KernelCounters {
         sums
     }
 
+    /// Exchanges that the kernel side has put into its table so far. It tells so after it did: what is there and not told yet is
+    /// told by the next time.
+    pub fn in_fallback(&self) -> u64 {
+        self.one(count::FALLBACK)
+    }
+
     /// Records of a kind that found no room in the ring.
     pub fn without_room(&self, kind: u16) -> u64 {
-        let index = count::lost(kind, count::reason::RING_FULL);
+        self.one(count::lost(kind, count::reason::RING_FULL))
+    }
+
+    /// The sum of one counter, by index of `onlooker_common::count`: a call, where [`KernelCounters::read`] makes one for each.
+    pub fn one(&self, index: u32) -> u64 {
         self.0.get(&index, 0).map_or(0, |values| values.iter().sum())
     }
 }

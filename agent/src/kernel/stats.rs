@@ -1,7 +1,32 @@
 //! What the kernel tells of the maps and programs of this process, by their file descriptors.
 
 use aya::programs::Program;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+
+/// `enum bpf_cmd` in `include/uapi/linux/bpf.h`.
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+
+/// `struct { … } info` of `union bpf_attr`.
+#[repr(C)]
+struct InfoByFd {
+    fd: u32,
+    length: u32,
+    info: u64,
+}
+
+/// `struct bpf_prog_info`, of which only the end is wanted. A kernel that knows less of it leaves the rest as it is.
+#[repr(C)]
+#[derive(Default)]
+struct ProgramInfo {
+    before: [u64; 24],
+    run_nanos: u64,
+    runs: u64,
+    misses: u64,
+    verified: u32,
+    attached_to: [u32; 2],
+    end: u32,
+}
 
 /// Bytes of kernel memory that a map holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +56,8 @@ pub(super) fn size_of_map(name: &str, map: &aya::maps::Map) -> MapSize {
     }
 }
 
-/// What the kernel tells of an attached program (`bpf_prog_show_fdinfo`).
+/// What the kernel tells of an attached program (`bpf_prog_get_info_by_fd`): a call, a fifth of what the text of its descriptor
+/// (`fdinfo`) costs, for a scrape asks four times each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramStats {
     /// Symbol in the eBPF object.
@@ -68,13 +94,36 @@ impl ProgramStats {
     }
     /// Present value; 0 when the kernel does not tell.
     pub fn read(&self, stat: ProgramStat) -> u64 {
-        let key = match stat {
-            ProgramStat::Misses => "recursion_misses:",
-            ProgramStat::Runs => "run_cnt:",
-            ProgramStat::RunNanos => "run_time_ns:",
-            ProgramStat::Verified => "verified_insns:",
-        };
-        fd_info(self.fd, key)
+        let Ok(info) = program_info(self.fd) else { return 0 };
+        match stat {
+            ProgramStat::Misses => info.misses,
+            ProgramStat::Runs => info.runs,
+            ProgramStat::RunNanos => info.run_nanos,
+            ProgramStat::Verified => info.verified.into(),
+        }
+    }
+}
+
+fn program_info(fd: i32) -> io::Result<ProgramInfo> {
+    let mut info = ProgramInfo::default();
+    let mut attributes = InfoByFd {
+        fd: fd as u32,
+        length: size_of::<ProgramInfo>() as u32,
+        info: (&raw mut info) as u64,
+    };
+    // SAFETY: the kernel writes up to `length` bytes to `info`, plain numbers; its lengths of arrays are zero, so it writes no
+    // arrays. Both outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_OBJ_GET_INFO_BY_FD,
+            &raw mut attributes,
+            size_of::<InfoByFd>(),
+        )
+    };
+    match result {
+        0 => Ok(info),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -121,6 +121,7 @@ impl<K: Pod + Default + Hash + Eq, const N: usize> GrowingTable<K, N> {
     /// What the kernel said. What was shown before stays shown.
     pub fn fresh(&mut self, gone: &mut dyn FnMut(&K) -> bool, each: &mut dyn FnMut(&K, &[u64; N])) -> io::Result<()> {
         let mut still = Vec::new();
+        let about = self.known.len();
         let known = &mut self.known;
         let mut look = |key: &K, now: [u64; N]| {
             let before = known.entry(*key).or_insert([0; N]);
@@ -150,7 +151,7 @@ impl<K: Pod + Default + Hash + Eq, const N: usize> GrowingTable<K, N> {
                 }
             }
         } else {
-            batch::lookup_each(self.fd.as_fd(), &[0; N], self.cpus, |key, values| {
+            batch::lookup_each(self.fd.as_fd(), &[0; N], self.cpus, about, |key, values| {
                 look(key, sum(values))
             })?;
         }

@@ -63,14 +63,24 @@ impl PipelineCounts {
     }
     /// Payload records that went out without their bytes, because user memory could not be read.
     pub fn without_data(&self) -> u64 {
-        self.kernel.read()[count::lost(kind::PAYLOAD, reason::NO_DATA) as usize]
+        self.kernel.one(count::lost(kind::PAYLOAD, reason::NO_DATA))
     }
     /// Messages of DNS clients that were lost on their way.
     pub fn lost_messages(&self) -> u64 {
-        let kernel = self.kernel.read();
-        let lost = |why| kernel[count::lost(kind::MESSAGE, why) as usize];
+        let lost = |why| self.kernel.one(count::lost(kind::MESSAGE, why));
         let invalid = self.invalid[usize::from(kind::MESSAGE)].load(Ordering::Relaxed);
         lost(reason::RING_FULL) + lost(reason::NO_DATA) + invalid
+    }
+    /// See [`KernelCounters::in_fallback`].
+    pub(super) fn in_fallback(&self) -> u64 {
+        self.kernel.in_fallback()
+    }
+    /// Forks, execs and exits of which nothing is known here.
+    pub(super) fn lost_lives(&self) -> u64 {
+        let lives = [kind::FORK, kind::EXEC, kind::EXIT];
+        let lost =
+            lives.map(|kind| self.kernel.without_room(kind) + self.invalid[usize::from(kind)].load(Ordering::Relaxed));
+        lost.iter().sum()
     }
     /// Counters of the tracer, as of its last tidying.
     pub fn tracer(&self) -> TracerCounts {

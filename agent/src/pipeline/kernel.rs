@@ -15,6 +15,7 @@ impl Pipeline {
         let processes = &mut core.processes;
         let mut fresh = Vec::new();
         host.fresh(
+            core.counts.in_fallback(),
             |key| processes.knows(by_kernel::process(key)),
             |key, counts| fresh.push((*key, *counts)),
         );

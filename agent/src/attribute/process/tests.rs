@@ -1,4 +1,5 @@
 mod real;
+mod sweep;
 
 use super::counts::ProcessNumbers;
 use super::reader::TICK;
@@ -303,37 +304,6 @@ fn facts_outlive_their_process_for_the_grace_time() {
     processes.expire(33 * SECOND);
     assert_eq!(numbers(&processes), ProcessNumbers::default());
     assert_eq!(&*processes.service(key(5)).name, "unknown");
-}
-
-#[test]
-fn a_process_that_ended_without_a_word_is_found() {
-    let proc = Proc::new();
-    proc.add(key(5), "/srv/shop", "shop", "", "0::/\n");
-    proc.add(key(6), "/srv/stays", "stays", "", "0::/\n");
-    let mut processes = processes(proc.host(), 8);
-    processes.service(key(5));
-    processes.service(key(6));
-    proc.remove(key(5));
-    processes.expire(SECOND);
-    assert_eq!((numbers(&processes).live, numbers(&processes).ended), (1, 1));
-    processes.expire(40 * SECOND);
-    assert_eq!((numbers(&processes).live, numbers(&processes).ended), (1, 0));
-}
-
-#[test]
-fn an_exec_that_was_not_told_is_found() {
-    let proc = Proc::new();
-    proc.add(key(5), "/srv/shop", "shop", "", "0::/\n");
-    proc.add(key(6), "/usr/bin/curl", "curl", "", "0::/\n");
-    let mut processes = processes(proc.host(), 8);
-    assert_eq!(&*processes.service(key(5)).name, "shop");
-    processes.signal(&fork(key(5), key(6)));
-    assert_eq!(&*processes.service(key(6)).name, "curl");
-    proc.remove(key(5));
-    proc.add(key(5), "/srv/other", "other", "", "0::/\n");
-    assert_eq!(&*processes.service(key(5)).name, "shop");
-    processes.expire(SECOND);
-    assert_eq!(&*processes.service(key(5)).name, "other");
 }
 
 #[test]
