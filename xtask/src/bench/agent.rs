@@ -21,6 +21,9 @@ const PACE: Duration = Duration::from_millis(100);
 /// Time after which no further scrape begins.
 const LONGEST: Duration = Duration::from_secs(5);
 
+/// Seconds in which it reads every process once, and a bit: shorter looks would have more or less of that than there is.
+const ROUND: usize = 16;
+
 /// Limits that let 10,000 routes of one service, seen from both ends, be series of their own.
 const ROOM_FOR_ROUTES: &[&str] = &["--limits.routes-per-service=10000", "--limits.series=100000"];
 
@@ -76,9 +79,12 @@ impl Memory {
 impl Quiet {
     /// Leaves it alone for a while, then scrapes it at [`PACE`].
     fn look(&mut self, bed: &Bed, agent: &Agent) -> Result<()> {
+        // Its first look at the processes that there are is no part of it.
+        agent.acquainted()?;
+        let time = (2 * bed.time()).max(Duration::from_secs(bed.scaled(ROUND, 2) as u64));
         let start = agent.cpu()?;
-        std::thread::sleep(2 * bed.time()); // what is measured is an agent that is left alone
-        let idle = agent.cpu()?.since(&start) / (2 * bed.time()).as_secs_f64();
+        std::thread::sleep(time); // what is measured is an agent that is left alone
+        let idle = agent.cpu()?.since(&start) / time.as_secs_f64();
         let (before, started) = (agent.cpu()?, Instant::now());
         let (mut bytes, mut scrapes) = (0, 0);
         // Large ones may take longer than the pace: fewer of them do.

@@ -88,6 +88,18 @@ impl Agent {
         }
     }
 
+    /// Waits until it has looked at the processes that there were at its start, which it does in one go.
+    pub(crate) fn acquainted(&self) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        while self.scrape()?.sum("namedprocess_namegroup_num_procs", &[]) == 0.0 {
+            if Instant::now() >= end {
+                bail!("onlooker tells of no processes");
+            }
+            std::thread::sleep(Duration::from_millis(5)); // until the next look
+        }
+        self.rest()
+    }
+
     /// Waits until the pipeline's thread has paused twice, which it does when the ring is empty: what was in the ring before is
     /// handled. Costs the agent nothing, as a scrape would.
     pub(crate) fn rest(&self) -> Result<()> {
