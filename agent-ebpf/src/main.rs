@@ -9,6 +9,7 @@
 )]
 
 mod again;
+mod behind;
 mod calls;
 mod capture;
 mod emit;

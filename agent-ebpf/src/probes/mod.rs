@@ -2,7 +2,7 @@
 
 mod block;
 mod dns;
-mod errors;
+pub(crate) mod errors;
 mod faults;
 mod latency;
 mod offcpu;
