@@ -1,7 +1,7 @@
 //! Errors of system calls against a driver that makes them and counts what was returned to it (`programs/failing.rs`).
 
 use anyhow::{Context, Result, ensure};
-use onlooker_tests::agent::{Agent, Options};
+use onlooker_tests::agent::{Agent, Options, alone};
 use onlooker_tests::metrics::Scrape;
 use onlooker_tests::need;
 use onlooker_tests::probes;
@@ -113,6 +113,8 @@ fn many_kinds() {
 #[test]
 fn behind_capture_or_alone() {
     need!(Need::Agent);
+    // Others fill the tables of every agent.
+    let _alone = alone();
     let captures = probes::alternatives("syscall").len();
     let mut tried = BTreeMap::new();
     for n in 0..=captures {
@@ -268,6 +270,7 @@ fn expected_errors_together() {
 #[test]
 fn full_tables() {
     need!(Need::Agent);
+    let _alone = alone();
     let agent = agent();
     let service = unique("any");
     let output = command(&service, &["any", "3", "4000"]).output().unwrap();
@@ -433,6 +436,7 @@ fn every_call_has_a_duration() {
 #[test]
 fn more_histograms_than_there_is_room_for() {
     need!(Need::Agent);
+    let _alone = alone();
     let agent = measuring(&[]);
     let service = unique("numbers");
     let truth: u64 = run(&service, &["numbers", "40"]).values().sum();
