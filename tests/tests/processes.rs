@@ -393,8 +393,11 @@ fn threads_by_name_and_shares_of_memory() {
     };
     let share = driver.group(&scrape, "memory_bytes", &[("memtype", "proportionalResident")]);
     let now = kilobytes("Pss:") * 1024.0;
-    // Who shares the libraries comes and goes.
-    assert!((share - now).abs() < now * 0.2, "{share} bytes, {now} by /proc");
+    // Who shares the libraries comes and goes; most of it is the driver's alone.
+    assert!(
+        now > 16e6 && (share - now).abs() < now * 0.1,
+        "{share} bytes, {now} by /proc"
+    );
     let resident = driver.group(&scrape, "memory_bytes", &[("memtype", "resident")]);
     assert!(share > 0.0 && share < resident, "{share} of {resident}");
     driver.end();
