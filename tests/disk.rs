@@ -32,6 +32,15 @@ pub fn frozen_disk(bytes: u64) -> Option<FrozenDisk> {
     made("file system to freeze", FrozenDisk::new(bytes))
 }
 
+/// A folder of a test's own whose files the kernel keeps in its page cache, room for so many bytes; `None`, said why, on a kernel
+/// without such a file system.
+///
+/// # Panics
+/// Under `CI` when there is none.
+pub fn folder(bytes: u64) -> Option<Folder> {
+    made("file system with a page cache", Folder::new(bytes))
+}
+
 impl Disk {
     fn new(bytes: u64) -> Result<Disk> {
         let dir = TempDir::new()?;
@@ -104,23 +113,46 @@ fn run(program: &str, args: &[&OsStr]) -> Result<String> {
 pub struct FrozenDisk {
     /// The device.
     pub disk: Disk,
-    mount: Mount,
+    mount: FileSystem,
 }
 
-/// A file system on a device of its own.
+/// A file system on a device of its own; unmounted when dropped.
 #[derive(Debug)]
-struct Mount {
+pub struct FileSystem {
     place: TempDir,
     _below: Disk,
 }
 
+/// See [`folder`].
+#[derive(Debug)]
+pub enum Folder {
+    /// Among the temporary files.
+    Here(TempDir),
+    /// Temporary files lie in memory alone: of those the kernel can free nothing, and what was never written takes no memory at all.
+    Apart(FileSystem),
+}
+
+impl Folder {
+    fn new(bytes: u64) -> Result<Folder> {
+        let here = TempDir::new()?;
+        if rustix::fs::statfs(here.path())?.f_type != libc::TMPFS_MAGIC {
+            return Ok(Folder::Here(here));
+        }
+        Ok(Folder::Apart(FileSystem::new(bytes + (64 << 20))?))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        match self {
+            Folder::Here(here) => here.path(),
+            Folder::Apart(apart) => apart.place.path(),
+        }
+    }
+}
+
 impl FrozenDisk {
     fn new(bytes: u64) -> Result<FrozenDisk> {
-        let below = Disk::new(2 * bytes + (64 << 20))?;
-        run("mkfs.ext4", &["-q".as_ref(), below.device.as_os_str()])?;
-        let place = TempDir::new()?;
-        run("mount", &[below.device.as_os_str(), place.path().as_os_str()])?;
-        let mount = Mount { place, _below: below };
+        let mount = FileSystem::new(2 * bytes + (64 << 20))?;
         let disk = Disk {
             device: attach(&mount.place.path().join("disk"), bytes)?,
             _dir: None,
@@ -157,13 +189,21 @@ impl Drop for FrozenDisk {
     }
 }
 
-impl Mount {
+impl FileSystem {
+    fn new(bytes: u64) -> Result<FileSystem> {
+        let below = Disk::new(bytes)?;
+        run("mkfs.ext4", &["-q".as_ref(), below.device.as_os_str()])?;
+        let place = TempDir::new()?;
+        run("mount", &[below.device.as_os_str(), place.path().as_os_str()])?;
+        Ok(FileSystem { place, _below: below })
+    }
+
     fn fsfreeze(&self, what: &str) -> Result<()> {
         run("fsfreeze", &[what.as_ref(), self.place.path().as_os_str()]).map(drop)
     }
 }
 
-impl Drop for Mount {
+impl Drop for FileSystem {
     fn drop(&mut self) {
         // Lazily: the device above may still be going.
         let _ = run("umount", &["--lazy".as_ref(), self.place.path().as_os_str()]);

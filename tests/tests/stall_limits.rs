@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use onlooker_tests::agent::{Agent, Options};
 use onlooker_tests::cgroup::group;
-use onlooker_tests::disk::{disk, frozen_disk};
+use onlooker_tests::disk::{Folder, disk, folder, frozen_disk};
 use onlooker_tests::metrics::Scrape;
 use onlooker_tests::need;
 use onlooker_tests::process::{Program, unique};
@@ -15,7 +15,6 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tempfile::TempDir;
 
 /// Held by each of these tests.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -175,13 +174,13 @@ fn waiting(program: &Program, threads: usize) {
     .unwrap();
 }
 
-/// A file of so many parts, and nothing of it in memory.
-fn parts(count: usize) -> (TempDir, String) {
-    let dir = TempDir::new().unwrap();
+/// A file of so many parts, nothing of it written or in memory. `None`: see [`folder`].
+fn parts(count: usize) -> Option<(Folder, String)> {
+    let dir = folder(0)?;
     let path = dir.path().join("file");
     fs::File::create(&path).unwrap().set_len((count as u64) << 22).unwrap();
     let text = path.to_str().unwrap().to_owned();
-    (dir, text)
+    Some((dir, text))
 }
 
 const RECLAIM_EVENTS: [&str; 2] = [
@@ -206,7 +205,10 @@ fn processes_that_reclaim() {
     let Some(trace) = Trace::of(&RECLAIM_EVENTS, "comm == \"crowd\"") else {
         return;
     };
-    let (agent, service, (_dir, file)) = (agent(&[]), unique("squeezed"), parts(PROCESSES));
+    let Some((_dir, file)) = parts(PROCESSES) else {
+        return;
+    };
+    let (agent, service) = (agent(&[]), unique("squeezed"));
     let args = ["touch", &file, &PROCESSES.to_string()];
     run(&agent, group.command(&own_program("crowd"), &service, &args));
     let (truth, _) = pairs(

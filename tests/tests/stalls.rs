@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use onlooker_tests::agent::{Agent, Options};
 use onlooker_tests::cgroup::group;
-use onlooker_tests::disk::disk;
+use onlooker_tests::disk::{disk, folder};
 use onlooker_tests::metrics::{Histogram, Scrape};
 use onlooker_tests::need;
 use onlooker_tests::process::unique;
@@ -286,7 +286,10 @@ fn reclaim() {
         return;
     };
     let agent = agent("");
-    let (dir, service) = (TempDir::new().unwrap(), unique("squeezed"));
+    let Some(dir) = folder(128 << 20) else {
+        return;
+    };
+    let service = unique("squeezed");
     let file = dir.path().join("file");
     fs::write(&file, vec![3; 128 << 20]).unwrap();
     let written = fs::File::open(&file).unwrap();
