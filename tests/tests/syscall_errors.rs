@@ -1,7 +1,7 @@
 //! Errors of system calls against a driver that makes them and counts what was returned to it (`programs/failing.rs`).
 
 use anyhow::{Context, Result, ensure};
-use onlooker_tests::agent::{Agent, Options, alone};
+use onlooker_tests::agent::{Agent, Options};
 use onlooker_tests::metrics::Scrape;
 use onlooker_tests::need;
 use onlooker_tests::probes;
@@ -10,9 +10,17 @@ use onlooker_tests::require::{Need, agent_program, own_program, say, which};
 use onlooker_tests::wait;
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 const ERRORS: &str = "onlooker_syscall_errors_total";
 const EXPECTED: &str = "onlooker_syscall_errors_expected_total";
+
+/// The test that fills the tables runs without the others: every agent's tables are as full as those of its own.
+static ALONE: RwLock<()> = RwLock::new(());
+
+fn beside_others() -> RwLockReadGuard<'static, ()> {
+    ALONE.read().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Counts by call and name of the error.
 type Counts = BTreeMap<(String, String), u64>;
@@ -91,6 +99,7 @@ fn agent() -> Agent {
 #[test]
 fn a_million_errors_in_four_threads() {
     need!(Need::Agent);
+    let _beside = beside_others();
     let agent = agent();
     let service = unique("storm");
     let each = wait::eased(250_000);
@@ -103,6 +112,7 @@ fn a_million_errors_in_four_threads() {
 #[test]
 fn many_kinds() {
     need!(Need::Agent);
+    let _beside = beside_others();
     let agent = agent();
     let service = unique("kinds");
     let truth = run(&service, &["kinds", "100"]);
@@ -115,7 +125,7 @@ fn many_kinds() {
 fn behind_capture_or_alone() {
     need!(Need::Agent);
     // Others fill the tables of every agent.
-    let _alone = alone();
+    let _beside = beside_others();
     let captures = probes::alternatives("syscall").len();
     let mut tried = BTreeMap::new();
     for n in 0..=captures {
@@ -180,6 +190,7 @@ fn foretold(env: &(String, String)) -> String {
 #[test]
 fn short_lived_processes() {
     need!(Need::Agent);
+    let _beside = beside_others();
     let agent = agent();
     let service = unique("brief");
     let truth = run(&service, &["brief", "600", "3"]);
@@ -187,7 +198,9 @@ fn short_lived_processes() {
     expect(&agent, &service, "", &truth);
     // Programs of their own.
     let service = unique("briefer");
-    let all: Vec<Counts> = (0..50).map(|_| run(&service, &["brief", "0", "0"])).collect();
+    let all: Vec<Counts> = (0..wait::eased(200).min(50))
+        .map(|_| run(&service, &["brief", "0", "0"]))
+        .collect();
     assert!(all.iter().all(Counts::is_empty));
     let one = run(&service, &["kinds", "1"]);
     expect(&agent, &service, "", &one);
@@ -198,6 +211,7 @@ fn short_lived_processes() {
 #[cfg(target_arch = "x86_64")]
 fn calls_of_32_bits() {
     need!(Need::Agent);
+    let _beside = beside_others();
     let service = unique("compat");
     let output = command(&service, &["compat", "1"]).output().unwrap();
     if !output.status.success() {
@@ -214,6 +228,7 @@ fn calls_of_32_bits() {
 #[test]
 fn expected_errors_are_apart() {
     need!(Need::Agent);
+    let _beside = beside_others();
     let agent = agent();
     let before = agent.scrape().unwrap();
     let service = unique("expected");
@@ -247,6 +262,7 @@ fn expected_errors_are_apart() {
 #[test]
 fn expected_errors_together() {
     need!(Need::Agent);
+    let _beside = beside_others();
     let options = Options {
         args: vec!["--syscalls.expected=together".into()],
         ..Options::default()
@@ -267,29 +283,39 @@ fn expected_errors_together() {
     assert!(!agent.scrape().unwrap().has(EXPECTED, &[]));
 }
 
+/// Runs the driver while the agent does not read its tables, however long that takes, and gives what it counted.
+fn run_unread(agent: &Agent, service: &str, args: &[&str]) -> Counts {
+    agent.pause().unwrap();
+    let output = command(service, args).output();
+    agent.resume();
+    counts(&output.unwrap()).unwrap()
+}
+
+/// The service of a process that was gone when the agent looked.
+const UNKNOWN: &str = "unknown";
+
 /// More kinds of error than all tables hold: first under the service, then under `_OTHER`, then as lost; together they are all.
 #[test]
 fn full_tables() {
     need!(Need::Agent);
-    let _alone = alone();
+    let _alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
     let agent = agent();
     let service = unique("any");
-    let output = command(&service, &["any", "3", "4000"]).output().unwrap();
-    let made: u64 = counts(&output).unwrap().values().sum();
+    let made: u64 = run_unread(&agent, &service, &["any", "3", "4000"]).values().sum();
     assert_eq!(made, 12_000);
     let lost = [("kind", "syscall_error"), ("reason", "table_full")];
     let calls = ["getppid", "getpgrp", "setsid"];
-    let sum = |scrape: &Scrape, service: &str| -> u64 {
+    let sum = |scrape: &Scrape, services: &[&str]| -> u64 {
         let samples = scrape
             .select(ERRORS, &[])
-            .filter(|sample| sample.label("service_name") == service);
+            .filter(|sample| services.contains(&sample.label("service_name")));
         let ours =
             samples.filter(|sample| calls.contains(&sample.label("syscall")) || sample.label("syscall") == "_OTHER");
         ours.map(|sample| sample.value as u64).sum()
     };
     let parts = wait::until("all errors", wait::SOON, || {
         let scrape = agent.scrape()?;
-        let (own, other) = (sum(&scrape, &service), sum(&scrape, "_OTHER"));
+        let (own, other) = (sum(&scrape, &[&service, UNKNOWN]), sum(&scrape, &["_OTHER"]));
         let lost = scrape.sum("onlooker_events_lost_total", &lost) as u64;
         // EINTR and what interrupts a call are expected of any.
         let ruled: f64 = calls
@@ -316,6 +342,7 @@ fn full_tables() {
 #[test]
 fn perf_agrees() {
     need!(Need::Agent, Need::Program("perf"));
+    let _beside = beside_others();
     let agent = agent();
     let service = unique("perf");
     let mut perf = Command::new(which("perf").unwrap());
@@ -323,7 +350,8 @@ fn perf_agrees() {
     let dir = tempfile::TempDir::new().unwrap();
     let file = dir.path().join("summary");
     perf.arg(&file).arg("env").arg(format!("OTEL_SERVICE_NAME={service}"));
-    perf.arg(own_program("failing")).args(["kinds", "1000"]);
+    perf.arg(own_program("failing"))
+        .args(["kinds", &wait::eased(1000).to_string()]);
     let output = perf.output().unwrap();
     let summary = std::fs::read_to_string(&file).unwrap_or_default();
     if !output.status.success() || !summary.contains("Summary of events") {
@@ -340,11 +368,15 @@ fn perf_agrees() {
     let mut told: BTreeMap<&str, u64> = BTreeMap::new();
     for line in summary.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
-        if let [call, _, errors, ..] = words[..]
-            && let Ok(errors) = errors.parse::<u64>()
+        if let [call, calls, errors, ..] = words[..]
+            && let (Ok(_), Ok(errors)) = (calls.parse::<u64>(), errors.parse::<u64>())
         {
             *told.entry(call).or_default() += errors;
         }
+    }
+    if told.is_empty() {
+        say("perf names no system call here (it is of another kernel): no second opinion");
+        return;
     }
     // perf loses records when it is slow; it never has more than there were.
     for call in ["close", "dup", "fsync", "lseek", "unlinkat", "chdir"] {
@@ -365,6 +397,7 @@ fn perf_agrees() {
 #[test]
 fn durations_on_demand() {
     need!(Need::Agent);
+    let _beside = beside_others();
     const DURATIONS: &str = "onlooker_syscall_duration_seconds";
     let options = Options {
         args: ["--probes.enable=latency", "--syscalls.latency=clock_nanosleep"]
@@ -422,6 +455,7 @@ fn measured(agent: &Agent, service: &str, why: &str) -> Result<(u64, u64)> {
 #[test]
 fn every_call_has_a_duration() {
     need!(Need::Agent);
+    let _beside = beside_others();
     let agent = measuring(&["setpriority"]);
     let service = unique("fast");
     let each = wait::eased(50_000);
@@ -438,17 +472,18 @@ fn every_call_has_a_duration() {
 #[test]
 fn more_histograms_than_there_is_room_for() {
     need!(Need::Agent);
-    let _alone = alone();
+    let _beside = beside_others();
     let agent = measuring(&[]);
     let service = unique("numbers");
-    let truth: u64 = run(&service, &["numbers", "40"]).values().sum();
+    let truth: u64 = run_unread(&agent, &service, &["numbers", "40"]).values().sum();
     assert_eq!(truth, 4000);
     let sums = wait::until("durations", wait::SOON, || {
         let scrape = agent.scrape()?;
         let ours = scrape.select("onlooker_syscall_duration_seconds_count", &[]);
         let ours = ours.filter(|sample| {
             let call = sample.label("syscall");
-            sample.label("service_name") == service && (call.starts_with("syscall_5") || call == "_OTHER")
+            [&*service, UNKNOWN].contains(&sample.label("service_name"))
+                && (call.starts_with("syscall_5") || call == "_OTHER")
         });
         let count: u64 = ours.map(|sample| sample.value as u64).sum();
         let (_, lost) = measured(&agent, &service, "table_full")?;
@@ -464,6 +499,7 @@ fn more_histograms_than_there_is_room_for() {
 #[test]
 fn more_calls_under_way_than_there_is_room_for() {
     need!(Need::Agent);
+    let _beside = beside_others();
     const THREADS: u64 = 4400;
     let agent = measuring(&["read"]);
     let service = unique("waiting");
