@@ -82,6 +82,14 @@ pub(crate) const BINARIES: &[&str] = &[
     "tcp_wire",
     "tcp_corners",
     "tcp_full",
+    "udp",
+    "dns",
+    "syscall_errors",
+    "stalls",
+    "stall_limits",
+    "offcpu",
+    "second_opinion",
+    "metrics",
 ];
 
 /// What `onlooker doctor` says of a machine, against what then attaches.

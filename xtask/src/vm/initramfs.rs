@@ -12,9 +12,9 @@ use super::share;
 use crate::apt;
 use crate::shell::{Run, find_program, tools};
 
-/// What reaches the host's files; the devices of tests' networks, and what `ss` asks. Those that a kernel has built in are not among
-/// its modules.
-const MODULES: [&str; 8] = [
+/// What reaches the host's files; the devices of tests' networks, and what `ss` asks; block devices that are files, and a file system
+/// on one (with the checksum that its module asks the kernel for by name). Those that a kernel has built in are not among its modules.
+const MODULES: [&str; 11] = [
     "virtio_pci",
     "9pnet_virtio",
     "9p",
@@ -23,6 +23,9 @@ const MODULES: [&str; 8] = [
     "virtio_rng",
     "tun",
     "tcp_diag",
+    "loop",
+    "crc32c_generic",
+    "ext4",
 ];
 
 /// What runs first; see the file.

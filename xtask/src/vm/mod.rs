@@ -47,7 +47,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 2)]
     jobs: usize,
     /// Give up a machine after so many seconds
-    #[arg(long, default_value_t = 2400, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 5400, value_name = "SECONDS")]
     deadline: u64,
     /// Arguments for the test binaries: a part of tests' names
     #[arg(last = true)]
