@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod case;
 pub mod cgroup;
 pub mod disk;
+pub mod failing;
 pub mod http;
 pub mod ledger;
 pub mod load;

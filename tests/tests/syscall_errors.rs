@@ -1,7 +1,8 @@
 //! Errors of system calls against a driver that makes them and counts what was returned to it (`programs/failing.rs`).
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use onlooker_tests::agent::{Agent, Options};
+use onlooker_tests::failing::{Counts, command, counts, run, run_unread};
 use onlooker_tests::metrics::Scrape;
 use onlooker_tests::need;
 use onlooker_tests::probes;
@@ -9,7 +10,7 @@ use onlooker_tests::process::unique;
 use onlooker_tests::require::{Need, agent_program, own_program, say, which};
 use onlooker_tests::wait;
 use std::collections::BTreeMap;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 const ERRORS: &str = "onlooker_syscall_errors_total";
@@ -20,52 +21,6 @@ static ALONE: RwLock<()> = RwLock::new(());
 
 fn beside_others() -> RwLockReadGuard<'static, ()> {
     ALONE.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Counts by call and name of the error.
-type Counts = BTreeMap<(String, String), u64>;
-
-/// Names of the errors that the driver makes, by number (`include/uapi/asm-generic/errno*.h`).
-const NAMES: &[(i32, &str)] = &[
-    (libc::ENOENT, "ENOENT"),
-    (libc::ESRCH, "ESRCH"),
-    (libc::EBADF, "EBADF"),
-    (libc::ECHILD, "ECHILD"),
-    (libc::EAGAIN, "EAGAIN"),
-    (libc::EFAULT, "EFAULT"),
-    (libc::ENOTDIR, "ENOTDIR"),
-    (libc::EISDIR, "EISDIR"),
-    (libc::EINVAL, "EINVAL"),
-    (libc::ENOTTY, "ENOTTY"),
-    (libc::ESPIPE, "ESPIPE"),
-    (libc::EPIPE, "EPIPE"),
-    (libc::ENOSYS, "ENOSYS"),
-    (libc::EAFNOSUPPORT, "EAFNOSUPPORT"),
-];
-
-fn command(service: &str, args: &[&str]) -> Command {
-    let mut command = Command::new(own_program("failing"));
-    command.args(args).env("OTEL_SERVICE_NAME", service);
-    command
-}
-
-fn counts(output: &Output) -> Result<Counts> {
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let said: BTreeMap<String, u64> = serde_json::from_slice(&output.stdout)?;
-    said.into_iter()
-        .map(|(what, count)| {
-            let (call, errno) = what.split_once(' ').context("no number")?;
-            let errno: i32 = errno.parse()?;
-            let name = NAMES.iter().find(|(number, _)| *number == errno);
-            let name = name.map_or(format!("errno_{errno}"), |(_, name)| (*name).to_string());
-            Ok(((call.to_string(), name), count))
-        })
-        .collect()
-}
-
-/// Runs the driver as a service and gives what it counted.
-fn run(service: &str, args: &[&str]) -> Counts {
-    counts(&command(service, args).output().unwrap()).unwrap()
 }
 
 /// What an agent has of a service.
@@ -281,14 +236,6 @@ fn expected_errors_together() {
     })
     .unwrap();
     assert!(!agent.scrape().unwrap().has(EXPECTED, &[]));
-}
-
-/// Runs the driver while the agent does not read its tables, however long that takes, and gives what it counted.
-fn run_unread(agent: &Agent, service: &str, args: &[&str]) -> Counts {
-    agent.pause().unwrap();
-    let output = command(service, args).output();
-    agent.resume();
-    counts(&output.unwrap()).unwrap()
 }
 
 /// The service of a process that was gone when the agent looked.
