@@ -52,9 +52,7 @@ pub const PROCESS: Chain = Chain {
 pub const ERRORS: Chain = Chain {
     links: &[
         ("errors", "tp/sys_exit", ""),
-        ("errors", "behind tp_btf/sys_exit", ""),
         ("errors", "tp_btf/sys_exit", ""),
-        ("errors", "behind raw_tp/sys_exit", ""),
         ("errors", "raw_tp/sys_exit", ""),
     ],
     loses: "errors of system calls",
@@ -239,25 +237,6 @@ pub fn alternatives(probe: &str) -> Vec<&'static str> {
         .filter(|(name, ..)| *name == probe)
         .map(|(_, alternative, _)| *alternative)
         .collect()
-}
-
-/// The alternative by which `errors` is attached beside capture by an alternative of `syscall` (empty: capture is elsewhere), when
-/// some of its own are refused.
-///
-/// # Panics
-/// When all of them are.
-pub fn errors_beside(capture: &str, refused: &[&str]) -> &'static str {
-    let here = |alternative: &str| match alternative.split_once('/').map_or("", |(kind, _)| kind) {
-        "tp" => preempts_programs(),
-        // Behind the program of capture, where that is the only one.
-        "behind tp_btf" => capture.starts_with("tp_btf") && !preempts_programs(),
-        "behind raw_tp" => capture.starts_with("raw_tp") && !preempts_programs(),
-        // The current task's type is known to the verifier from then on.
-        "tp_btf" => release() >= (5, 11),
-        _ => true,
-    };
-    let mut all = alternatives("errors").into_iter();
-    all.find(|way| here(way) && !refused.contains(way)).unwrap()
 }
 
 /// What `ONLOOKER_TEST_REFUSE` wants, to refuse so many alternatives of each of these probes, the best ones; the last is never.

@@ -9,7 +9,6 @@
 )]
 
 mod again;
-mod behind;
 mod calls;
 mod capture;
 mod emit;

@@ -95,23 +95,6 @@ fn kinds() -> Vec<Kind> {
     all
 }
 
-/// Calls on a socket whose other end is gone: of such an error capture takes note too.
-fn gone(count: u64, counts: &mut Counts) -> Result<()> {
-    let mut ends = [0; 2];
-    // SAFETY: room for two descriptors.
-    let made = unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, ends.as_mut_ptr()) };
-    ensure!(made == 0, "socketpair: {}", Error::last_os_error());
-    let [end, other] = ends;
-    let byte = text(c"x");
-    // SAFETY: descriptors made here; the memory lives for ever.
-    unsafe { libc::close(other) };
-    // The runtime ignores SIGPIPE.
-    Kind("write", libc::SYS_write, [end as usize, byte, 1, 0]).fail(count, counts)?;
-    // SAFETY: made here.
-    unsafe { libc::close(end) };
-    Ok(())
-}
-
 /// Calls in their own way what is expected of them.
 fn expected(count: u64, counts: &mut Counts) -> Result<()> {
     let mut pipe = [0; 2];
@@ -386,10 +369,7 @@ fn main() -> Result<()> {
                 }
             }
         }
-        ("kinds", &[count]) => {
-            kinds().iter().try_for_each(|kind| kind.fail(count, &mut counts))?;
-            gone(count, &mut counts)?;
-        }
+        ("kinds", &[count]) => kinds().iter().try_for_each(|kind| kind.fail(count, &mut counts))?,
         ("brief", &[processes, count]) => brief(processes, count, &mut counts)?,
         ("expected", &[count]) => expected(count, &mut counts)?,
         #[cfg(target_arch = "x86_64")]

@@ -7,7 +7,7 @@ use onlooker_tests::case::{Role, expect_metrics};
 use onlooker_tests::load::{Load, get_many};
 use onlooker_tests::metrics::Scrape;
 use onlooker_tests::need;
-use onlooker_tests::probes::{CAPTURE, Chain, DIVIDED, PROCESS, TCP_STATE, errors_beside, names, preempts_programs};
+use onlooker_tests::probes::{CAPTURE, Chain, DIVIDED, PROCESS, TCP_STATE, names, preempts_programs};
 use onlooker_tests::require::{Need, say};
 use onlooker_tests::servers::{Nginx, syscall_pair};
 use onlooker_tests::truth::Request;
@@ -83,8 +83,7 @@ fn take_away(chain: &Chain) {
         all
     };
     let whole = refusing(&[], "auto", false);
-    let mut untouched = others(&whole.scrape().unwrap());
-    let captures = chain.loses == CAPTURE.loses;
+    let untouched = others(&whole.scrape().unwrap());
     drop(whole);
     let mut refused: Vec<String> = vec![];
     let mut seen: Vec<&str> = vec![];
@@ -104,10 +103,6 @@ fn take_away(chain: &Chain) {
         }
         say(&format!("without {refused:?}: {probe} by {alternative}"));
         assert!(at >= next, "{refused:?} were refused, {alternative} is attached");
-        if captures {
-            let beside = if probe == "syscall" { alternative } else { "" };
-            untouched.insert("errors".into(), errors_beside(beside, &[]).into());
-        }
         assert_eq!(others(&scrape), untouched, "the others are as they were");
         assert_eq!(status, 200, "{text}");
         let said = line(&text, probe);
@@ -143,9 +138,7 @@ fn take_away(chain: &Chain) {
 
     // None is left.
     assert!(!seen.is_empty());
-    if captures {
-        untouched.insert("errors".into(), errors_beside("", &[]).into());
-    }
+    let captures = chain.loses == CAPTURE.loses;
     let agent = refusing(&words(&refused), "auto", captures);
     let (status, text) = ready(&agent);
     let scrape = agent.scrape().unwrap();

@@ -5,9 +5,8 @@ use onlooker_tests::agent::{Agent, Options};
 use onlooker_tests::failing::{Counts, command, counts, run, run_unread};
 use onlooker_tests::metrics::Scrape;
 use onlooker_tests::need;
-use onlooker_tests::probes;
 use onlooker_tests::process::unique;
-use onlooker_tests::require::{Need, agent_program, own_program, say, which};
+use onlooker_tests::require::{Need, own_program, say, which};
 use onlooker_tests::wait;
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -73,72 +72,6 @@ fn many_kinds() {
     let truth = run(&service, &["kinds", "100"]);
     assert!(truth.len() > 20, "{truth:?}");
     expect(&agent, &service, "", &truth);
-}
-
-/// Behind the program that captures, or at a hook of its own: each error is counted, and none twice. The doctor foretells which.
-#[test]
-fn behind_capture_or_alone() {
-    need!(Need::Agent);
-    // Others fill the tables of every agent.
-    let _beside = beside_others();
-    let captures = probes::alternatives("syscall").len();
-    let mut tried = BTreeMap::new();
-    for n in 0..=captures {
-        let capture = match n == captures {
-            true => "syscall".into(),
-            false => probes::refusing(&["syscall"], n),
-        };
-        for refused in [
-            &[][..],
-            &["tp_btf/sys_exit"],
-            &["behind tp_btf/sys_exit", "behind raw_tp/sys_exit"],
-        ] {
-            let errors = refused.iter().map(|way| format!("errors:{way}"));
-            let words: Vec<String> = std::iter::once(capture.clone()).chain(errors).collect();
-            let env = ("ONLOOKER_TEST_REFUSE".to_owned(), words.join(","));
-            let agent = Agent::start(&Options {
-                hooks: Some("syscall"),
-                env: vec![env.clone()],
-                blind: n == captures,
-                ..Options::default()
-            });
-            let agent = agent.unwrap();
-            let scrape = agent.scrape().unwrap();
-            let way = |probe| {
-                let of = [("probe", probe)];
-                let attached = scrape.select("onlooker_probe_attached", &of).next();
-                attached.unwrap().label("alternative").to_owned()
-            };
-            let ways = (way("syscall"), way("errors"));
-            let expect_way = probes::errors_beside(&ways.0, refused);
-            assert_eq!(ways.1, expect_way, "{env:?}: {ways:?}");
-            assert_eq!(foretold(&env), expect_way, "{env:?}: {ways:?}");
-            if tried.insert(ways.clone(), env).is_some() {
-                continue;
-            }
-            let service = unique("behind");
-            let mut truth = run(&service, &["kinds", "50"]);
-            assert_eq!(truth[&("write".into(), "EPIPE".into())], 50);
-            for (key, count) in run(&service, &["storm", "2", "20000"]) {
-                *truth.entry(key).or_default() += count;
-            }
-            expect(&agent, &service, "", &truth);
-            say(&format!("{ways:?}: exact"));
-        }
-    }
-    let behind = tried.keys().filter(|(_, errors)| errors.starts_with("behind")).count();
-    assert_eq!(behind > 0, !probes::preempts_programs(), "{tried:?}");
-}
-
-/// The alternative of `errors` that the doctor names, with such an environment.
-fn foretold(env: &(String, String)) -> String {
-    let mut command = Command::new(agent_program().unwrap());
-    command.args(["doctor", "--json", "--capture.hooks=syscall"]);
-    let output = command.env(&env.0, &env.1).output().unwrap();
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let mut probes = report["probes"].as_array().unwrap().iter();
-    let errors = probes.find(|probe| probe["name"] == "errors").unwrap();
-    errors["alternative"].as_str().unwrap().to_owned()
 }
 
 /// Processes that live for a moment: their errors are their service's.

@@ -1,6 +1,5 @@
 //! System calls that fail, at `sys_exit`: `TP_PROTO(struct pt_regs *regs, long ret)`. A call that succeeds costs the hook and
-//! one comparison; nothing else is looked at. Where capture is at `sys_exit` too, its program makes that comparison and calls the one
-//! here, see [`crate::behind`].
+//! one comparison; nothing else is looked at.
 //!
 //! There is no second copy of these programs (see [`crate::again`]): nothing that a call leaves behind tells whether the first
 //! one ran. So where programs are preempted the way that is not comes first, `sys_errors_tp`.
@@ -90,7 +89,7 @@ pub fn sys_errors_raw(ctx: RawTracePointContext) -> i32 {
 
 /// `-MAX_ERRNO <= result < 0`: all else is a result, also one that looks negative (an address).
 #[inline(always)]
-pub(crate) fn failed(result: i64) -> bool {
+fn failed(result: i64) -> bool {
     result as u64 >= -MAX_ERRNO as u64
 }
 

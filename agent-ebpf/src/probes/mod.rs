@@ -2,7 +2,7 @@
 
 mod block;
 mod dns;
-pub(crate) mod errors;
+mod errors;
 mod faults;
 mod latency;
 mod offcpu;

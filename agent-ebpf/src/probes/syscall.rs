@@ -1,9 +1,7 @@
 //! Calls on sockets at `sys_exit`: `TP_PROTO(struct pt_regs *regs, long ret)`. At exit the registers still hold the
-//! arguments (x86-64), so file descriptor, buffer and result are known in one place. What else wants the exit of calls may be
-//! called from here, see [`crate::behind`].
+//! arguments (x86-64), so file descriptor, buffer and result are known in one place.
 
 use crate::{
-    behind,
     capture::{self, Call},
     fill::{BUFFER, NONE, VECTOR},
     globals::{forget, offset},
@@ -30,11 +28,9 @@ const S_IFSOCK: u16 = 0xc000;
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn sys_exit_cast(ctx: BtfTracePointContext) -> i32 {
-    let undivided = Undivided::begin();
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { at_exit::<Cast, false>(ctx.arg(0), ctx.arg(1)) };
-    drop(undivided);
-    behind::typed(&ctx);
     0
 }
 
@@ -64,11 +60,9 @@ pub fn sys_exit_cast_again(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn sys_exit_btf(ctx: BtfTracePointContext) -> i32 {
-    let undivided = Undivided::begin();
+    let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
     unsafe { at_exit::<Mixed<Direct>, false>(ctx.arg(0), ctx.arg(1)) };
-    drop(undivided);
-    behind::typed(&ctx);
     0
 }
 
@@ -104,27 +98,22 @@ unsafe fn at_exit<F: Far, const AGAIN: bool>(registers: *const u64, result: i64)
 #[raw_tracepoint(tracepoint = "sys_exit")]
 #[inline(always)]
 pub fn sys_exit_raw(ctx: RawTracePointContext) -> i32 {
-    let undivided = Undivided::begin();
-    at_exit_probed(ctx.arg(0), ctx.arg(1));
-    drop(undivided);
-    behind::raw(&ctx);
-    0
-}
-
-#[inline(always)]
-fn at_exit_probed(registers: u64, result: i64) {
+    let _undivided = Undivided::begin();
+    let result: i64 = ctx.arg(1);
     if capture::dull(result) {
-        return;
+        return 0;
     }
+    let registers: u64 = ctx.arg(0);
     let at = |i: usize| kernel::<u64>(registers + regs::WORDS[i] as u64 * 8);
     let number = at(4);
     let (shape, sends) = classify(number);
     if shape == Shape::Other {
-        return;
+        return 0;
     }
     let args = [at(0), at(1), at(2), at(3)];
     // SAFETY: `Probed` takes any pointer.
     unsafe { on_exit::<Mixed<Probed>, false>(number, shape, sends, &args, result) };
+    0
 }
 
 #[inline(always)]

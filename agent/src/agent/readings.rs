@@ -15,10 +15,8 @@ pub(super) fn register_program(own: &Own, stats: &ProgramStats) {
     let misses = "Runs skipped by the kernel because the program was running on that CPU already. What a program with a second copy \
                   (PROGRAM_again, Linux 7.0 and later) was skipped for the copy deals with: of these at most the lesser of both \
                   numbers is lost, of all others every one.";
-    let runs = "Runs of a program, while kernel.bpf_stats_enabled is 1. Of one that is attached behind another (`behind …`) the \
-                kernel counts none.";
-    let seconds = "Time spent in a program, in seconds, while kernel.bpf_stats_enabled is 1: that of one behind another is in the \
-                   other's.";
+    let runs = "Runs of a program, while kernel.bpf_stats_enabled is 1.";
+    let seconds = "Time spent in a program, in seconds, while kernel.bpf_stats_enabled is 1.";
     let verified = "Instructions that the verifier walked.";
     for reading in [
         Reading::counter(

@@ -2,14 +2,12 @@
 
 use super::loader::Step;
 use super::tracefs;
-use crate::probes::{Caller, Hook, Program as Ours};
+use crate::probes::Hook;
 use aya::Ebpf;
-use aya::maps::{MapError, ProgramArray};
 use aya::programs::perf_event::{PerfEvent, PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
-use aya::programs::{Program, ProgramError, ProgramFd};
+use aya::programs::{Program, ProgramError};
 use aya::util::online_cpus;
 use rustc_hash::FxHashMap;
-use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -67,38 +65,14 @@ pub(super) fn try_one(
             Step::Verify => tracefs::may_open()?,
             Step::Attach => on_each_cpu(program)?,
         },
-        (program, Hook::Behind(caller)) if step == Step::Attach => {
-            let fd = descriptor(program)?.try_clone()?;
-            called_by(programs, caller)?.set(0, &fd, 0)?;
-        }
         // What iterates runs when it is read, see `Tables::walk`.
         _ => (),
     }
     Ok(())
 }
 
-/// The array by which these find what they call.
-fn called_by<'p>(
-    programs: &'p mut Ebpf,
-    caller: &Caller,
-) -> Result<ProgramArray<&'p mut aya::maps::MapData>, MapError> {
-    let map = programs.map_mut(caller.array);
-    let missing = || MapError::InvalidName {
-        name: caller.array.into(),
-    };
-    ProgramArray::try_from(map.ok_or_else(missing)?)
-}
-
-fn descriptor(program: &Program) -> Result<&ProgramFd, ProgramError> {
-    match program {
-        Program::BtfTracePoint(program) => program.fd(),
-        Program::RawTracePoint(program) => program.fd(),
-        _ => Err(ProgramError::UnexpectedProgramType),
-    }
-}
-
 fn load_one(program: &mut Program, hook: Hook, types: &aya::Btf) -> Result<(), ProgramError> {
-    let loaded = match hook.loaded_for() {
+    let loaded = match hook {
         Hook::BtfTracepoint(point) => <&mut aya::programs::BtfTracePoint>::try_from(program)?.load(point, types),
         Hook::Tracepoint(group, point) => {
             tracefs::number(group, point)?;
@@ -107,7 +81,6 @@ fn load_one(program: &mut Program, hook: Hook, types: &aya::Btf) -> Result<(), P
         Hook::Iterator(over) => <&mut aya::programs::Iter>::try_from(program)?.load(over, types),
         Hook::RawTracepoint(_) => <&mut aya::programs::RawTracePoint>::try_from(program)?.load(),
         Hook::MajorFaults => <&mut PerfEvent>::try_from(program)?.load(),
-        Hook::Behind(_) => return Err(ProgramError::UnexpectedProgramType), // behind one that is behind another: there is none
     };
     match loaded {
         Err(ProgramError::AlreadyLoaded) => Ok(()),
@@ -129,18 +102,8 @@ fn on_each_cpu(program: &mut PerfEvent) -> Result<(), ProgramError> {
     Ok(())
 }
 
-/// Detaches and unloads one; nothing when it is not loaded. What is behind another is not called any more: the array alone would
-/// keep it.
-pub(super) fn unload(programs: &mut Ebpf, ours: &Ours) {
-    let name = ours.name;
-    if let Hook::Behind(caller) = ours.hook {
-        match called_by(programs, caller).and_then(|mut array| array.clear_index(&0)) {
-            Ok(()) => (),
-            // It was not called.
-            Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => (),
-            Err(error) => tracing::warn!(program = name, %error, "cannot take it from those that call it"),
-        }
-    }
+/// Detaches and unloads one; nothing when it is not loaded.
+pub(super) fn unload(programs: &mut Ebpf, name: &str) {
     let result = match programs.program_mut(name) {
         Some(Program::BtfTracePoint(program)) => program.unload(),
         Some(Program::RawTracePoint(program)) => program.unload(),

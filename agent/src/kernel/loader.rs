@@ -20,7 +20,7 @@ use aya::maps::{HashMap, MapError, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader};
 use onlooker_common::record::role;
 use onlooker_common::{config::ProbeConfig, limits};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
@@ -122,8 +122,6 @@ pub(super) struct Opened {
     refusals: Refusals,
     /// Second copies of programs are attached behind the first.
     again: bool,
-    /// Names of the programs that are attached, or would be: second copies apart.
-    attached: FxHashSet<&'static str>,
     /// Whether lockdown forbids to read the kernel's memory; `None` when it cannot be told.
     confidential: Option<bool>,
 }
@@ -144,10 +142,10 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
         let (mut points, mut iterators) = (Vec::new(), Vec::new());
         let ways = REGISTRY.iter().flat_map(|probe| probe.alternatives);
         for program in ways.flat_map(|alternative| alternative.programs) {
-            match program.hook.loaded_for() {
+            match program.hook {
                 Hook::BtfTracepoint(name) => points.push(name),
                 Hook::Iterator(name) => iterators.push(name),
-                Hook::RawTracepoint(_) | Hook::Tracepoint(..) | Hook::MajorFaults | Hook::Behind(_) => (),
+                Hook::RawTracepoint(_) | Hook::Tracepoint(..) | Hook::MajorFaults => (),
             }
         }
         let types = btf.abridged(&points, &iterators);
@@ -199,7 +197,6 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
         tracepoints: names,
         refusals,
         again,
-        attached: FxHashSet::default(),
         confidential: lockdown::is_confidential(sys),
     })
 }
@@ -340,10 +337,7 @@ impl Opened {
             if other || probe.group.is_some_and(|group| groups.contains(group)) {
                 continue;
             }
-            let has = |way: &&Alternative| {
-                way.is_called(|name| wanted.contains_key(name))
-                    && lacks(way, &self.layout, self.kfuncs, &self.tracepoints).is_none()
-            };
+            let has = |way: &&Alternative| lacks(way, &self.layout, self.kfuncs, &self.tracepoints).is_none();
             let Some(way) = probe.ways(self.again).find(has) else {
                 continue;
             };
@@ -363,14 +357,9 @@ impl Opened {
         let mut attached = None;
         let mut copies = vec![];
         for alternative in probe.ways(self.again) {
-            if !alternative.is_called(|name| self.attached.contains(name)) {
-                continue;
-            }
             match self.try_alternative(probe, alternative, step) {
                 Ok(()) => {
                     attached = Some(alternative);
-                    self.attached
-                        .extend(alternative.programs.iter().map(|program| program.name));
                     copies = self.try_again(probe, alternative, step);
                     break;
                 }
@@ -408,12 +397,12 @@ impl Opened {
         for program in alternative.programs {
             if let Err(reason) = self.try_program(probe, alternative, program, step) {
                 for program in alternative.all() {
-                    attach::unload(&mut self.programs, program);
+                    attach::unload(&mut self.programs, program.name);
                 }
                 return Err(reason);
             }
             if step == Step::Verify {
-                attach::unload(&mut self.programs, program);
+                attach::unload(&mut self.programs, program.name);
             }
         }
         Ok(())
@@ -432,7 +421,7 @@ impl Opened {
         for program in copies {
             let tried = self.try_program(probe, alternative, program, step);
             if tried.is_err() || step == Step::Verify {
-                attach::unload(&mut self.programs, program);
+                attach::unload(&mut self.programs, program.name);
             }
             if let Err(reason) = tried {
                 refused.push((program.name, reason));

@@ -85,6 +85,7 @@ impl ProgramStats {
             Program::RawTracePoint(program) => program.fd(),
             Program::TracePoint(program) => program.fd(),
             Program::Iter(program) => program.fd(),
+            Program::PerfEvent(program) => program.fd(),
             _ => return None,
         };
         Some(ProgramStats {

@@ -4,7 +4,7 @@ mod expected;
 pub(crate) mod names;
 mod shapes;
 
-use super::{Alternative, CALL, Hook, Probe, Program, Reader, Tools, syscall};
+use super::{Alternative, CALL, Hook, Probe, Program, Reader, Tools};
 use crate::collectors::own::events::Counts;
 use crate::config::Expected;
 use crate::kernel::tables::{GrowingTable, TableError};
@@ -33,34 +33,10 @@ pub(super) static PROBE: Probe = Probe {
             loses: "",
         },
         Alternative {
-            name: "behind tp_btf/sys_exit",
-            programs: &[Program {
-                name: "sys_errors_btf",
-                hook: Hook::Behind(&syscall::FAILED),
-            }],
-            again: &[],
-            needs: &[CALL, NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
-        },
-        Alternative {
             name: "tp_btf/sys_exit",
             programs: &[Program {
                 name: "sys_errors_btf",
                 hook: Hook::BtfTracepoint("sys_exit"),
-            }],
-            again: &[],
-            needs: &[CALL, NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
-        },
-        Alternative {
-            name: "behind raw_tp/sys_exit",
-            programs: &[Program {
-                name: "sys_errors_raw",
-                hook: Hook::Behind(&syscall::FAILED_RAW),
             }],
             again: &[],
             needs: &[CALL, NEEDS],
@@ -87,8 +63,7 @@ pub(super) static PROBE: Probe = Probe {
         "SYSCALL_ERRORS_EXPECTED",
         "SYSCALL_SHAPES",
     ],
-    cost: "1 ns a call that succeeds, 80 to 390 ns one that fails, beside the hook itself (some 20 ns; none where capture is at \
-           `sys_exit` too)",
+    cost: "1 ns a call that succeeds, 170 to 390 ns one that fails, beside the hook itself (some 20 ns)",
     since: "5.8 and later",
     instruments: &[&ERRORS, &EXPECTED],
     reader: Some(make),

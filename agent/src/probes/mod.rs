@@ -170,17 +170,10 @@ pub fn switchable() -> impl Iterator<Item = &'static str> {
 }
 
 impl Probe {
-    /// The ways that are tried on a kernel that preempts programs, or does not, in their order. Behind another program is none
-    /// where programs are preempted: what that one is skipped for, its second copy does not call for.
+    /// The ways that are tried on a kernel that preempts programs, or does not, in their order.
     pub fn ways(&self, preemptible: bool) -> impl Iterator<Item = &'static Alternative> {
         let all = self.alternatives.iter();
-        all.filter(move |way| {
-            if preemptible {
-                way.callers().next().is_none()
-            } else {
-                !way.undivided
-            }
-        })
+        all.filter(move |way| preemptible || !way.undivided)
     }
 }
 
@@ -208,20 +201,6 @@ impl Alternative {
     /// Its programs, second copies included.
     pub fn all(&self) -> impl Iterator<Item = &'static Program> {
         self.programs.iter().chain(self.again)
-    }
-
-    /// Those that call its programs.
-    fn callers(&self) -> impl Iterator<Item = &'static Caller> {
-        self.programs.iter().filter_map(|program| match program.hook {
-            Hook::Behind(caller) => Some(caller),
-            _ => None,
-        })
-    }
-
-    /// Does it have whom its programs are behind? By whether a program is attached.
-    pub fn is_called(&self, attached: impl Fn(&str) -> bool) -> bool {
-        self.callers()
-            .all(|caller| caller.programs.iter().any(|name| attached(name)))
     }
 }
 
@@ -259,35 +238,12 @@ pub enum Hook {
     MajorFaults,
     /// What the kernel lets programs iterate over (`bpf_iter_NAME`): runs when a [`Reader`] reads it.
     Iterator(&'static str),
-    /// No hook of its own: behind a program that is attached and calls it as its last act. A way that is tried only where that
-    /// program is.
-    Behind(&'static Caller),
-}
-
-/// Programs that call another one as their last act (`bpf_tail_call`), if there is one.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// Their names; one of them at most is attached. They belong to a probe that stands before in [`REGISTRY`].
-    pub programs: &'static [&'static str],
-    /// The map whose only entry is what they call.
-    pub array: &'static str,
-    /// Where they attach. The kernel wants what they call to be loaded for the same.
-    pub hook: Hook,
 }
 
 impl Hook {
-    /// The hook that a program is loaded for.
-    pub fn loaded_for(self) -> Hook {
-        match self {
-            Hook::Behind(caller) => caller.hook,
-            hook => hook,
-        }
-    }
-
     /// Name of the tracepoint, of the event, or of what is iterated over.
     pub fn point(self) -> &'static str {
         match self {
-            Hook::Behind(caller) => caller.hook.point(),
             Hook::BtfTracepoint(name)
             | Hook::RawTracepoint(name)
             | Hook::Tracepoint(_, name)
@@ -310,54 +266,6 @@ mod tests {
             all.take(cells).collect()
         });
         rows.collect()
-    }
-
-    /// Who is behind others is loaded for the hook of those, which are tried before, and has ways of its own to fall to.
-    #[test]
-    fn callers_stand_before_those_whom_they_call() {
-        let mut before: Vec<&Program> = vec![];
-        let mut behind = vec![];
-        for probe in REGISTRY {
-            for way in probe.alternatives {
-                for caller in way.callers() {
-                    for name in caller.programs {
-                        let found = before.iter().find(|program| program.name == *name);
-                        assert_eq!(found.unwrap().hook, caller.hook, "{name}");
-                    }
-                    assert!(!way.undivided && way.again.is_empty(), "{}", way.name);
-                    assert!(probe.ways(true).all(|other| other.name != way.name), "{}", way.name);
-                    assert!(probe.ways(false).any(|other| other.name == way.name), "{}", way.name);
-                    behind.push((probe.name, way.name));
-                }
-            }
-            let last = probe.alternatives.last().unwrap();
-            assert!(last.callers().next().is_none(), "{}", probe.name);
-            before.extend(probe.alternatives.iter().flat_map(|way| way.programs));
-        }
-        assert_eq!(
-            behind,
-            [
-                ("errors", "behind tp_btf/sys_exit"),
-                ("errors", "behind raw_tp/sys_exit")
-            ]
-        );
-    }
-
-    #[test]
-    fn a_way_behind_a_program_is_one_where_that_is_attached() {
-        let [_, behind, own, ..] = errors::PROBE.alternatives else {
-            panic!("{:?}", errors::PROBE.alternatives)
-        };
-        for (attached, expect) in [
-            ("sys_exit_cast", true),
-            ("sys_exit_btf", true),
-            ("sys_exit_raw", false),
-            ("sys_exit_cast_tp", false),
-            ("sock_send_length", false),
-        ] {
-            assert_eq!(behind.is_called(|name| name == attached), expect, "{attached}");
-            assert!(own.is_called(|name| name == attached));
-        }
     }
 
     /// What was tried on other kernels is what there is.

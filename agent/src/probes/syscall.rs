@@ -1,7 +1,7 @@
 //! Calls on sockets, at `sys_exit`: for kernels without the socket tracepoints. Costs every system call some nanoseconds.
 
 use super::socket::CAPTURE;
-use super::{Alternative, Caller, Hook, Probe, Program};
+use super::{Alternative, Hook, Probe, Program};
 use onlooker_common::layout::*;
 
 /// See the kernel side.
@@ -69,19 +69,6 @@ pub(super) static PROBE: Probe = Probe {
         },
     ],
     ..Probe::BASE
-};
-
-/// What is called at the end of a call that failed.
-pub(super) static FAILED: Caller = Caller {
-    programs: &["sys_exit_cast", "sys_exit_btf"],
-    array: "SYS_EXIT_FAILED",
-    hook: Hook::BtfTracepoint("sys_exit"),
-};
-/// The same where capture is at the raw tracepoint.
-pub(super) static FAILED_RAW: Caller = Caller {
-    programs: &["sys_exit_raw"],
-    array: "SYS_EXIT_FAILED_RAW",
-    hook: Hook::RawTracepoint("sys_exit"),
 };
 
 /// From a file descriptor to its socket.
