@@ -2,6 +2,7 @@
 
 use super::loader::Step;
 use super::tracefs;
+use crate::cost::{self, Stage};
 use crate::probes::Hook;
 use aya::Ebpf;
 use aya::programs::perf_event::{PerfEvent, PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
@@ -36,7 +37,10 @@ pub(super) fn load_all(programs: &mut Ebpf, wanted: &FxHashMap<&str, Hook>, type
     thread::scope(|scope| {
         for _ in 1..threads {
             // Without it the others take its part.
-            let _ = thread::Builder::new().spawn_scoped(scope, work);
+            let _ = thread::Builder::new().spawn_scoped(scope, || {
+                work();
+                cost::lap(Stage::Start);
+            });
         }
         work();
     });
