@@ -13,6 +13,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The agent reads its tables once a second.
+const TWO_LOOKS: Duration = Duration::from_millis(2_500);
 
 const OFFCPU: &str = "onlooker_offcpu_duration_seconds";
 
@@ -152,14 +156,19 @@ impl Driver {
     /// Waits until each way has told what the kernel traced, and shows it.
     fn agrees(&self, each: impl Fn(&str, &Times)) {
         for (way, agent) in agents() {
+            let mut last = (Instant::now(), Times::new());
             let (told, truth) = wait::until(&format!("{way}: what the kernel traced"), wait::SOON, || {
                 let (scrape, truth) = (agent.scrape()?, self.traced()?);
                 let told = self.told(&scrape)?;
                 same(&told, truth.as_ref(), way)?;
                 if truth.is_none() {
-                    // By what the kernel counted, all is told that comes.
+                    // By what the kernel counted of those that live, all is told that comes; of the ended too, once no more does.
                     let (all, counted) = (told.values().map(|time| time.0).sum::<f64>(), self.switches()?);
                     ensure!(all >= 0.9 * counted, "{all} of {counted}");
+                    if told != last.1 {
+                        last = (Instant::now(), told.clone());
+                    }
+                    ensure!(last.0.elapsed() > TWO_LOOKS, "still growing: {told:?}");
                 }
                 ensure!(
                     scrape.sum("onlooker_events_lost_total", &[("kind", "offcpu")]) == 0.0,
