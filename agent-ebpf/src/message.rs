@@ -7,6 +7,7 @@ use crate::{
     globals::{config, forget},
     maps::RING,
     read::{Access, Probed, user},
+    sock::{AF_INET, AF_INET6, SOCK_STREAM},
 };
 use aya_ebpf::{bindings::BPF_RB_AVAIL_DATA, helpers::bpf_ktime_get_ns};
 use onlooker_common::{
@@ -16,9 +17,6 @@ use onlooker_common::{
     record::{Actor, dir, kind},
 };
 
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-const SOCK_STREAM: u16 = 1;
 const SOCK_DGRAM: u16 = 2;
 
 /// A call that returned: one datagram, or a part of a stream.

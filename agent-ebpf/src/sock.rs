@@ -11,10 +11,17 @@ use onlooker_common::{
 
 /// `AF_UNIX`.
 pub(crate) const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-const SOCK_STREAM: u16 = 1;
-const IPPROTO_TCP: u16 = 6;
+/// `AF_INET`.
+pub(crate) const AF_INET: u16 = 2;
+/// `AF_INET6`.
+pub(crate) const AF_INET6: u16 = 10;
+/// `SOCK_STREAM`.
+pub(crate) const SOCK_STREAM: u16 = 1;
+/// `IPPROTO_TCP`.
+pub(crate) const IPPROTO_TCP: u16 = 6;
+/// The type of a file in its mode, and that of a socket (`include/uapi/linux/stat.h`).
+pub(crate) const S_IFMT: u16 = 0o170_000;
+pub(crate) const S_IFSOCK: u16 = 0o140_000;
 
 /// Address family when this is a stream socket that we follow.
 ///

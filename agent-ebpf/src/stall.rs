@@ -105,11 +105,17 @@ pub(crate) fn room<V>(
     if let Some(value) = spill.at(&key) {
         return Some(value);
     }
+    lose(lost);
+    None
+}
+
+/// One more found no room.
+#[inline(always)]
+pub(crate) fn lose(lost: &PerCpuArray<u64>) {
     if let Some(lost) = lost.get_ptr_mut(0) {
         // SAFETY: a number inside a map's value.
         unsafe { add(lost, 1) };
     }
-    None
 }
 
 /// Observes a stall.

@@ -10,6 +10,7 @@ use crate::{
     emit::{self, With},
     globals::offset,
     read::{Access, Direct, Probed, copy_user, kernel, opaque},
+    sock::{AF_INET, AF_INET6, AF_UNIX},
     task::{Current, actor},
     undivided::Undivided,
 };
@@ -333,10 +334,6 @@ unsafe fn tell(task: *const u8, registers: u64, compat: bool, mut record: Failur
     }
     emit::submit(entry);
 }
-
-const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
 
 /// Copies the address that a call was given, as much of it as its family has; returns its bytes.
 #[inline(always)]

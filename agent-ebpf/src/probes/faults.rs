@@ -9,8 +9,7 @@
 
 use crate::{
     read::Probed,
-    stall::{key_of_current, now, stalled},
-    tables::add,
+    stall::{key_of_current, lose, now, stalled},
     undivided::Undivided,
 };
 use aya_ebpf::{
@@ -84,12 +83,7 @@ pub fn fault_major(_: PerfEventContext) -> u32 {
             let key = key_of_current::<Probed>(0);
             stalled(&FAULTS_TIMES, &FAULTS_SPILL, &FAULTS_LOST, &key, nanos);
         }
-        None => {
-            if let Some(lost) = FAULTS_LOST.get_ptr_mut(0) {
-                // SAFETY: a number inside a map's value.
-                unsafe { add(lost, 1) };
-            }
-        }
+        None => lose(&FAULTS_LOST),
     }
     0
 }

@@ -15,8 +15,7 @@
 use crate::{
     globals::offset,
     read::{Access, Direct, Probed},
-    stall::{is_kernels, key_of, now, stalled},
-    tables::add,
+    stall::{is_kernels, key_of, lose, now, stalled},
 };
 use aya_ebpf::{
     macros::{btf_tracepoint, map, raw_tracepoint},
@@ -163,11 +162,8 @@ fn leaves(task: u64, at: u64, preempt: bool, state: u32) {
         // SAFETY: a value of a map; nobody else has this thread.
         Some(entry) => unsafe { *entry = left },
         None => {
-            if OFFCPU_THREADS.insert(&task, &left, 0).is_err()
-                && let Some(lost) = OFFCPU_LOST.get_ptr_mut(0)
-            {
-                // SAFETY: a number inside a map's value.
-                unsafe { add(lost, 1) };
+            if OFFCPU_THREADS.insert(&task, &left, 0).is_err() {
+                lose(&OFFCPU_LOST);
             }
         }
     }

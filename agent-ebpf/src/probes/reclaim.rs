@@ -6,7 +6,7 @@
 
 use crate::{
     read::{Direct, Probed},
-    stall::{key_of_current, now, stalled},
+    stall::{key_of_current, lose, now, stalled},
     task::Current,
     undivided::Undivided,
 };
@@ -106,11 +106,8 @@ fn thread(reason: u32) -> u64 {
 #[inline(always)]
 fn on_begin(reason: u32) {
     let at = now();
-    if RECLAIM_BEGUN.insert(&thread(reason), &at, 0).is_err()
-        && let Some(lost) = RECLAIM_LOST.get_ptr_mut(0)
-    {
-        // SAFETY: a number inside a map's value.
-        unsafe { crate::tables::add(lost, 1) };
+    if RECLAIM_BEGUN.insert(&thread(reason), &at, 0).is_err() {
+        lose(&RECLAIM_LOST);
     }
 }
 

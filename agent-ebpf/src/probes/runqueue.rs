@@ -13,8 +13,7 @@
 
 use crate::{
     read::{Access, Direct, Probed},
-    stall::{key_of, stalled},
-    tables::add,
+    stall::{key_of, lose, stalled},
     undivided::Undivided,
 };
 use aya_ebpf::{
@@ -96,9 +95,7 @@ unsafe fn on_switch<A: Access>(task: *const u8) {
             }
             None => {
                 if RUNQUEUE_THREADS.insert(&at, &waited, 0).is_err() {
-                    if let Some(lost) = RUNQUEUE_LOST.get_ptr_mut(0) {
-                        add(lost, 1);
-                    }
+                    lose(&RUNQUEUE_LOST);
                     return;
                 }
                 // Of a thread that ran before, the last wait is not known.

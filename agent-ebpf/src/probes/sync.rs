@@ -8,7 +8,7 @@
 use crate::{
     calls::Call,
     read::{Direct, Probed},
-    stall::{key_of_current, now, stalled},
+    stall::{key_of_current, lose, now, stalled},
     task::Current,
     undivided::Undivided,
 };
@@ -130,11 +130,8 @@ fn on_enter<A: Current>(call: Call) {
         return;
     }
     let at = now();
-    if SYNC_BEGUN.insert(&(bpf_get_current_pid_tgid() as u32), &at, 0).is_err()
-        && let Some(lost) = SYNC_LOST.get_ptr_mut(0)
-    {
-        // SAFETY: a number inside a map's value.
-        unsafe { crate::tables::add(lost, 1) };
+    if SYNC_BEGUN.insert(&(bpf_get_current_pid_tgid() as u32), &at, 0).is_err() {
+        lose(&SYNC_LOST);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     fill::{BUFFER, NONE, VECTOR},
     globals::{forget, offset},
     read::{Access, Cast, Direct, Probed, cast, kernel, user},
-    sock,
+    sock::{self, S_IFMT, S_IFSOCK},
     syscalls::{NOT_STREAM, Shape, classify, is_recvfrom, regs},
     task::Current,
     undivided::Undivided,
@@ -21,8 +21,6 @@ use onlooker_common::{layout, limits::MMSGS, record::dir};
 
 /// `thread_info.status` of a 32-bit call on a 64-bit kernel.
 pub(crate) const TS_COMPAT: u32 = 2;
-const S_IFMT: u16 = 0xf000;
-const S_IFSOCK: u16 = 0xc000;
 
 /// A system call returned; everything by direct loads (kernel 6.2 and later).
 #[btf_tracepoint(function = "sys_exit")]

@@ -12,6 +12,7 @@
 
 use crate::{
     read::{Access, Direct, Probed},
+    sock::IPPROTO_TCP,
     tables::{Keyed, add},
     task::{Current, actor},
     tcp::*,
@@ -126,8 +127,6 @@ pub fn tcp_synack_raw(ctx: RawTracePointContext) -> i32 {
     }
     0
 }
-
-const IPPROTO_TCP: u16 = 6;
 
 #[inline(always)]
 unsafe fn on_change<A: Current, const AGAIN: bool>(sk: *const u8, old: u8, new: u8) {

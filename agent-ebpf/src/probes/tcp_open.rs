@@ -9,6 +9,7 @@
 
 use crate::{
     read::{Access, Probed, kernel},
+    sock::{AF_INET, AF_INET6, IPPROTO_TCP, S_IFMT, S_IFSOCK},
     tables::Keyed,
     task::actor_of,
     tcp::*,
@@ -211,12 +212,6 @@ pub unsafe extern "C" fn tcp_open_find_connections(context: *const TaskFile) -> 
     }
     0
 }
-
-const S_IFMT: u16 = 0o170_000;
-const S_IFSOCK: u16 = 0o140_000;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-const IPPROTO_TCP: u16 = 6;
 
 /// The TCP socket of an open file, its state, and whose file it is.
 ///
