@@ -15,38 +15,29 @@ use std::path::Path;
 /// Groups that are held at a time.
 const GROUPS: usize = 1000;
 
-macro_rules! instruments {
-    ($($id:ident = $name:literal $unit:literal $shape:ident [$($label:literal),*] $help:literal $source:literal;)*) => { $(
-        pub(super) static $id: Instrument = Instrument {
-            name: $name, unit: $unit, help: $help, shape: Shape::$shape, labels: &["groupname" $(, $label)*],
-            limit: GROUPS * 5, source: $source,
-        };
-    )* };
-}
-
-instruments! {
-    PROCESSES = "namedprocess_namegroup_num_procs" "" Gauge [] "Processes." "`/proc`";
-    THREADS = "namedprocess_namegroup_num_threads" "" Gauge [] "Threads." "`/proc/PID/stat`";
-    STATES = "namedprocess_namegroup_states" "" Gauge ["state"] "Processes by state of their first thread." "`/proc/PID/stat`";
-    CPU = "namedprocess_namegroup_cpu_seconds_total" "seconds" Counter ["mode"] "CPU time."
+instruments! { GROUPS * 5;
+    PROCESSES = "namedprocess_namegroup_num_procs" "" Gauge ["groupname"] "Processes." "`/proc`";
+    THREADS = "namedprocess_namegroup_num_threads" "" Gauge ["groupname"] "Threads." "`/proc/PID/stat`";
+    STATES = "namedprocess_namegroup_states" "" Gauge ["groupname", "state"] "Processes by state of their first thread." "`/proc/PID/stat`";
+    CPU = "namedprocess_namegroup_cpu_seconds_total" "seconds" Counter ["groupname", "mode"] "CPU time."
         "`/proc/PID/stat`, and at `sched_process_free` the sums in `signal_struct`";
-    MEMORY = "namedprocess_namegroup_memory_bytes" "bytes" Gauge ["memtype"] "Memory." "`/proc/PID/stat`, `VmSwap` of `/proc/PID/status`; with `--usage.detail=smaps` also `proportionalResident` and \
+    MEMORY = "namedprocess_namegroup_memory_bytes" "bytes" Gauge ["groupname", "memtype"] "Memory." "`/proc/PID/stat`, `VmSwap` of `/proc/PID/status`; with `--usage.detail=smaps` also `proportionalResident` and \
         `proportionalSwapped` of `/proc/PID/smaps_rollup`";
-    READ = "namedprocess_namegroup_read_bytes_total" "bytes" Counter [] "Bytes read from storage."
+    READ = "namedprocess_namegroup_read_bytes_total" "bytes" Counter ["groupname"] "Bytes read from storage."
         "`/proc/PID/io`, at the end `signal_struct.ioac`";
-    WRITTEN = "namedprocess_namegroup_write_bytes_total" "bytes" Counter [] "Bytes written to storage."
+    WRITTEN = "namedprocess_namegroup_write_bytes_total" "bytes" Counter ["groupname"] "Bytes written to storage."
         "`/proc/PID/io`, at the end `signal_struct.ioac`";
-    FILES = "namedprocess_namegroup_open_filedesc" "" Gauge [] "Open file descriptors." "`/proc/PID/fd`";
-    WORST = "namedprocess_namegroup_worst_fd_ratio" "" Gauge []
+    FILES = "namedprocess_namegroup_open_filedesc" "" Gauge ["groupname"] "Open file descriptors." "`/proc/PID/fd`";
+    WORST = "namedprocess_namegroup_worst_fd_ratio" "" Gauge ["groupname"]
         "Open file descriptors as a part of the limit, of the process with the largest part." "`/proc/PID/fd`, `/proc/PID/limits`";
-    OLDEST = "namedprocess_namegroup_oldest_start_time_seconds" "seconds" Gauge [] "When the oldest process started, Unix time."
+    OLDEST = "namedprocess_namegroup_oldest_start_time_seconds" "seconds" Gauge ["groupname"] "When the oldest process started, Unix time."
         "`/proc/PID/stat`";
-    SWITCHES = "namedprocess_namegroup_context_switches_total" "" Counter ["ctxswitchtype"]
+    SWITCHES = "namedprocess_namegroup_context_switches_total" "" Counter ["groupname", "ctxswitchtype"]
         "Context switches: of the first thread while a process lives, the rest at its end."
         "`/proc/PID/status`, at the end `signal_struct`";
-    MINOR = "namedprocess_namegroup_minor_page_faults_total" "" Counter [] "Page faults without a read from storage."
+    MINOR = "namedprocess_namegroup_minor_page_faults_total" "" Counter ["groupname"] "Page faults without a read from storage."
         "`/proc/PID/stat`, at the end `signal_struct`";
-    MAJOR = "namedprocess_namegroup_major_page_faults_total" "" Counter [] "Page faults with a read from storage."
+    MAJOR = "namedprocess_namegroup_major_page_faults_total" "" Counter ["groupname"] "Page faults with a read from storage."
         "`/proc/PID/stat`, at the end `signal_struct`";
 }
 

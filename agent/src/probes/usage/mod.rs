@@ -8,6 +8,15 @@
 //! `/proc/PID/status` has them; those of the other threads come when the process is over. Of up to 5 processes in a thousand no
 //! `sched_process_free` was seen on 6.18, without a miss of the program's: what they used is then missing, unless `/proc` told it.
 
+/// Instruments of one limit: `ID = name unit shape [labels] help source;`.
+macro_rules! instruments {
+    ($limit:expr; $($id:ident = $name:literal $unit:literal $shape:ident [$($label:literal),*] $help:literal $source:literal;)*) => { $(
+        pub(super) static $id: Instrument = Instrument {
+            name: $name, unit: $unit, help: $help, shape: Shape::$shape, labels: &[$($label),*], limit: $limit, source: $source,
+        };
+    )* };
+}
+
 mod group;
 mod read;
 mod threads;
@@ -32,11 +41,8 @@ pub(super) static PROBE: Probe = Probe {
                 name: "usage_free_btf",
                 hook: Hook::BtfTracepoint("sched_process_free"),
             }],
-            again: &[],
             needs: &[NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/sched_process_free",
@@ -44,11 +50,8 @@ pub(super) static PROBE: Probe = Probe {
                 name: "usage_free_raw",
                 hook: Hook::RawTracepoint("sched_process_free"),
             }],
-            again: &[],
             needs: &[NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
     ],
     maps: &["USAGE_REST"],

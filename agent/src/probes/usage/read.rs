@@ -51,6 +51,18 @@ impl Totals {
         Totals(fresh)
     }
 
+    /// Context switches, of the text of `status`.
+    fn take_switches(&mut self, text: &[u8]) {
+        self.0[4] = field(text, b"voluntary_ctxt_switches:").unwrap_or_default();
+        self.0[5] = field(text, b"nonvoluntary_ctxt_switches:").unwrap_or_default();
+    }
+
+    /// Bytes read and written, of the text of `io`.
+    fn take_bytes(&mut self, text: &[u8]) {
+        self.0[6] = field(text, b"read_bytes:").unwrap_or_default();
+        self.0[7] = field(text, b"write_bytes:").unwrap_or_default();
+    }
+
     /// With what came since.
     pub(super) fn and(&self, fresh: &Totals) -> Totals {
         Totals(std::array::from_fn(|n| self.0[n].saturating_add(fresh.0[n])))
@@ -133,8 +145,7 @@ impl ProcReader {
         if self.accounted
             && let Some(text) = self.file(pid, "io")
         {
-            reading.totals.0[6] = field(text, b"read_bytes:").unwrap_or_default();
-            reading.totals.0[7] = field(text, b"write_bytes:").unwrap_or_default();
+            reading.totals.take_bytes(text);
         }
         reading.files = match self.counted {
             true => self.size(pid, "fd"),
@@ -148,8 +159,7 @@ impl ProcReader {
     pub(super) fn add_status(&mut self, pid: u32, reading: &mut Reading) {
         if let Some(text) = self.file(pid, "status") {
             reading.swapped = field(text, b"VmSwap:").unwrap_or_default().saturating_mul(1024);
-            reading.totals.0[4] = field(text, b"voluntary_ctxt_switches:").unwrap_or_default();
-            reading.totals.0[5] = field(text, b"nonvoluntary_ctxt_switches:").unwrap_or_default();
+            reading.totals.take_switches(text);
         }
     }
 
@@ -172,19 +182,13 @@ impl ProcReader {
         let text = self.file(pid, &format!("task/{tid}/stat"))?;
         let mut reading = stat(text, page)?;
         let name = comm(text)?.into();
-        for (file, kind) in [("status", 4), ("io", 6)] {
-            let fields: [&[u8]; 2] = match kind {
-                4 => [b"voluntary_ctxt_switches:", b"nonvoluntary_ctxt_switches:"],
-                _ => [b"read_bytes:", b"write_bytes:"],
-            };
-            if kind == 6 && !self.accounted {
-                continue;
-            }
-            if let Some(text) = self.file(pid, &format!("task/{tid}/{file}")) {
-                for (n, name) in fields.into_iter().enumerate() {
-                    reading.totals.0[kind + n] = field(text, name).unwrap_or_default();
-                }
-            }
+        if let Some(text) = self.file(pid, &format!("task/{tid}/status")) {
+            reading.totals.take_switches(text);
+        }
+        if self.accounted
+            && let Some(text) = self.file(pid, &format!("task/{tid}/io"))
+        {
+            reading.totals.take_bytes(text);
         }
         Some((name, reading))
     }

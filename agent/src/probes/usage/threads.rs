@@ -12,27 +12,18 @@ use rustc_hash::FxHashMap;
 /// Label sets of a family: names of threads by group.
 const NAMES: usize = 2000;
 
-macro_rules! instruments {
-    ($($id:ident = $name:literal $unit:literal $shape:ident [$($label:literal),*] $help:literal $source:literal;)*) => { $(
-        pub(super) static $id: Instrument = Instrument {
-            name: $name, unit: $unit, help: $help, shape: Shape::$shape, labels: &["groupname", "threadname" $(, $label)*],
-            limit: NAMES * 2, source: $source,
-        };
-    )* };
-}
-
-instruments! {
-    COUNT = "namedprocess_namegroup_thread_count" "" Gauge []
+instruments! { NAMES * 2;
+    COUNT = "namedprocess_namegroup_thread_count" "" Gauge ["groupname", "threadname"]
         "Threads of this name. With `--usage.detail=threads`." "`/proc/PID/task`";
-    CPU = "namedprocess_namegroup_thread_cpu_seconds_total" "seconds" Counter ["mode"]
+    CPU = "namedprocess_namegroup_thread_cpu_seconds_total" "seconds" Counter ["groupname", "threadname", "mode"]
         "CPU time of threads of this name while they live. With `--usage.detail=threads`." "`/proc/PID/task/TID/stat`";
-    BYTES = "namedprocess_namegroup_thread_io_bytes_total" "bytes" Counter ["iomode"]
+    BYTES = "namedprocess_namegroup_thread_io_bytes_total" "bytes" Counter ["groupname", "threadname", "iomode"]
         "Bytes that threads of this name read from and wrote to storage. With `--usage.detail=threads`." "`/proc/PID/task/TID/io`";
-    MINOR = "namedprocess_namegroup_thread_minor_page_faults_total" "" Counter []
+    MINOR = "namedprocess_namegroup_thread_minor_page_faults_total" "" Counter ["groupname", "threadname"]
         "Page faults without a read from storage. With `--usage.detail=threads`." "`/proc/PID/task/TID/stat`";
-    MAJOR = "namedprocess_namegroup_thread_major_page_faults_total" "" Counter []
+    MAJOR = "namedprocess_namegroup_thread_major_page_faults_total" "" Counter ["groupname", "threadname"]
         "Page faults with a read from storage. With `--usage.detail=threads`." "`/proc/PID/task/TID/stat`";
-    SWITCHES = "namedprocess_namegroup_thread_context_switches_total" "" Counter ["ctxswitchtype"]
+    SWITCHES = "namedprocess_namegroup_thread_context_switches_total" "" Counter ["groupname", "threadname", "ctxswitchtype"]
         "Context switches of threads of this name. With `--usage.detail=threads`." "`/proc/PID/task/TID/status`";
 }
 
