@@ -58,6 +58,13 @@ pub struct Options {
     pub own: u32,
 }
 
+impl Options {
+    /// Whether a probe is tried: it is wanted, and none is asked for in its place.
+    fn tries(&self, probe: &Probe) -> bool {
+        self.choice.wants(probe) && (probe.group.is_none() || self.capture.is_none_or(|only| only == probe.name))
+    }
+}
+
 /// Why the kernel side cannot start at all.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -311,10 +318,10 @@ impl Opened {
     /// in their order.
     pub(super) fn try_all(&mut self, options: &Options, step: Step) -> Vec<ProbeState> {
         let mut states: Vec<ProbeState> = Vec::with_capacity(REGISTRY.len());
-        for probe in REGISTRY.iter().filter(|probe| options.choice.wants(probe)) {
+        for probe in REGISTRY.iter().filter(|probe| options.tries(probe)) {
             let rivals = |state: &ProbeState| probe.group.is_some() && state.group == probe.group;
             let taken = states.iter().any(|state| rivals(state) && state.alternative.is_some());
-            if taken || probe.group.is_some() && options.capture.is_some_and(|only| only != probe.name) {
+            if taken {
                 continue;
             }
             let state = self.try_probe(probe, step);
@@ -332,9 +339,8 @@ impl Opened {
     fn load_ahead(&mut self, options: &Options) {
         let mut groups = BTreeSet::new();
         let mut wanted = FxHashMap::default();
-        for probe in REGISTRY.iter().filter(|probe| options.choice.wants(probe)) {
-            let other = probe.group.is_some() && options.capture.is_some_and(|only| only != probe.name);
-            if other || probe.group.is_some_and(|group| groups.contains(group)) {
+        for probe in REGISTRY.iter().filter(|probe| options.tries(probe)) {
+            if probe.group.is_some_and(|group| groups.contains(group)) {
                 continue;
             }
             let has = |way: &&Alternative| lacks(way, &self.layout, self.kfuncs, &self.tracepoints).is_none();
@@ -342,14 +348,18 @@ impl Opened {
                 continue;
             };
             groups.extend(probe.group);
-            let copies = if self.again { way.again } else { &[] };
-            for program in way.programs.iter().chain(copies) {
+            for program in way.programs.iter().chain(self.copies(way)) {
                 if self.refusals.of(probe, way, program).is_none() {
                     wanted.insert(program.name, program.hook);
                 }
             }
         }
         attach::load_all(&mut self.programs, &wanted, &self.types);
+    }
+
+    /// Second copies of an alternative's programs, on this kernel.
+    fn copies(&self, alternative: &'static Alternative) -> &'static [Ours] {
+        if self.again { alternative.again } else { &[] }
     }
 
     fn try_probe(&mut self, probe: &Probe, step: Step) -> ProbeState {
@@ -416,9 +426,8 @@ impl Opened {
         alternative: &'static Alternative,
         step: Step,
     ) -> Vec<(&'static str, String)> {
-        let copies = if self.again { alternative.again } else { &[] };
         let mut refused = vec![];
-        for program in copies {
+        for program in self.copies(alternative) {
             let tried = self.try_program(probe, alternative, program, step);
             if tried.is_err() || step == Step::Verify {
                 attach::unload(&mut self.programs, program.name);

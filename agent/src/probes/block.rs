@@ -42,9 +42,7 @@ pub(super) static PROBE: Probe = Probe {
                 },
             ],
             needs: &[WHOSE, NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/block_rq_insert+issue+complete",
@@ -62,11 +60,8 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::RawTracepoint("block_rq_complete"),
                 },
             ],
-            again: &[],
             needs: &[WHOSE, NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
     ],
     maps: &["BLOCK_IO", "BLOCK_IO_SPILL", "BLOCK_IO_LOST", "BLOCK_REQUESTS"],

@@ -27,11 +27,10 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::Tracepoint("sock", "sock_recv_length"),
                 },
             ],
-            again: &[],
             needs: &[NEEDS, &[TASK_MM, LENGTH_SOCK, LENGTH_RET, LENGTH_FLAGS]],
             casts: true,
             undivided: true,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "tp_btf/sock_recv_length+sock_send_length",
@@ -45,11 +44,8 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::BtfTracepoint("sock_recv_length"),
                 },
             ],
-            again: &[],
             needs: &[NEEDS, &[TASK_MM]],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "tp_btf/sys_exit",
@@ -57,11 +53,8 @@ pub(super) static PROBE: Probe = Probe {
                 name: "dns_exit_btf",
                 hook: Hook::BtfTracepoint("sys_exit"),
             }],
-            again: &[],
             needs: &[NEEDS, FD_WALK],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/sys_exit",
@@ -69,11 +62,8 @@ pub(super) static PROBE: Probe = Probe {
                 name: "dns_exit_raw",
                 hook: Hook::RawTracepoint("sys_exit"),
             }],
-            again: &[],
             needs: &[NEEDS, FD_WALK],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
     ],
     maps: &["UDP", "UDP_ERRORS", "MMSG"],

@@ -26,11 +26,9 @@ pub(super) static PROBE: Probe = Probe {
                 name: "sys_errors_tp",
                 hook: Hook::Tracepoint("raw_syscalls", "sys_exit"),
             }],
-            again: &[],
             needs: &[CALL, NEEDS, &[EXIT_RET]],
-            casts: false,
             undivided: true,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "tp_btf/sys_exit",
@@ -38,11 +36,8 @@ pub(super) static PROBE: Probe = Probe {
                 name: "sys_errors_btf",
                 hook: Hook::BtfTracepoint("sys_exit"),
             }],
-            again: &[],
             needs: &[CALL, NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/sys_exit",
@@ -50,11 +45,8 @@ pub(super) static PROBE: Probe = Probe {
                 name: "sys_errors_raw",
                 hook: Hook::RawTracepoint("sys_exit"),
             }],
-            again: &[],
             needs: &[CALL, NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
     ],
     maps: &[

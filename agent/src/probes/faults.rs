@@ -28,11 +28,8 @@ pub(super) static PROBE: Probe = Probe {
                 },
                 END,
             ],
-            again: &[],
             needs: &[WHOSE],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/page_fault_user+kernel+major-faults",
@@ -47,11 +44,8 @@ pub(super) static PROBE: Probe = Probe {
                 },
                 END,
             ],
-            again: &[],
             needs: &[WHOSE],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
     ],
     default: false,

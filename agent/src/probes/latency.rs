@@ -29,11 +29,9 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::Tracepoint("raw_syscalls", "sys_exit"),
                 },
             ],
-            again: &[],
             needs: &[CALL],
-            casts: false,
             undivided: true,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "tp_btf/sys_enter+sys_exit",
@@ -47,11 +45,8 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::BtfTracepoint("sys_exit"),
                 },
             ],
-            again: &[],
             needs: &[CALL],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/sys_enter+sys_exit",
@@ -65,11 +60,8 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::RawTracepoint("sys_exit"),
                 },
             ],
-            again: &[],
             needs: &[CALL],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
     ],
     maps: &["SYSCALL_STARTS", "SYSCALL_LATENCY", "SYSCALL_MEASURED"],

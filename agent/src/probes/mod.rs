@@ -198,6 +198,17 @@ pub struct Alternative {
 }
 
 impl Alternative {
+    /// Nothing but what most of them are; the name, the programs and what they need are each one's own.
+    const BASE: Alternative = Alternative {
+        name: "",
+        programs: &[],
+        again: &[],
+        needs: &[],
+        casts: false,
+        undivided: false,
+        loses: "",
+    };
+
     /// Its programs, second copies included.
     pub fn all(&self) -> impl Iterator<Item = &'static Program> {
         self.programs.iter().chain(self.again)

@@ -18,11 +18,8 @@ pub(super) static PROBE: Probe = Probe {
                 name: "offcpu_switch_btf",
                 hook: Hook::BtfTracepoint("sched_switch"),
             }],
-            again: &[],
             needs: &[WHOSE],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "tp_btf+state/sched_switch",
@@ -30,11 +27,9 @@ pub(super) static PROBE: Probe = Probe {
                 name: "offcpu_switch_state_btf",
                 hook: Hook::BtfTracepoint("sched_switch"),
             }],
-            again: &[],
             needs: &[WHOSE],
-            casts: false,
-            undivided: false,
             loses: BY_STATE,
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/sched_switch",
@@ -42,11 +37,8 @@ pub(super) static PROBE: Probe = Probe {
                 name: "offcpu_switch_raw",
                 hook: Hook::RawTracepoint("sched_switch"),
             }],
-            again: &[],
             needs: &[WHOSE],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp+state/sched_switch",
@@ -54,11 +46,9 @@ pub(super) static PROBE: Probe = Probe {
                 name: "offcpu_switch_state_raw",
                 hook: Hook::RawTracepoint("sched_switch"),
             }],
-            again: &[],
             needs: &[WHOSE],
-            casts: false,
-            undivided: false,
             loses: BY_STATE,
+            ..Alternative::BASE
         },
     ],
     default: false,

@@ -20,11 +20,8 @@ pub(super) static PROBE: Probe = Probe {
             name: "oom_victim_raw",
             hook: Hook::RawTracepoint("mark_victim"),
         }],
-        again: &[],
         needs: &[&[TASK_LEADER, TASK_START, TASK_TGID, TASK_PID]],
-        casts: false,
-        undivided: false,
-        loses: "",
+        ..Alternative::BASE
     }],
     cost: "nothing until a process is ended",
     since: "5.8 and later; before 6.8 a victim that did not ask for memory itself is told when it has ended, without its cgroup",

@@ -66,9 +66,7 @@ pub(super) static PROBE: Probe = Probe {
                 },
             ],
             needs: &[WHOSE],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/mm_vmscan_direct_reclaim+memcg_reclaim+compaction",
@@ -98,11 +96,8 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::RawTracepoint("mm_compaction_end"),
                 },
             ],
-            again: &[],
             needs: &[WHOSE],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
     ],
     default: true,

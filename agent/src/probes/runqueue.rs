@@ -23,11 +23,8 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::BtfTracepoint("sched_process_free"),
                 },
             ],
-            again: &[],
             needs: &[WHOSE, NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/sched_switch+sched_process_free",
@@ -41,11 +38,8 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::RawTracepoint("sched_process_free"),
                 },
             ],
-            again: &[],
             needs: &[WHOSE, NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
     ],
     default: false,

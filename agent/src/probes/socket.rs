@@ -32,25 +32,22 @@ pub(super) static PROBE: Probe = Probe {
             ],
             casts: true,
             undivided: true,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "tp_btf/sock_send_length+sock_recv_length+tcp_rcv_space_adjust",
             programs: &[SEND, RECEIVE, SPLICE],
             again: &[SEND_AGAIN, RECEIVE_AGAIN, SPLICE_AGAIN],
             needs: &[CAPTURE, &[TASK_MM]],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "tp_btf/sock_send_length+sock_recv_length",
             programs: &[SEND, RECEIVE],
             again: &[SEND_AGAIN, RECEIVE_AGAIN],
             needs: &[CAPTURE, &[TASK_MM]],
-            casts: false,
-            undivided: false,
             loses: "reads by splice",
+            ..Alternative::BASE
         },
     ],
     ..Probe::BASE

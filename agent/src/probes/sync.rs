@@ -35,9 +35,7 @@ pub(super) static PROBE: Probe = Probe {
                 },
             ],
             needs: &[WHOSE, CALL],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/sys_enter+sys_exit",
@@ -51,11 +49,8 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::RawTracepoint("sys_exit"),
                 },
             ],
-            again: &[],
             needs: &[WHOSE, CALL],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
     ],
     default: false,

@@ -23,7 +23,7 @@ pub(super) static PROBE: Probe = Probe {
             needs: &[CAPTURE, FD_WALK, &[EXIT_RET]],
             casts: true,
             undivided: true,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "tp_btf+cast/sys_exit",
@@ -37,8 +37,7 @@ pub(super) static PROBE: Probe = Probe {
             }],
             needs: &[CAPTURE, FD_WALK],
             casts: true,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "tp_btf/sys_exit",
@@ -51,9 +50,7 @@ pub(super) static PROBE: Probe = Probe {
                 hook: Hook::BtfTracepoint("sys_exit"),
             }],
             needs: &[CAPTURE, FD_WALK],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/sys_exit",
@@ -61,11 +58,8 @@ pub(super) static PROBE: Probe = Probe {
                 name: "sys_exit_raw",
                 hook: Hook::RawTracepoint("sys_exit"),
             }],
-            again: &[],
             needs: &[CAPTURE, FD_WALK],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
     ],
     ..Probe::BASE

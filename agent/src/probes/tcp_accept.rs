@@ -16,11 +16,8 @@ pub(super) static PROBE: Probe = Probe {
                 name: "tcp_accept_btf",
                 hook: Hook::BtfTracepoint("sys_exit"),
             }],
-            again: &[],
             needs: &[super::CALL, super::syscall::FD_WALK],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/sys_exit",
@@ -28,11 +25,8 @@ pub(super) static PROBE: Probe = Probe {
                 name: "tcp_accept_raw",
                 hook: Hook::RawTracepoint("sys_exit"),
             }],
-            again: &[],
             needs: &[super::CALL, super::syscall::FD_WALK],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
     ],
     cost: "some nanoseconds every system call, 300 ns one that accepts",

@@ -28,7 +28,6 @@ pub(super) static PROBE: Probe = Probe {
                 hook: Hook::Iterator("task_file"),
             },
         ],
-        again: &[],
         needs: &[
             super::tcp::NEEDS,
             &[
@@ -41,9 +40,7 @@ pub(super) static PROBE: Probe = Probe {
                 TCP_SND_WND,
             ],
         ],
-        casts: false,
-        undivided: false,
-        loses: "",
+        ..Alternative::BASE
     }],
     cost: "each second (each 5 s beyond 1,000 connections) 0.3 us a connection that is open; at the start, and when a process that listened \
            is gone, 0.1 us an open file of the host",

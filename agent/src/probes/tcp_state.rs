@@ -32,9 +32,7 @@ pub(super) static PROBE: Probe = Probe {
                 },
             ],
             needs: &[NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/inet_sock_set_state+tcp_destroy_sock",
@@ -48,11 +46,8 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::RawTracepoint("tcp_destroy_sock"),
                 },
             ],
-            again: &[],
             needs: &[NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
     ],
     ..Probe::BASE

@@ -18,11 +18,8 @@ pub(super) static PROBE: Probe = Probe {
                 name: "udp_drops_btf",
                 hook: Hook::BtfTracepoint("udp_fail_queue_rcv_skb"),
             }],
-            again: &[],
             needs: &[NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/udp_fail_queue_rcv_skb",
@@ -30,11 +27,8 @@ pub(super) static PROBE: Probe = Probe {
                 name: "udp_drops_raw",
                 hook: Hook::RawTracepoint("udp_fail_queue_rcv_skb"),
             }],
-            again: &[],
             needs: &[NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
     ],
     maps: &["UDP_DROPS"],

@@ -28,11 +28,8 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::BtfTracepoint("sched_process_exit"),
                 },
             ],
-            again: &[],
             needs: &[NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/sched_process_fork+exec+exit",
@@ -50,11 +47,8 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::RawTracepoint("sched_process_exit"),
                 },
             ],
-            again: &[],
             needs: &[NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
     ],
     cost: "0.5 us a fork, 0.5 us an end, 28 us an exec (it reads what names a service in the new environment)",

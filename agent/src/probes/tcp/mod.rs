@@ -41,9 +41,7 @@ pub(super) static PROBE: Probe = Probe {
                 },
             ],
             needs: &[NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
         Alternative {
             name: "raw_tp/inet_sock_set_state+tcp_destroy_sock+resets",
@@ -60,11 +58,8 @@ pub(super) static PROBE: Probe = Probe {
                 SENT,
                 SYNACK,
             ],
-            again: &[],
             needs: &[NEEDS],
-            casts: false,
-            undivided: false,
-            loses: "",
+            ..Alternative::BASE
         },
     ],
     maps: &[
