@@ -19,6 +19,19 @@ pub fn group(controller: &str, two: &[(&str, &str)], one: &[(&str, &str)]) -> Op
     made("cgroup", Group::new(controller, two, one))
 }
 
+/// A cgroup that may have so many bytes of memory. Otherwise as [`group`].
+///
+/// # Panics
+/// Under `CI` when there is none.
+pub fn of_memory(bytes: u64) -> Option<Group> {
+    let limit = bytes.to_string();
+    group(
+        "memory",
+        &[("memory.max", &limit)],
+        &[("memory.limit_in_bytes", &limit)],
+    )
+}
+
 impl Group {
     /// Makes one with these settings below the controller's root: version 2 where the controller is there, else version 1.
     fn new(controller: &str, two: &[(&str, &str)], one: &[(&str, &str)]) -> Result<Group> {

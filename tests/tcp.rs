@@ -5,6 +5,7 @@ use crate::metrics::{Histogram, Scrape};
 use crate::netns::NetNs;
 use crate::process::unique;
 use crate::require::own_program;
+use crate::snmp::counters;
 use crate::talk::Talker;
 use crate::wait;
 use crate::ways::of_tcp;
@@ -50,6 +51,21 @@ impl Driver {
         let answer = self.ask(&format!("listen {host}:0 {backlog} {how}"));
         let port = number(&answer, "port").to_string();
         (format!("{host}:{port}"), port)
+    }
+
+    /// Fills the accept queue of a socket with room for one, sends more until ten at least are dropped in the namespace, and ends.
+    ///
+    /// # Panics
+    /// When it cannot, or they are not.
+    pub fn overflow(&mut self, ns: &NetNs, to: &str) {
+        self.ask(&format!("connect {to} 2 0 0 keep"));
+        self.ask(&format!("pending {to} 10"));
+        wait::until("drops", wait::SOON, || {
+            ensure!(counters(ns)?["TcpExtListenDrops"] >= 10);
+            Ok(())
+        })
+        .unwrap();
+        self.ask("end reset");
     }
 
     /// Its numbers as a server when all connections are closed that it accepted, so many.

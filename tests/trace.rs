@@ -11,6 +11,8 @@ use std::process::Command;
 /// Where tracefs belongs.
 const PLACE: &str = "/sys/kernel/tracing";
 
+const RECLAIM: [&str; 2] = ["mm_vmscan_memcg_reclaim_begin", "mm_vmscan_memcg_reclaim_end"];
+
 /// What the kernel traces since this was made; gone when dropped.
 #[derive(Debug)]
 pub struct Trace(PathBuf);
@@ -60,6 +62,23 @@ impl Trace {
         Ok(trace)
     }
 
+    /// Begins to trace when programs of this name make room in the memory of their cgroup. As [`Trace::of`].
+    ///
+    /// # Panics
+    /// Under `CI` without tracefs.
+    pub fn of_reclaim(comm: &str) -> Option<Trace> {
+        let events = RECLAIM.map(|name| format!("vmscan/{name}"));
+        Trace::of(&events.each_ref().map(String::as_str), &format!("comm == \"{comm}\""))
+    }
+
+    /// How often they did, and how long that took in all, seconds.
+    ///
+    /// # Errors
+    /// As [`Trace::text`].
+    pub fn reclaims(&self) -> Result<(f64, f64)> {
+        Ok(pairs(&self.text()?, RECLAIM[0], RECLAIM[1]))
+    }
+
     /// The trace so far.
     ///
     /// # Errors
@@ -100,7 +119,7 @@ pub fn events(text: &str) -> impl Iterator<Item = Event<'_>> {
 }
 
 /// How often one event came to its end, and how long it took in all, by the events that begin and end it.
-pub fn pairs(text: &str, begin: &str, end: &str) -> (f64, f64) {
+fn pairs(text: &str, begin: &str, end: &str) -> (f64, f64) {
     let (mut count, mut sum, mut begun) = (0.0, 0.0, BTreeMap::new());
     for event in events(text) {
         if event.name == begin {

@@ -3,13 +3,13 @@
 
 use anyhow::{Result, ensure};
 use onlooker_tests::agent::{Agent, Options};
-use onlooker_tests::cgroup::group;
+use onlooker_tests::cgroup::of_memory;
 use onlooker_tests::disk::{Folder, disk, folder, frozen_disk};
 use onlooker_tests::metrics::Scrape;
 use onlooker_tests::need;
 use onlooker_tests::process::{Program, unique};
 use onlooker_tests::require::{Need, own_program, say};
-use onlooker_tests::trace::{Trace, pairs};
+use onlooker_tests::trace::Trace;
 use onlooker_tests::wait;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -183,26 +183,16 @@ fn parts(count: usize) -> Option<(Folder, String)> {
     Some((dir, text))
 }
 
-const RECLAIM_EVENTS: [&str; 2] = [
-    "vmscan/mm_vmscan_memcg_reclaim_begin",
-    "vmscan/mm_vmscan_memcg_reclaim_end",
-];
-
 /// More processes than entries make room in memory.
 #[test]
 fn processes_that_reclaim() {
     need!(Need::Agent);
     let _alone = alone();
     const PROCESSES: usize = 200;
-    let limit = (16 << 20).to_string();
-    let Some(group) = group(
-        "memory",
-        &[("memory.max", &limit)],
-        &[("memory.limit_in_bytes", &limit)],
-    ) else {
+    let Some(group) = of_memory(16 << 20) else {
         return;
     };
-    let Some(trace) = Trace::of(&RECLAIM_EVENTS, "comm == \"crowd\"") else {
+    let Some(trace) = Trace::of_reclaim("crowd") else {
         return;
     };
     let Some((_dir, file)) = parts(PROCESSES) else {
@@ -211,11 +201,7 @@ fn processes_that_reclaim() {
     let (agent, service) = (agent(&[]), unique("squeezed"));
     let args = ["touch", &file, &PROCESSES.to_string()];
     run(&agent, group.command(&own_program("crowd"), &service, &args));
-    let (truth, _) = pairs(
-        &trace.text().unwrap(),
-        "mm_vmscan_memcg_reclaim_begin",
-        "mm_vmscan_memcg_reclaim_end",
-    );
+    let (truth, _) = trace.reclaims().unwrap();
     settled(&agent, "all reclaim", |scrape| {
         let (own, other) = told(scrape, RECLAIM, &[("reason", "cgroup")], &service);
         ensure!(own + other == truth, "{own} and {other}, the kernel traced {truth}");

@@ -2,13 +2,13 @@
 
 use anyhow::ensure;
 use onlooker_tests::agent::{Agent, Options};
-use onlooker_tests::cgroup::group;
+use onlooker_tests::cgroup::{group, of_memory};
 use onlooker_tests::disk::{disk, folder};
 use onlooker_tests::metrics::{Histogram, Scrape};
 use onlooker_tests::need;
 use onlooker_tests::process::unique;
 use onlooker_tests::require::{Need, own_program, say};
-use onlooker_tests::trace::{Trace, pairs};
+use onlooker_tests::trace::Trace;
 use onlooker_tests::wait::{self, allowed};
 use std::fs;
 use std::path::Path;
@@ -265,24 +265,14 @@ fn throttling() {
     assert!(truth[1] > 0.0 && truth[2] > 0.0);
 }
 
-const RECLAIM_EVENTS: [&str; 2] = [
-    "vmscan/mm_vmscan_memcg_reclaim_begin",
-    "vmscan/mm_vmscan_memcg_reclaim_end",
-];
-
 /// A file larger than the memory of a cgroup: how often and how long it made room is what the kernel's own trace says.
 #[test]
 fn reclaim() {
     need!(Need::Agent);
-    let limit = (32 << 20).to_string();
-    let Some(group) = group(
-        "memory",
-        &[("memory.max", &limit)],
-        &[("memory.limit_in_bytes", &limit)],
-    ) else {
+    let Some(group) = of_memory(32 << 20) else {
         return;
     };
-    let Some(trace) = Trace::of(&RECLAIM_EVENTS, "comm == \"stalling\"") else {
+    let Some(trace) = Trace::of_reclaim("stalling") else {
         return;
     };
     let agent = agent("");
@@ -299,11 +289,7 @@ fn reclaim() {
     let args = ["reclaim", file.to_str().unwrap()];
     let said = run(&mut group.command(&own_program("stalling"), &service, &args));
     let labels = [("service_name", service.as_str()), ("reason", "cgroup")];
-    let (count, seconds) = pairs(
-        &trace.text().unwrap(),
-        "mm_vmscan_memcg_reclaim_begin",
-        "mm_vmscan_memcg_reclaim_end",
-    );
+    let (count, seconds) = trace.reclaims().unwrap();
     assert!(count > 0.0);
     let have = observed(&agent, RECLAIM, &labels, count);
     say(&format!(

@@ -112,14 +112,7 @@ fn drops_of_a_moment() {
     let (mut server, mut client) = (Driver::start(&ns, "server"), Driver::start(&ns, "client"));
     agent.pause().unwrap();
     let (to, _) = server.listen("127.0.0.1", 1, "hold");
-    client.ask(&format!("connect {to} 2 0 0 keep"));
-    client.ask(&format!("pending {to} 10"));
-    wait::until("drops", wait::SOON, || {
-        ensure!(counters(&ns)?["TcpExtListenDrops"] >= 10);
-        Ok(())
-    })
-    .unwrap();
-    client.ask("end reset");
+    client.overflow(&ns, &to);
     server.ask("unlisten");
     let drops = counters(&ns).unwrap()["TcpExtListenDrops"];
     agent.resume();

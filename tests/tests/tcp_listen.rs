@@ -187,14 +187,7 @@ fn events() {
     let (mut server, mut client) = (Driver::start(&ns, "server"), Driver::start(&ns, "client"));
     client.ask("connect 127.0.0.1:9 60 0 0 close");
     let (to, port) = server.listen("127.0.0.1", 1, "hold");
-    client.ask(&format!("connect {to} 2 0 0 keep"));
-    client.ask(&format!("pending {to} 10"));
-    wait::until("drops", wait::SOON, || {
-        ensure!(counters(&ns)?["TcpExtListenDrops"] >= 10);
-        Ok(())
-    })
-    .unwrap();
-    client.ask("end reset");
+    client.overflow(&ns, &to);
     let drops = counters(&ns).unwrap()["TcpExtListenDrops"];
     let told = |end: &Driver, name: &str| -> (u64, Vec<String>) {
         let events = agent.events(&end.service);
