@@ -202,12 +202,10 @@ pub const ALL: &[&Chain] = &[
 /// Those that are attached when they are asked for (`--probes.enable`).
 pub const OPTIONAL: &[&Chain] = &[&LATENCY, &SYNC, &FAULTS, &RUNQUEUE, &OFFCPU, &TCP_ACCEPT];
 
-/// How the names of programs begin that have no second copy on kernels that preempt programs.
+/// How the names of programs begin that have no second copy on kernels that preempt programs: they run where nothing is preempted, but
+/// for those of `dns` at `sys_exit`, which such kernels do not need.
 pub const WITHOUT_COPIES: &[&str] = &[
-    "process_",
-    "sys_errors_",
-    "sys_latency_",
-    "dns_",
+    "dns_exit_",
     "udp_",
     "block_complete_",
     "fault_",
@@ -215,7 +213,6 @@ pub const WITHOUT_COPIES: &[&str] = &[
     "offcpu_",
     "usage_",
     "oom_",
-    "tcp_accept_",
     "tcp_open_",
 ];
 

@@ -32,6 +32,9 @@ pub const IOVECS: usize = 8;
 /// Messages of one `sendmmsg`/`recvmmsg` whose bytes are counted at the exit of the call. The first two are captured.
 pub const MMSGS: usize = 8;
 
+/// Threads whose calls the first copies of programs have marked as dealt with, on kernels that preempt programs.
+pub const DEALT_THREADS: u32 = 4096;
+
 /// Bytes of an executable's path in an exec record.
 pub const FILENAME: usize = 256;
 /// Bytes of the argument area in an exec record.

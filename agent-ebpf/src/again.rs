@@ -9,13 +9,63 @@
 //! - reads by splice: the sequence number is that of the last read seen.
 //! - TCP states: the last one told is the same. A connection that is gone has no entry any more.
 //! - stalls with a begin and an end: the entry is there after a begin, and gone after an end.
+//! - all else that a thread does has no entry of its own: by a mark of the thread, see [`DEALT`].
 //!
 //! A mark stays when the second copy is skipped and not the first; the next call of that thread on that connection in that
 //! direction overwrites it. Only if the first copy is skipped at that very call, the call is missed.
 
 use crate::globals::config;
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use onlooker_common::socket::SocketState;
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::map, maps::LruHashMap};
+use onlooker_common::{limits::DEALT_THREADS, record::dir, socket::SocketState};
+
+/// What the first copies dealt with and no second copy has seen yet, by thread.
+#[map]
+static DEALT: LruHashMap<u32, [u8; By::COUNT]> = LruHashMap::with_max_entries(DEALT_THREADS, 0);
+
+/// What a thread's marks are for.
+#[derive(Clone, Copy)]
+pub(crate) enum By {
+    Error,
+    Sent,
+    Received,
+    Fork,
+    Exec,
+    Exit,
+}
+
+impl By {
+    const COUNT: usize = By::Exit as usize + 1;
+
+    /// A call on a socket.
+    #[inline(always)]
+    pub fn direction(direction: u8) -> By {
+        if direction == dir::TX { By::Sent } else { By::Received }
+    }
+}
+
+/// May this copy deal with what the current thread does? The first sets a mark; if that finds no room it leaves all to the second.
+/// The second may when there is no mark, and takes it away.
+#[inline(always)]
+pub(crate) fn may<const SECOND: bool>(what: By) -> bool {
+    if config().again == 0 {
+        return true;
+    }
+    let thread = bpf_get_current_pid_tgid() as u32;
+    let mut marks = DEALT.get_ptr_mut(&thread);
+    if marks.is_none() {
+        if SECOND {
+            return true;
+        }
+        let _ = DEALT.insert(&thread, &[0; By::COUNT], 0);
+        marks = DEALT.get_ptr_mut(&thread);
+    }
+    let Some(marks) = marks else { return false };
+    // SAFETY: a value of the map, the thread's own.
+    let mark = unsafe { &mut (*marks)[what as usize] };
+    let marked = *mark != 0;
+    *mark = u8::from(!SECOND);
+    !(SECOND && marked)
+}
 
 /// The first copy deals with a call.
 ///

@@ -6,10 +6,12 @@
 //! go out. Not seen: messages of calls by io_uring (their bytes are counted), of a `recvmmsg` on a socket that is not connected all
 //! but the first, of a `sendmmsg` at `sys_exit` all but the first two.
 //!
-//! No second copies: nothing tells whether the first was there. Where the kernel preempts programs, the plain tracepoints are first.
+//! The second copies (see [`crate::again`]) know by marks of the thread; there are none of the programs at `sys_exit`, for kernels that
+//! preempt programs have the socket tracepoints.
 
 use super::syscall::{Far, MMSGHDR, Mixed, TS_COMPAT, length, message, socket_of};
 use crate::{
+    again::{By, may},
     fill::{BUFFER, NONE, VECTOR},
     globals::{config, forget, offset},
     message::{Call, forgotten, look, report},
@@ -58,20 +60,40 @@ const COUNTED_MESSAGES: u64 = 64;
 /// A socket call sent bytes.
 #[btf_tracepoint(function = "sock_send_length")]
 #[inline(always)]
-pub fn dns_send_btf(ctx: BtfTracePointContext) -> i32 {
+pub fn dns_send(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_length::<Direct>(ctx.arg(0), i64::from(ctx.arg::<i32>(1)), 0, dir::TX) };
+    unsafe { on_length::<Direct, false>(ctx.arg(0), i64::from(ctx.arg::<i32>(1)), 0, dir::TX) };
+    0
+}
+
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "sock_send_length")]
+#[inline(always)]
+pub fn dns_send_again(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_length::<Direct, true>(ctx.arg(0), i64::from(ctx.arg::<i32>(1)), 0, dir::TX) };
     0
 }
 
 /// A socket call received bytes.
 #[btf_tracepoint(function = "sock_recv_length")]
 #[inline(always)]
-pub fn dns_receive_btf(ctx: BtfTracePointContext) -> i32 {
+pub fn dns_receive(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_length::<Direct>(ctx.arg(0), i64::from(ctx.arg::<i32>(1)), ctx.arg(2), dir::RX) };
+    unsafe { on_length::<Direct, false>(ctx.arg(0), i64::from(ctx.arg::<i32>(1)), ctx.arg(2), dir::RX) };
+    0
+}
+
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "sock_recv_length")]
+#[inline(always)]
+pub fn dns_receive_again(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_length::<Direct, true>(ctx.arg(0), i64::from(ctx.arg::<i32>(1)), ctx.arg(2), dir::RX) };
     0
 }
 
@@ -101,11 +123,11 @@ unsafe fn recorded(ctx: &TracePointContext, direction: u8) {
     let flags: i32 = kernel(event + offset(layout::LENGTH_FLAGS) as u64);
     let sk = cast(sk as *const u8, layout::TYPE_SOCK);
     // SAFETY: a cast pointer may be read whatever it is.
-    unsafe { on_length::<Cast>(sk, i64::from(result), flags, direction) };
+    unsafe { on_length::<Cast, false>(sk, i64::from(result), flags, direction) };
 }
 
 #[inline(always)]
-unsafe fn on_length<A: Current>(sk: *const u8, result: i64, flags: i32, direction: u8) {
+unsafe fn on_length<A: Current, const SECOND: bool>(sk: *const u8, result: i64, flags: i32, direction: u8) {
     // SAFETY: `sk` is the tracepoint's argument, as `A` wants it.
     unsafe {
         let Some(socket) = look::<A>(sk) else { return };
@@ -117,6 +139,9 @@ unsafe fn on_length<A: Current>(sk: *const u8, result: i64, flags: i32, directio
             || (bpf_get_current_pid_tgid() >> 32) as u32 == config().self_tgid
         {
             return; // a kernel thread, or ourselves
+        }
+        if !may::<SECOND>(By::direction(direction)) {
+            return;
         }
         let actor = task::actor::<A>(A::task());
         let (result, direction) = (forget(result as u64) as i64, forget(direction.into()) as u8);

@@ -1,10 +1,10 @@
 //! System calls that fail, at `sys_exit`: `TP_PROTO(struct pt_regs *regs, long ret)`. A call that succeeds costs the hook and
 //! one comparison; nothing else is looked at.
 //!
-//! There is no second copy of these programs (see [`crate::again`]): nothing that a call leaves behind tells whether the first
-//! one ran. So where programs are preempted the way that is not comes first, `sys_errors_tp`.
+//! The second copy (see [`crate::again`]) knows by a mark of the thread.
 
 use crate::{
+    again::{By, may},
     calls::{Call, argument, call_of, place_of},
     capture::header,
     emit::{self, With},
@@ -55,12 +55,25 @@ static SYSCALL_ERRORS_PACE: PerCpuArray<Pace> = PerCpuArray::with_max_entries(1,
 /// A system call returned; everything by direct loads (kernel 5.11 and later).
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
-pub fn sys_errors_btf(ctx: BtfTracePointContext) -> i32 {
+pub fn sys_errors(ctx: BtfTracePointContext) -> i32 {
     let result: i64 = ctx.arg(1);
     if failed(result) {
         let _undivided = Undivided::begin();
         // SAFETY: the registers are the tracepoint's.
-        on_error::<Direct>(unsafe { Call::direct(ctx.arg(0)) }, result);
+        on_error::<Direct, false>(unsafe { Call::direct(ctx.arg(0)) }, result);
+    }
+    0
+}
+
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+pub fn sys_errors_again(ctx: BtfTracePointContext) -> i32 {
+    let result: i64 = ctx.arg(1);
+    if failed(result) {
+        let _undivided = Undivided::begin();
+        // SAFETY: the registers are the tracepoint's.
+        on_error::<Direct, true>(unsafe { Call::direct(ctx.arg(0)) }, result);
     }
     0
 }
@@ -71,7 +84,7 @@ pub fn sys_errors_btf(ctx: BtfTracePointContext) -> i32 {
 pub fn sys_errors_tp(ctx: TracePointContext) -> u32 {
     let result: i64 = kernel(ctx.as_ptr() as u64 + offset(layout::EXIT_RET) as u64);
     if failed(result) {
-        on_error::<Direct>(Call::current(), result);
+        on_error::<Direct, false>(Call::current(), result);
     }
     0
 }
@@ -83,7 +96,7 @@ pub fn sys_errors_raw(ctx: RawTracePointContext) -> i32 {
     let result: i64 = ctx.arg(1);
     if failed(result) {
         let _undivided = Undivided::begin();
-        on_error::<Probed>(Call::probed(ctx.arg(0)), result);
+        on_error::<Probed, false>(Call::probed(ctx.arg(0)), result);
     }
     0
 }
@@ -95,13 +108,13 @@ fn failed(result: i64) -> bool {
 }
 
 #[inline(always)]
-fn on_error<A: Current>(at_hand: Call, result: i64) {
+fn on_error<A: Current, const SECOND: bool>(at_hand: Call, result: i64) {
     let Call { number, registers } = at_hand;
     // A return from a signal handler has the number -1, and as result what the interrupted code had in a register.
     if number as i32 == -1 {
         return;
     }
-    if SYSCALL_SHAPES.get(READY).is_none_or(|ready| *ready == 0) {
+    if SYSCALL_SHAPES.get(READY).is_none_or(|ready| *ready == 0) || !may::<SECOND>(By::Error) {
         return;
     }
     let errno = (-result) as u16;

@@ -1,8 +1,8 @@
 //! Durations of system calls, from `sys_enter` to `sys_exit`: `TP_PROTO(struct pt_regs *regs, long id)` and
 //! `TP_PROTO(struct pt_regs *regs, long ret)`. On demand alone: it costs each call two programs and an entry in a map.
 //!
-//! A thread is in one call at a time, so what began is kept by thread. Without second copies (see [`crate::again`]): where
-//! programs are preempted the way that is not comes first, `sys_latency_enter_tp`.
+//! A thread is in one call at a time, so what began is kept by thread. The second copies (see [`crate::again`]) know by that entry whether
+//! the first ran: it is there after an enter, and gone after an exit.
 
 use crate::{
     calls::{Call, call_of, place_of},
@@ -40,7 +40,7 @@ static BLANK: Histogram = Histogram::BLANK;
 /// A call begins; by direct loads (kernel 5.11 and later).
 #[btf_tracepoint(function = "sys_enter")]
 #[inline(always)]
-pub fn sys_latency_enter_btf(ctx: BtfTracePointContext) -> i32 {
+pub fn sys_latency_enter(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the registers are the tracepoint's.
     on_enter::<Direct>(unsafe { Call::direct(ctx.arg(0)) });
@@ -50,7 +50,27 @@ pub fn sys_latency_enter_btf(ctx: BtfTracePointContext) -> i32 {
 /// A call ended; likewise.
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
-pub fn sys_latency_exit_btf(_ctx: BtfTracePointContext) -> i32 {
+pub fn sys_latency_exit(_ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
+    on_exit::<Direct>();
+    0
+}
+
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "sys_enter")]
+#[inline(always)]
+pub fn sys_latency_enter_again(ctx: BtfTracePointContext) -> i32 {
+    if SYSCALL_STARTS.get_ptr(&(bpf_get_current_pid_tgid() as u32)).is_none() {
+        // SAFETY: the registers are the tracepoint's.
+        on_enter::<Direct>(unsafe { Call::direct(ctx.arg(0)) });
+    }
+    0
+}
+
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+pub fn sys_latency_exit_again(_ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     on_exit::<Direct>();
     0

@@ -2,8 +2,11 @@
 //! `sched_process_fork(struct task_struct *parent, struct task_struct *child)`,
 //! `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`,
 //! `sched_process_exit(struct task_struct *p)`.
+//!
+//! The second copies (see [`crate::again`]) know by marks of the thread.
 
 use crate::{
+    again::{By, may},
     capture::header,
     emit::{self, With},
     globals::forget,
@@ -33,7 +36,16 @@ use onlooker_common::{
 pub fn process_fork_btf(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_fork::<Direct>(ctx.arg(0), ctx.arg(1)) };
+    unsafe { on_fork::<Direct, false>(ctx.arg(0), ctx.arg(1)) };
+    0
+}
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "sched_process_fork")]
+#[inline(always)]
+pub fn process_fork_btf_again(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_fork::<Direct, true>(ctx.arg(0), ctx.arg(1)) };
     0
 }
 /// By probe reads.
@@ -42,7 +54,7 @@ pub fn process_fork_btf(ctx: BtfTracePointContext) -> i32 {
 pub fn process_fork_raw(ctx: RawTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_fork::<Probed>(ctx.arg::<u64>(0) as *const u8, ctx.arg::<u64>(1) as *const u8) };
+    unsafe { on_fork::<Probed, false>(ctx.arg::<u64>(0) as *const u8, ctx.arg::<u64>(1) as *const u8) };
     0
 }
 /// By direct loads.
@@ -51,8 +63,17 @@ pub fn process_fork_raw(ctx: RawTracePointContext) -> i32 {
 pub fn process_exec_btf(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_exec::<Direct>(ctx.arg(0), ctx.arg(2)) };
+    unsafe { on_exec::<Direct, false>(ctx.arg(0), ctx.arg(2)) };
     trace!(&ctx, "exec");
+    0
+}
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "sched_process_exec")]
+#[inline(always)]
+pub fn process_exec_btf_again(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_exec::<Direct, true>(ctx.arg(0), ctx.arg(2)) };
     0
 }
 /// By probe reads.
@@ -61,7 +82,7 @@ pub fn process_exec_btf(ctx: BtfTracePointContext) -> i32 {
 pub fn process_exec_raw(ctx: RawTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_exec::<Probed>(ctx.arg::<u64>(0) as *const u8, ctx.arg::<u64>(2) as *const u8) };
+    unsafe { on_exec::<Probed, false>(ctx.arg::<u64>(0) as *const u8, ctx.arg::<u64>(2) as *const u8) };
     0
 }
 /// By direct loads.
@@ -70,7 +91,16 @@ pub fn process_exec_raw(ctx: RawTracePointContext) -> i32 {
 pub fn process_exit_btf(ctx: BtfTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_exit::<Direct>(ctx.arg(0)) };
+    unsafe { on_exit::<Direct, false>(ctx.arg(0)) };
+    0
+}
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "sched_process_exit")]
+#[inline(always)]
+pub fn process_exit_btf_again(ctx: BtfTracePointContext) -> i32 {
+    let _undivided = Undivided::begin();
+    // SAFETY: the arguments are those of the tracepoint.
+    unsafe { on_exit::<Direct, true>(ctx.arg(0)) };
     0
 }
 /// By probe reads.
@@ -79,17 +109,17 @@ pub fn process_exit_btf(ctx: BtfTracePointContext) -> i32 {
 pub fn process_exit_raw(ctx: RawTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the arguments are those of the tracepoint.
-    unsafe { on_exit::<Probed>(ctx.arg::<u64>(0) as *const u8) };
+    unsafe { on_exit::<Probed, false>(ctx.arg::<u64>(0) as *const u8) };
     0
 }
 
 #[inline(always)]
-unsafe fn on_fork<A: Access>(parent: *const u8, child: *const u8) {
+unsafe fn on_fork<A: Access, const SECOND: bool>(parent: *const u8, child: *const u8) {
     // SAFETY: the caller's.
     unsafe {
         let child = actor_of::<A>(child);
-        if child.tgid != child.tid {
-            return; // a thread
+        if child.tgid != child.tid || !may::<SECOND>(By::Fork) {
+            return; // a thread, or the first copy was there
         }
         let parent = actor_of::<A>(parent);
         let head = header(kind::FORK, size_of::<ForkRecord>(), bpf_ktime_get_ns());
@@ -98,12 +128,15 @@ unsafe fn on_fork<A: Access>(parent: *const u8, child: *const u8) {
 }
 
 #[inline(always)]
-unsafe fn on_exit<A: Access>(task: *const u8) {
+unsafe fn on_exit<A: Access, const SECOND: bool>(task: *const u8) {
     // SAFETY: the caller's.
     unsafe {
         let signal: *const u8 = A::get(task, layout::TASK_SIGNAL);
         if signal.is_null() || A::get::<u32>(signal, layout::SIGNAL_LIVE) != 0 {
             return; // other threads live on
+        }
+        if !may::<SECOND>(By::Exit) {
+            return;
         }
         let group: u32 = A::get(signal, layout::SIGNAL_EXIT_CODE);
         let code = if group != 0 {
@@ -128,7 +161,10 @@ unsafe fn on_exit<A: Access>(task: *const u8) {
 const EXEC_DATA: usize = ENVIRON + FILENAME + ARGS;
 
 #[inline(always)]
-unsafe fn on_exec<A: Current>(task: *const u8, program: *const u8) {
+unsafe fn on_exec<A: Current, const SECOND: bool>(task: *const u8, program: *const u8) {
+    if !may::<SECOND>(By::Exec) {
+        return;
+    }
     let Some(mut entry) = emit::reserve::<With<ExecRecord, EXEC_DATA>>(kind::EXEC) else {
         return;
     };

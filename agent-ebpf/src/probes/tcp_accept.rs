@@ -1,7 +1,7 @@
 //! How long connections take from the SYN-ACK to the return of `accept`: the exits of `accept` and `accept4`, at
 //! `sys_exit(struct pt_regs *regs, long ret)`. Of what io_uring and 32-bit programs accept nothing is seen.
 //!
-//! Second copies are not needed: a mark on the connection tells that its accept was timed.
+//! The second copy (see [`crate::again`]) knows by the mark on the connection that its accept was timed.
 
 use crate::{
     calls::Call,
@@ -28,6 +28,15 @@ const ACCEPT: [u32; 2] = [202, 242];
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn tcp_accept_btf(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the registers are the tracepoint's.
+    on_exit::<Direct>(unsafe { Call::direct(ctx.arg(0)) }, ctx.arg(1));
+    0
+}
+
+/// Second copy, see [`crate::again`].
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+pub fn tcp_accept_btf_again(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the registers are the tracepoint's.
     on_exit::<Direct>(unsafe { Call::direct(ctx.arg(0)) }, ctx.arg(1));
     0

@@ -1,7 +1,7 @@
 //! Datagrams that found no room in the queue of their socket: `udp_fail_queue_rcv_skb(int rc, struct sock *sk, …)`. It runs where packets
 //! arrive, so it does not know the process; the port says whose they were.
 //!
-//! No second copies: nothing tells whether the first was there.
+//! No second copies: where packets arrive (softirq) no task preempts a program.
 
 use crate::{
     read::{Access, Direct, Probed},

@@ -179,6 +179,9 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
     let level = if options.trace { aya_log::Level::Trace as u8 } else { 0 };
     let mut loader = EbpfLoader::new();
     loader.map_max_entries("TCP_CONNECTIONS", options.tcp_connections);
+    if !again {
+        loader.map_max_entries("DEALT", 1);
+    }
     // The last word counts.
     for map in REGISTRY
         .iter()

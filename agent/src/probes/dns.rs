@@ -27,6 +27,7 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::Tracepoint("sock", "sock_recv_length"),
                 },
             ],
+            again: &[SEND_AGAIN, RECEIVE_AGAIN],
             needs: &[NEEDS, &[TASK_MM, LENGTH_SOCK, LENGTH_RET, LENGTH_FLAGS]],
             casts: true,
             undivided: true,
@@ -36,14 +37,15 @@ pub(super) static PROBE: Probe = Probe {
             name: "tp_btf/sock_recv_length+sock_send_length",
             programs: &[
                 Program {
-                    name: "dns_send_btf",
+                    name: "dns_send",
                     hook: Hook::BtfTracepoint("sock_send_length"),
                 },
                 Program {
-                    name: "dns_receive_btf",
+                    name: "dns_receive",
                     hook: Hook::BtfTracepoint("sock_recv_length"),
                 },
             ],
+            again: &[SEND_AGAIN, RECEIVE_AGAIN],
             needs: &[NEEDS, &[TASK_MM]],
             ..Alternative::BASE
         },
@@ -73,6 +75,15 @@ pub(super) static PROBE: Probe = Probe {
            nanoseconds every system call",
     reader: Some(Udp::reader),
     ..Probe::BASE
+};
+
+const SEND_AGAIN: Program = Program {
+    name: "dns_send_again",
+    hook: Hook::BtfTracepoint("sock_send_length"),
+};
+const RECEIVE_AGAIN: Program = Program {
+    name: "dns_receive_again",
+    hook: Hook::BtfTracepoint("sock_recv_length"),
 };
 
 const NEEDS: &[usize] = &[

@@ -26,6 +26,7 @@ pub(super) static PROBE: Probe = Probe {
                 name: "sys_errors_tp",
                 hook: Hook::Tracepoint("raw_syscalls", "sys_exit"),
             }],
+            again: &[AGAIN],
             needs: &[CALL, NEEDS, &[EXIT_RET]],
             undivided: true,
             ..Alternative::BASE
@@ -33,9 +34,10 @@ pub(super) static PROBE: Probe = Probe {
         Alternative {
             name: "tp_btf/sys_exit",
             programs: &[Program {
-                name: "sys_errors_btf",
+                name: "sys_errors",
                 hook: Hook::BtfTracepoint("sys_exit"),
             }],
+            again: &[AGAIN],
             needs: &[CALL, NEEDS],
             ..Alternative::BASE
         },
@@ -60,6 +62,11 @@ pub(super) static PROBE: Probe = Probe {
     instruments: &[&ERRORS, &EXPECTED],
     reader: Some(make),
     ..Probe::BASE
+};
+
+const AGAIN: Program = Program {
+    name: "sys_errors_again",
+    hook: Hook::BtfTracepoint("sys_exit"),
 };
 
 const NEEDS: &[usize] = &[TASK_FILES, FILES_FDT, FDT_FD, FDT_MAX, FILE_INODE, INODE_MODE];

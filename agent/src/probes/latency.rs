@@ -29,6 +29,7 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::Tracepoint("raw_syscalls", "sys_exit"),
                 },
             ],
+            again: &[ENTER_AGAIN, EXIT_AGAIN],
             needs: &[CALL],
             undivided: true,
             ..Alternative::BASE
@@ -37,14 +38,15 @@ pub(super) static PROBE: Probe = Probe {
             name: "tp_btf/sys_enter+sys_exit",
             programs: &[
                 Program {
-                    name: "sys_latency_enter_btf",
+                    name: "sys_latency_enter",
                     hook: Hook::BtfTracepoint("sys_enter"),
                 },
                 Program {
-                    name: "sys_latency_exit_btf",
+                    name: "sys_latency_exit",
                     hook: Hook::BtfTracepoint("sys_exit"),
                 },
             ],
+            again: &[ENTER_AGAIN, EXIT_AGAIN],
             needs: &[CALL],
             ..Alternative::BASE
         },
@@ -70,6 +72,15 @@ pub(super) static PROBE: Probe = Probe {
     instruments: &[&DURATIONS],
     reader: Some(make),
     ..Probe::BASE
+};
+
+const ENTER_AGAIN: Program = Program {
+    name: "sys_latency_enter_again",
+    hook: Hook::BtfTracepoint("sys_enter"),
+};
+const EXIT_AGAIN: Program = Program {
+    name: "sys_latency_exit_again",
+    hook: Hook::BtfTracepoint("sys_exit"),
 };
 
 static DURATIONS: Instrument = Instrument {

@@ -16,6 +16,10 @@ pub(super) static PROBE: Probe = Probe {
                 name: "tcp_accept_btf",
                 hook: Hook::BtfTracepoint("sys_exit"),
             }],
+            again: &[Program {
+                name: "tcp_accept_btf_again",
+                hook: Hook::BtfTracepoint("sys_exit"),
+            }],
             needs: &[super::CALL, super::syscall::FD_WALK],
             ..Alternative::BASE
         },

@@ -28,6 +28,20 @@ pub(super) static PROBE: Probe = Probe {
                     hook: Hook::BtfTracepoint("sched_process_exit"),
                 },
             ],
+            again: &[
+                Program {
+                    name: "process_fork_btf_again",
+                    hook: Hook::BtfTracepoint("sched_process_fork"),
+                },
+                Program {
+                    name: "process_exec_btf_again",
+                    hook: Hook::BtfTracepoint("sched_process_exec"),
+                },
+                Program {
+                    name: "process_exit_btf_again",
+                    hook: Hook::BtfTracepoint("sched_process_exit"),
+                },
+            ],
             needs: &[NEEDS],
             ..Alternative::BASE
         },
