@@ -8,6 +8,7 @@ mod flow;
 mod kernel;
 mod measures;
 mod pace;
+mod strangers;
 
 pub use counts::PipelineCounts;
 pub use pace::Pace;
@@ -32,7 +33,7 @@ use crate::protocol::{Ignored, LostExchange, Sink};
 use crate::signal::{ConnId, Endpoints, FlowOpen, Last, Nanos, PayloadSignal, Role, Signal};
 use crate::trace::Tracer;
 use crate::trace::span::Span;
-use events::Teller;
+use events::{Teller, hand_over};
 use measures::Readers;
 use onlooker_common::record::kind;
 use std::sync::Arc;
@@ -125,6 +126,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
             ignored: None,
             whole: 0,
             memo: Memo::default(),
+            strangers: Default::default(),
         },
     };
     let mut last_second = 0;
@@ -204,6 +206,7 @@ struct Core {
     /// Exchanges that were whole when they were heard of, in this batch.
     whole: u64,
     memo: Memo,
+    strangers: strangers::Strangers,
 }
 
 impl Pipeline {
@@ -480,16 +483,6 @@ impl Sink for CoreSink<'_> {
 
     fn ignore(&mut self, _conn: ConnId, reason: Ignored) {
         self.core.ignored = Some(reason);
-    }
-}
-
-/// To every sink, without a copy for the last.
-fn hand_over<T: Clone>(item: T, sinks: &[Arc<dyn ItemSink<T>>]) {
-    if let Some((last, others)) = sinks.split_last() {
-        for sink in others {
-            sink.accept(item.clone());
-        }
-        last.accept(item);
     }
 }
 

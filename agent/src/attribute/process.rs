@@ -211,6 +211,11 @@ impl Processes {
         self.table.get(&key).is_some_and(|entry| !entry.ended)
     }
 
+    /// Whether nothing can be known of a process: nobody told of it, and `/proc` has it no more.
+    pub fn is_stranger(&mut self, key: ProcessKey) -> bool {
+        !self.table.contains_key(&key) && self.reader.lives(&self.host, key) == Some(false)
+    }
+
     /// Whether a process has ended. Of one that is not known here `/proc` is asked; when that cannot tell, it has not.
     pub fn gone(&mut self, key: ProcessKey) -> bool {
         match self.table.get(&key) {

@@ -1,6 +1,6 @@
 //! Events that probes tell, on their way to the exporters of records.
 
-use super::{Core, hand_over};
+use super::Core;
 use crate::attribute::service::Service;
 use crate::export::ItemSink;
 use crate::logs::LogRecord;
@@ -46,5 +46,15 @@ impl Core {
         };
         let Teller { events, sinks } = &mut self.teller;
         events.tell(event, service.as_ref(), &mut |record| hand_over(record, sinks));
+    }
+}
+
+/// To every sink, without a copy for the last.
+pub(super) fn hand_over<T: Clone>(item: T, sinks: &[Arc<dyn ItemSink<T>>]) {
+    if let Some((last, others)) = sinks.split_last() {
+        for sink in others {
+            sink.accept(item.clone());
+        }
+        last.accept(item);
     }
 }

@@ -14,8 +14,9 @@ impl Readers {
         Readers(readers.into_iter().map(|reader| (0, reader)).collect())
     }
 
-    /// Lets those look whose time has come.
+    /// Lets those look whose time has come. The ring was read since the last look.
     pub(super) fn look(&mut self, now: Nanos, core: &mut Core) {
+        core.take_strangers();
         for (due, reader) in &mut self.0 {
             if now >= *due {
                 *due = now.saturating_add(reader.every().as_nanos() as Nanos);
@@ -25,11 +26,13 @@ impl Readers {
         core.measures.lock().tidy(now);
     }
 
-    /// Lets all look, for the last time.
+    /// Lets all look, for the last time. The ring was read to its end.
     pub(super) fn look_at_all(&mut self, now: Nanos, core: &mut Core) {
+        core.take_strangers();
         for (_, reader) in &mut self.0 {
             look(&mut **reader, now, core);
         }
+        core.take_strangers();
     }
 
     /// Tells all of a process.
@@ -51,7 +54,7 @@ impl Core {
     /// What a reader told: readers have numbers and events alone.
     fn told(&mut self, signal: &Signal<'_>) {
         match signal {
-            Signal::Measure(measure) => self.measure(measure),
+            Signal::Measure(measure) => self.measure_of_reader(measure),
             Signal::Event(event) => self.event(event),
             Signal::Process(_) | Signal::Flow(_) | Signal::Payload(_) | Signal::Message(_) => {
                 tracing::debug!(?signal, "a reader told what readers do not tell");

@@ -15,7 +15,7 @@ pub(super) type Binaries = BTreeMap<String, PathBuf>;
 /// How much slower things take here than on the host: deadlines of the tests are longer and loads are smaller by it.
 const SLOW: u32 = 20;
 /// Seconds that one test binary may take.
-const BINARY_DEADLINE: u32 = 900;
+const BINARY_DEADLINE: u32 = 2700;
 
 /// Compiles the integration tests and tells where each lies.
 pub(super) fn compile() -> Result<Binaries> {
