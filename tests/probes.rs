@@ -221,6 +221,13 @@ pub fn has_copy(program: &str) -> bool {
     preempts_programs() && !program.ends_with("_raw") && !WITHOUT_COPIES.iter().any(|begin| program.starts_with(begin))
 }
 
+/// Does this kernel skip programs of a way now and then, and nothing deals with what they were skipped for? It has better ways,
+/// and `/readyz` says so of this one.
+pub fn misses_calls(probe: &str, way: &str) -> bool {
+    preempts_programs()
+        && (way.starts_with("raw_tp/") && probe != "offcpu" || probe == "dns" && way == "tp_btf/sys_exit")
+}
+
 /// Arguments that enable the optional ones.
 pub fn enabling() -> Vec<String> {
     let links = OPTIONAL.iter().filter_map(|chain| chain.links.first());

@@ -23,7 +23,7 @@ pub fn of_offcpu() -> Ways {
     of("offcpu", &["--probes.enable=offcpu"])
 }
 
-/// The same of any probe, with further arguments, which must be the same each time. They live as long as the test process.
+/// The same of any probe, but for ways that miss calls on this kernel ([`probes::misses_calls`]), with further arguments, which must be the same each time. They live as long as the test process.
 ///
 /// # Panics
 /// When an agent does not start, or has no alternative.
@@ -47,6 +47,9 @@ fn start(probe: &str, args: &[&str]) -> Vec<(String, Agent)> {
         let attached = scrape.select("onlooker_probe_attached", &of).next();
         let way = attached.map_or("", |sample| sample.label("alternative")).to_owned();
         assert!(!way.is_empty(), "not attached");
+        if probes::misses_calls(probe, &way) {
+            continue;
+        }
         if agents.iter().all(|(known, _)| *known != way) {
             agents.push((way, agent));
         }
