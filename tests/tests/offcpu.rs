@@ -38,7 +38,7 @@ const REASONS: [&str; 5] = ["sleep", "disk", "stopped", "preempted", "other"];
 impl Driver {
     fn start(args: &[&str]) -> Driver {
         agents();
-        let trace = Trace::of(&["sched/sched_switch"], "");
+        let trace = Trace::of(&["sched/sched_switch", "sched/sched_process_exec"], "");
         let service = unique(args[0]);
         let mut command = Command::new(own_program("stalling"));
         command
@@ -112,7 +112,8 @@ impl Driver {
         Ok(Some(self.times(&text, &self.threads()?)?))
     }
 
-    /// Times off the CPU in a trace: from each switch away from one of these threads to the next to it.
+    /// Times off the CPU in a trace: from each switch away from one of these threads to the next to it. Those before a process became the
+    /// driver are its parent's, if the agent looked in between, as it may where a machine is slow.
     fn times(&self, text: &str, threads: &[u32]) -> Result<Times> {
         let mut times: Times = REASONS.iter().map(|reason| (*reason, (0.0, 0.0))).collect();
         let mut away = BTreeMap::new();
@@ -121,6 +122,13 @@ impl Driver {
             rest.split(' ').next()?.parse::<u32>().ok()
         };
         for event in events(text) {
+            if event.name == "sched_process_exec" {
+                if event.tid == self.program.pid() {
+                    times.values_mut().for_each(|time| *time = (0.0, 0.0));
+                    away.clear();
+                }
+                continue;
+            }
             let (from, to) = event.arguments.split_once(" ==> ").context("a switch")?;
             let (Some(from_tid), Some(to_tid)) = (number(from, " prev_pid="), number(to, " next_pid=")) else {
                 continue;
