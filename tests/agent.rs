@@ -59,6 +59,8 @@ pub struct Options {
     pub capabilities: Option<Vec<&'static str>>,
     /// Wait for an agent that says that it sees no requests, instead of a ready one.
     pub blind: bool,
+    /// With collectors of the host's metrics, which cost each scrape something.
+    pub collectors: bool,
     /// In a pid namespace of its own, with the host's `/proc`. What is told to the process goes to the one that made it then.
     pub own_pids: bool,
 }
@@ -148,6 +150,9 @@ impl Agent {
         // What is summed is pending until the interval is over, and the balance of events is waited for.
         if !options.args.iter().any(|arg| arg.starts_with("--events.interval")) {
             command.arg("--events.interval=1s");
+        }
+        if !options.collectors {
+            command.arg("--collector.disable-defaults");
         }
         command.stdout(Stdio::null());
         for (wanted, arg) in [(options.spans, "--export=stdout"), (options.events, "--export=events")] {
@@ -337,7 +342,7 @@ impl Agent {
 }
 
 /// [`Agent::scrape`] by address.
-pub(crate) fn scrape_of(web: &Target) -> Result<Scrape> {
+pub fn scrape_of(web: &Target) -> Result<Scrape> {
     let mut connection = Connection::open(web)?;
     let request = http::request("GET", "/metrics", &[("Connection", "close")], b"");
     connection.send(&[b"\r\n", request.as_slice()].concat())?;

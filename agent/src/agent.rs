@@ -7,9 +7,9 @@ use crate::aggregate::{AggregateConfig, MeasuresConfig, SharedAggregate, SharedM
 use crate::attribute::names::Names;
 use crate::attribute::process::{Processes, ProcessesConfig};
 use crate::budget::{Keeper, Shedding};
+use crate::collectors::node::runner::Runner;
 use crate::collectors::own::process::ProcessStats;
 use crate::collectors::own::{Own, Reading};
-use crate::collectors::throttling::Throttling;
 use crate::config::{Config, Export, Hooks, LogLevel, Roles};
 use crate::cost::{self, Overhead, Stage};
 use crate::export::otlp::{OtlpConfig, OtlpSignal};
@@ -18,7 +18,6 @@ use crate::kernel::fill::RingFill;
 use crate::kernel::loader::{self, Kernel};
 use crate::kernel::stats::{ProgramStat, ProgramStats};
 use crate::logs::events::{Events, EventsConfig};
-use crate::metric::Source;
 use crate::pipeline::{self, Pace, Parts, PipelineCounts};
 use crate::privilege;
 use crate::probes::{Probe, REGISTRY, Reader, Tools};
@@ -28,7 +27,7 @@ use crate::trace::sampler::Sampler;
 use crate::trace::span::{AttributeValue, Resource};
 use crate::trace::{Tracer, TracerConfig};
 use crate::tui;
-use crate::web::{Web, WebConfig};
+use crate::web::{Sources, Web, WebConfig};
 use anyhow::Context;
 use exporters::Exporters;
 use readings::{register, register_program};
@@ -80,13 +79,15 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     );
 
     // What can be refused comes first: addresses, exporters, then the kernel.
-    let sources: Vec<Arc<dyn Source>> = vec![
-        Arc::new(aggregate.clone()),
-        Arc::new(measures.clone()),
-        processes.counts(),
-        own.clone(),
-        Arc::new(Throttling::new(&config.host)),
-    ];
+    let sources = Sources {
+        all: vec![
+            Arc::new(aggregate.clone()),
+            Arc::new(measures.clone()),
+            processes.counts(),
+            own.clone(),
+        ],
+        collectors: Runner::new(&config.host, &config.collectors),
+    };
     let web = Web::bind(web_config(config), sources, health.clone())?;
     let mut exporters = Exporters::start(config)?;
     exporters.register(&own);

@@ -4,8 +4,10 @@
 use crate::config::options::{CONFIG_FILE, OPTIONS, Opt};
 use crate::config::{self, Config, Flags, Problem, Setting};
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +110,8 @@ fn command(build: Build) -> Clap {
         .help("YAML file with the same settings: the names of the flags, nested at their dots.")
         .global(true)
         .help_heading("Settings (flag, then environment, then file, then default)");
-    let args = OPTIONS.iter().map(arg).chain([file]);
+    let negatives = OPTIONS.iter().filter(|option| option.switch).map(negative);
+    let args = OPTIONS.iter().map(arg).chain(negatives).chain([file]);
     Clap::new("onlooker")
         .bin_name("onlooker")
         .about("Watches a Linux host from the kernel, so that applications nobody instrumented become observable")
@@ -163,8 +166,9 @@ fn arg(option: &'static Opt) -> Arg {
     if let Some(env) = option.env {
         let _ = write!(help, " [env: {env}]");
     }
-    Arg::new(option.name)
+    let arg = Arg::new(option.name)
         .long(option.name)
+        .aliases(option.also.iter().copied())
         .value_name(option.value)
         .help(help)
         .action(if option.repeatable {
@@ -174,19 +178,50 @@ fn arg(option: &'static Opt) -> Arg {
         })
         .global(true)
         .allow_hyphen_values(true)
-        .help_heading("Settings (flag, then environment, then file, then default)")
+        .help_heading(match option.is_of_collector() {
+            true => "Collectors of the host's metrics (as above; a switch is taken back by --no-NAME)",
+            false => "Settings (flag, then environment, then file, then default)",
+        });
+    if option.switch {
+        // As Go's programs have them: a value needs the equals sign, and none means true.
+        arg.num_args(0..=1).require_equals(true).default_missing_value("true")
+    } else {
+        arg
+    }
+}
+
+/// `--no-NAME` of a switch.
+fn negative(option: &'static Opt) -> Arg {
+    let name: &'static str = negatives()[option.name];
+    Arg::new(name)
+        .long(name)
+        .action(ArgAction::SetTrue)
+        .global(true)
+        .hide(true)
+        .conflicts_with(option.name)
+}
+
+/// Names of switches and of what takes them back.
+fn negatives() -> &'static BTreeMap<&'static str, &'static str> {
+    static NAMES: LazyLock<BTreeMap<&'static str, &'static str>> = LazyLock::new(|| {
+        let switches = OPTIONS.iter().filter(|option| option.switch);
+        let name = |name: &'static str| (name, &*format!("no-{name}").leak());
+        switches.map(|option| name(option.name)).collect()
+    });
+    &NAMES
 }
 
 fn flags(matches: &ArgMatches) -> Flags {
     let names = OPTIONS.iter().map(|option| option.name).chain([CONFIG_FILE]);
-    names
-        .flat_map(|name| {
+    let off = negatives().iter().filter(|(_, negative)| matches.get_flag(negative));
+    off.map(|(name, _)| (*name, "false".to_owned()))
+        .chain(names.flat_map(|name| {
             matches
                 .get_many::<String>(name)
                 .into_iter()
                 .flatten()
                 .map(move |value| (name, value.clone()))
-        })
+        }))
         .collect()
 }
 
@@ -315,14 +350,21 @@ mod tests {
     fn help_names_every_option_with_default_and_variable() {
         let exit = run("--help").expect_err("help");
         assert_eq!(exit.code, 0);
-        for option in OPTIONS {
+        for option in OPTIONS.iter() {
+            let value = if option.switch {
+                format!("[=<{}>]", option.value)
+            } else {
+                format!(" <{}>", option.value)
+            };
             assert!(
-                exit.text.contains(&format!("--{} <{}>", option.name, option.value)),
+                exit.text.contains(&format!("--{}{value}", option.name)),
                 "{}",
                 option.name
             );
         }
-        assert!(exit.text.contains("[default: 127.0.0.1:9100]") && exit.text.contains("[env: OTEL_TRACES_SAMPLER]"));
+        // However its lines are broken.
+        let text = exit.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("[default: 127.0.0.1:9100]") && text.contains("[env: OTEL_TRACES_SAMPLER]"));
     }
 
     #[test]

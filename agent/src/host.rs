@@ -11,6 +11,8 @@ pub struct Host {
     pub sys: PathBuf,
     /// `--path.rootfs`.
     pub root: PathBuf,
+    /// `--path.udev.data`.
+    pub udev: PathBuf,
 }
 
 impl Default for Host {
@@ -19,6 +21,7 @@ impl Default for Host {
             proc: "/proc".into(),
             sys: "/sys".into(),
             root: "/".into(),
+            udev: "/run/udev/data".into(),
         }
     }
 }
@@ -76,6 +79,7 @@ mod tests {
             proc: dir.path().join("proc"),
             sys: dir.path().join("sys"),
             root: dir.path().to_owned(),
+            ..Host::default()
         };
         assert_eq!(host.name(), None);
         std::fs::create_dir_all(dir.path().join("proc/sys/kernel")).expect("folders");

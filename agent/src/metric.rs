@@ -1,6 +1,10 @@
 //! The fourth waist: series. A [`Source`] writes families and samples to an [`Encoder`], one after the other; an exporter is
 //! an encoder. Nothing in between holds all series at once.
 
+mod tape;
+
+pub use tape::Tape;
+
 use std::borrow::Cow;
 
 /// Type of a family, as Prometheus names them.
@@ -12,6 +16,8 @@ pub enum Kind {
     Gauge,
     /// Buckets, sum and count.
     Histogram,
+    /// Quantiles, sum and count.
+    Summary,
     /// Constant 1, facts in the labels.
     Info,
     /// Not told.
@@ -51,6 +57,19 @@ pub enum Value<'a> {
     Number(f64),
     /// Of histograms.
     Histogram(&'a HistogramView<'a>),
+    /// Of summaries.
+    Summary(&'a SummaryView<'a>),
+}
+
+/// A summary as exporters see it.
+#[derive(Clone, Copy, Debug)]
+pub struct SummaryView<'a> {
+    /// Quantiles (0 to 1) and their values.
+    pub quantiles: &'a [(f64, f64)],
+    /// Sum of observations.
+    pub sum: f64,
+    /// Number of observations.
+    pub count: f64,
 }
 
 /// A histogram as exporters see it. `counts` has one more entry than `bounds` (the last is +Inf); counts are per bucket, not

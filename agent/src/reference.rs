@@ -55,6 +55,7 @@ fn exchange_row(text: &mut String, family: &Family, labels: &[&str]) {
     let kind = match family.kind {
         Kind::Gauge => "gauge",
         Kind::Histogram => "histogram",
+        Kind::Summary => "summary",
         Kind::Counter | Kind::Info | Kind::Unknown => "counter",
     };
     let labels = labels.iter().filter(|name| !name.is_empty());

@@ -90,7 +90,8 @@ fn the_document_is_what_the_agent_serves() {
     let options = Options {
         spans: true,
         events: true,
-        args: probes::enabling(),
+        // Those of node_exporter are in its own documents.
+        args: [probes::enabling(), vec!["--collector.cgroup".into()]].concat(),
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();

@@ -24,7 +24,7 @@ const RECLAIM: &str = "onlooker_memory_reclaim_duration_seconds";
 fn agent(enable: &str) -> Agent {
     let args = (!enable.is_empty()).then(|| format!("--probes.enable={enable}"));
     Agent::start(&Options {
-        args: args.into_iter().collect(),
+        args: args.into_iter().chain(["--collector.cgroup".into()]).collect(),
         ..Options::default()
     })
     .unwrap()

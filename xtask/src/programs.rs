@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::apt;
 use crate::shell::{Run, find_program, say, target, tools};
+use crate::vm;
 
 /// A command the tests start, and where it comes from.
 struct Program {
@@ -20,6 +21,8 @@ enum From {
     Packages(&'static [&'static str]),
     /// A file of a Debian package that is unpacked below `target/tools`: installed, it would start a service.
     Unpacked { package: &'static str, file: &'static str },
+    /// Likewise, of the newest Debian: a program that needs no library of its release.
+    Newest { package: &'static str, file: &'static str },
 }
 
 /// One line a program. Whatever is on `PATH` is taken as it is.
@@ -93,6 +96,14 @@ const PROGRAMS: &[Program] = &[
         used_for: "a second opinion on /metrics",
     },
     Program {
+        command: "prometheus-node-exporter",
+        from: From::Newest {
+            package: "prometheus-node-exporter",
+            file: "usr/bin/prometheus-node-exporter",
+        },
+        used_for: "what metrics of the host are held against",
+    },
+    Program {
         command: "qemu-system-x86_64",
         from: From::Packages(&["qemu-system-x86"]),
         used_for: "machines with other kernels",
@@ -135,6 +146,7 @@ pub(crate) fn install() -> Vec<String> {
         let installed = match program.from {
             From::Packages(packages) => apt::install(packages),
             From::Unpacked { package, file } => apt::unpack(package, file, &tools().join("bin")),
+            From::Newest { package, file } => vm::newest_file(package, file, &tools().join("bin")),
         };
         let installed =
             installed.and_then(|()| find(program.command).context("the package is here, its command is not on PATH"));
@@ -208,7 +220,9 @@ mod tests {
         for program in PROGRAMS {
             let named = match program.from {
                 From::Packages(packages) => !packages.is_empty(),
-                From::Unpacked { package, file } => !package.is_empty() && file.ends_with(program.command),
+                From::Unpacked { package, file } | From::Newest { package, file } => {
+                    !package.is_empty() && file.ends_with(program.command)
+                }
             };
             assert!(named && !program.used_for.is_empty(), "{}", program.command);
         }

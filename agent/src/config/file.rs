@@ -246,7 +246,7 @@ impl Reader<'_> {
         let key = self.key();
         OPTIONS.iter().find(|option| {
             option
-                .name
+                .key()
                 .strip_prefix(key.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         })
@@ -284,7 +284,7 @@ impl Reader<'_> {
 }
 
 fn option(name: &str) -> Option<&'static Opt> {
-    OPTIONS.iter().find(|option| option.name == name)
+    OPTIONS.iter().find(|option| option.key() == name)
 }
 
 /// The known key that an unknown one was likely meant to be: a neighbour, or one of the same last word elsewhere.
@@ -298,14 +298,14 @@ fn mend(key: &str) -> Option<String> {
         });
     }
     // Of another group: the same last word, or a name that is like it as a whole.
-    let mut names = OPTIONS.iter().map(|option| option.name);
+    let mut names = OPTIONS.iter().map(Opt::key);
     if let Some(same) = names.clone().find(|name| name.rsplit('.').next() == Some(last)) {
         return Some(same.to_string());
     }
     if !group.is_empty() && names.any(|name| name.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'))) {
         return None;
     }
-    nearest(key, OPTIONS.iter().map(|option| option.name)).map(str::to_string)
+    nearest(key, OPTIONS.iter().map(Opt::key)).map(str::to_string)
 }
 
 /// The keys that a group (empty: the file itself) may hold.
@@ -313,8 +313,8 @@ fn children(group: &str) -> Vec<&'static str> {
     let mut found: Vec<&str> = OPTIONS
         .iter()
         .filter_map(|option| match group {
-            "" => Some(option.name),
-            _ => option.name.strip_prefix(group)?.strip_prefix('.'),
+            "" => Some(option.key()),
+            _ => option.key().strip_prefix(group)?.strip_prefix('.'),
         })
         .filter_map(|rest| rest.split('.').next())
         .collect();

@@ -7,6 +7,8 @@ pub mod file;
 pub mod options;
 pub mod value;
 
+use crate::collectors::node::flags::Settings;
+use crate::collectors::node::runner;
 use crate::host::Host;
 use crate::probes::Choice;
 use file::Entry;
@@ -23,6 +25,8 @@ pub struct Config {
     pub web: Web,
     /// Where the host's file systems are.
     pub host: Host,
+    /// Collectors of the host's metrics.
+    pub collectors: Settings,
     /// The agent's own log.
     pub log: Log,
     /// How payload is captured.
@@ -264,6 +268,7 @@ impl Config {
         Config {
             web: Web::default(),
             host: Host::default(),
+            collectors: Settings::default(),
             log: Log {
                 level: LogLevel::Info,
                 format: LogFormat::Logfmt,
@@ -301,10 +306,10 @@ impl Default for Config {
     /// The defaults of the table.
     fn default() -> Config {
         let mut config = Config::blank();
-        for option in OPTIONS {
+        for option in OPTIONS.iter().filter(|option| !option.is_of_collector()) {
             for value in option.default {
                 // A default that its own option refuses is found by the tests of the table.
-                let _ = (option.set)(&mut config, value);
+                let _ = option.set(&mut config, value);
             }
         }
         config
@@ -406,11 +411,16 @@ pub fn load_leniently(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> (C
     };
     let mut config = Config::blank();
     let mut settings = Vec::with_capacity(OPTIONS.len());
-    for option in OPTIONS {
+    for option in OPTIONS.iter() {
         let given = settle(option, flags, env, &entries);
         let mut accepted = given.is_empty();
         for (value, origin) in &given {
-            match (option.set)(&mut config, value) {
+            // What nobody gave of a collector is known to it.
+            if option.is_of_collector() && *origin == Origin::Default {
+                accepted = true;
+                continue;
+            }
+            match option.set(&mut config, value) {
                 Ok(()) => accepted = true,
                 Err(what) => problems.push(Problem {
                     place: place(option, origin),
@@ -418,9 +428,9 @@ pub fn load_leniently(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> (C
                 }),
             }
         }
-        if !accepted {
+        if !accepted && !option.is_of_collector() {
             for value in option.default {
-                let _ = (option.set)(&mut config, value);
+                let _ = option.set(&mut config, value);
             }
         }
         let origin = given.first().map_or(Origin::Default, |(_, origin)| origin.clone());
@@ -430,6 +440,11 @@ pub fn load_leniently(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> (C
             origin,
         });
     }
+    let refused = runner::refused(&config.host, &config.collectors);
+    problems.extend(refused.into_iter().map(|(collector, what)| Problem {
+        place: format!("collector {collector}"),
+        what,
+    }));
     (config, settings, problems)
 }
 

@@ -3,17 +3,22 @@
 
 use super::value::{ListenAddress, bytes, count, cpu_budget, duration, path, ring_bytes, telemetry_path};
 use super::{Config, Expected, Export, Hooks, LogFormat, LogLevel, Roles, SamplerKind, Summary, UsageDetail};
+use crate::collectors::node::flags::{self, Flag, Form};
+use crate::collectors::node::{Collector, REGISTRY};
 use crate::probes::{measurable, switchable};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// Name of the flag that gives the configuration file. It is no key of that file.
 pub const CONFIG_FILE: &str = "config.file";
 
 /// One thing that can be set.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Opt {
-    /// Name of the flag (behind `--`) and, split at the dots, path of the file key.
+    /// Name of the flag (behind `--`).
     pub name: &'static str,
+    /// Split at the dots, path of the file key; empty: as the name.
+    pub path: &'static str,
     /// Placeholder of the value in the help.
     pub value: &'static str,
     /// One sentence for the help.
@@ -26,56 +31,151 @@ pub struct Opt {
     pub repeatable: bool,
     /// The allowed values, when it is a choice.
     pub words: &'static [&'static str],
+    /// On or off: `--NAME` and `--no-NAME`.
+    pub switch: bool,
+    /// Other names, which are taken and not shown.
+    pub also: &'static [&'static str],
+    /// Checks one value and puts it in its place.
+    pub set: Set,
+}
+
+/// What a value is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Set {
+    /// A field of the configuration.
+    Field(fn(&mut Config, &str) -> Result<(), String>),
+    /// Whether a collector runs.
+    Collector(&'static Collector),
+    /// A flag of a collector.
+    Flag(&'static Flag),
+}
+
+impl Opt {
     /// Checks one value and puts it in its place.
     ///
     /// # Errors
     /// What is wrong and what would be right, as the end of a sentence that begins with the value.
-    pub set: fn(&mut Config, &str) -> Result<(), String>,
+    pub fn set(&self, config: &mut Config, value: &str) -> Result<(), String> {
+        match self.set {
+            Set::Field(set) => set(config, value),
+            Set::Collector(collector) => {
+                let on = flags::boolean(value)?;
+                config.collectors.switched.insert(collector.name, on);
+                Ok(())
+            }
+            Set::Flag(flag) => {
+                flag.form.check(value)?;
+                let given = config.collectors.given.entry(flag.name).or_default();
+                given.push(value.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    /// Split at the dots, path of the file key.
+    pub fn key(&self) -> &'static str {
+        if self.path.is_empty() { self.name } else { self.path }
+    }
+
+    /// Is it of a collector?
+    pub fn is_of_collector(&self) -> bool {
+        !matches!(self.set, Set::Field(_))
+    }
 }
 
 const BASE: Opt = Opt {
     name: "",
+    path: "",
+    switch: false,
+    also: &[],
     value: "",
     help: "",
     env: None,
     default: &[],
     repeatable: false,
     words: &[],
-    set: |_, _| Ok(()),
+    set: Set::Field(|_, _| Ok(())),
 };
 
 /// Puts a word of a choice in its place.
 macro_rules! choice {
     ($type:ident, $($field:ident).+) => {
-        |config, value| {
+        Set::Field(|config, value| {
             config.$($field).+ = $type::from_word(value).ok_or_else(|| one_of($type::WORDS, value))?;
             Ok(())
-        }
+        })
     };
 }
 
 /// Puts a checked value in its place.
 macro_rules! checked {
     ($check:expr, $($field:ident).+) => {
-        |config, value| {
+        Set::Field(|config, value| {
             config.$($field).+ = $check(value)?;
             Ok(())
-        }
+        })
     };
 }
 
-/// All options, in the order of the help.
-pub static OPTIONS: &[Opt] = &[
+/// All options, in the order of the help: those of the agent, then those of collectors.
+pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
+    let mut options: Vec<Opt> = AGENT.to_vec();
+    for collector in REGISTRY {
+        options.push(Opt {
+            name: leaked(format!("collector.{}", collector.name)),
+            path: leaked(format!("collector.{}.enabled", collector.name)),
+            value: "BOOL",
+            help: leaked(format!("Collector {}: {}.", collector.name, collector.about)),
+            default: if collector.default { &["true"] } else { &["false"] },
+            switch: true,
+            set: Set::Collector(collector),
+            ..BASE
+        });
+    }
+    let flags = REGISTRY.iter().flat_map(|collector| collector.flags);
+    options.extend(flags.clone().map(|flag| {
+        let group = |other: &&&Flag| {
+            other
+                .name
+                .strip_prefix(flag.name)
+                .is_some_and(|rest| rest.starts_with('.'))
+        };
+        Opt {
+            name: flag.name,
+            path: match flags.clone().any(|other| group(&other)) {
+                true => leaked(format!("{}.enabled", flag.name)),
+                false => "",
+            },
+            value: flag.form.placeholder(),
+            help: flag.help,
+            default: flag.default,
+            repeatable: flag.repeatable,
+            switch: flag.form == Form::Switch,
+            also: flag.also,
+            set: Set::Flag(flag),
+            ..BASE
+        }
+    }));
+    options
+});
+
+/// Made once, as long as the program runs.
+fn leaked(text: String) -> &'static str {
+    text.leak()
+}
+
+/// The agent's own options.
+static AGENT: &[Opt] = &[
     Opt {
         name: "web.listen-address",
         value: "ADDRESS",
         help: "Address to serve on: HOST:PORT, [IPV6]:PORT, or :PORT for all addresses of the host. Repeatable.",
         default: &["127.0.0.1:9100"],
         repeatable: true,
-        set: |config, value| {
+        set: Set::Field(|config, value| {
             config.web.listen.push(value.parse::<ListenAddress>()?);
             Ok(())
-        },
+        }),
         ..BASE
     },
     Opt {
@@ -119,6 +219,23 @@ pub static OPTIONS: &[Opt] = &[
         ..BASE
     },
     Opt {
+        name: "path.udev.data",
+        value: "DIR",
+        help: "Where udev keeps what it knows of devices.",
+        default: &["/run/udev/data"],
+        set: checked!(path, host.udev),
+        ..BASE
+    },
+    Opt {
+        name: "collector.disable-defaults",
+        value: "BOOL",
+        help: "Run only those collectors that are switched on.",
+        default: &["false"],
+        switch: true,
+        set: checked!(flags::boolean, collectors.disable_defaults),
+        ..BASE
+    },
+    Opt {
         name: "log.level",
         value: "LEVEL",
         help: "Least severity that is logged.",
@@ -159,10 +276,10 @@ pub static OPTIONS: &[Opt] = &[
         value: "PROBE",
         help: "Also attach this probe, which is off by default (docs/metrics.md lists them with what they cost). Repeatable.",
         repeatable: true,
-        set: |config, value| {
+        set: Set::Field(|config, value| {
             config.probes.on.push(probe(value)?);
             Ok(())
-        },
+        }),
         ..BASE
     },
     Opt {
@@ -170,10 +287,10 @@ pub static OPTIONS: &[Opt] = &[
         value: "PROBE",
         help: "Do not attach this probe: what it measures is not there. Repeatable.",
         repeatable: true,
-        set: |config, value| {
+        set: Set::Field(|config, value| {
             config.probes.off.push(probe(value)?);
             Ok(())
-        },
+        }),
         ..BASE
     },
     Opt {
@@ -190,13 +307,13 @@ pub static OPTIONS: &[Opt] = &[
         value: "CALL",
         help: "System call whose durations are measured (with --probes.enable=latency); without any: all. Repeatable.",
         repeatable: true,
-        set: |config, value| {
+        set: Set::Field(|config, value| {
             if !measurable(value) {
                 return Err("is no system call that can be measured: use names as in the manual, e.g. fsync".into());
             }
             config.latency.push(value.into());
             Ok(())
-        },
+        }),
         ..BASE
     },
     Opt {
@@ -205,13 +322,13 @@ pub static OPTIONS: &[Opt] = &[
         help: "Also tell what threads use, by name (threads), or memory by its share (smaps: PSS). Repeatable.",
         repeatable: true,
         words: UsageDetail::WORDS,
-        set: |config, value| {
+        set: Set::Field(|config, value| {
             let detail = UsageDetail::from_word(value).ok_or_else(|| one_of(UsageDetail::WORDS, value))?;
             if !config.usage.contains(&detail) {
                 config.usage.push(detail);
             }
             Ok(())
-        },
+        }),
         ..BASE
     },
     Opt {
@@ -294,13 +411,13 @@ pub static OPTIONS: &[Opt] = &[
         help: "Also write spans (stdout) or events (events) to standard output, one line each. Repeatable.",
         repeatable: true,
         words: Export::WORDS,
-        set: |config, value| {
+        set: Set::Field(|config, value| {
             let export = Export::from_word(value).ok_or_else(|| one_of(Export::WORDS, value))?;
             if !config.export.contains(&export) {
                 config.export.push(export);
             }
             Ok(())
-        },
+        }),
         ..BASE
     },
     Opt {

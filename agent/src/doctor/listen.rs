@@ -4,7 +4,7 @@ use super::sockets::{self, Holder, Listener};
 use super::{Finding, Patient, rights};
 use crate::config::value::ListenAddress;
 use crate::health::Health;
-use crate::web::{Web, WebConfig, WebError};
+use crate::web::{Sources, Web, WebConfig, WebError};
 use std::sync::Arc;
 
 const LOSES: &str = "everything: the agent does not start without its address";
@@ -24,7 +24,7 @@ pub(super) fn addresses(patient: &Patient<'_>) -> Vec<Finding> {
                 ..WebConfig::default()
             };
             let name = format!("listen address {address}");
-            match Web::bind(config, vec![], Arc::new(Health::default())) {
+            match Web::bind(config, Sources::default(), Arc::new(Health::default())) {
                 Ok(web) => {
                     held.push(web);
                     Finding::pass(name, "free")

@@ -1,8 +1,10 @@
 //! From a request to its answer.
 
 use super::scrape::{AnswerBody, Place, scrape};
+use super::selection::Selection;
 use super::stats::Stats;
-use super::{WebConfig, page};
+use super::{Sources, WebConfig, page};
+use crate::collectors::node::runner::Runner;
 use crate::export::prometheus::{accepts_gzip, negotiate};
 use crate::health::Health;
 use crate::metric::Source;
@@ -18,6 +20,8 @@ const HTML: &str = "text/html; charset=utf-8";
 /// What answers are made from.
 pub(crate) struct State {
     pub(crate) sources: Vec<Arc<dyn Source>>,
+    /// Collectors that may be asked for one by one.
+    pub(crate) collectors: Runner,
     pub(crate) stats: Stats,
     pub(crate) max_requests: usize,
     health: Arc<Health>,
@@ -25,9 +29,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(config: &WebConfig, sources: Vec<Arc<dyn Source>>, health: Arc<Health>) -> State {
+    pub(crate) fn new(config: &WebConfig, sources: Sources, health: Arc<Health>) -> State {
         State {
-            sources,
+            sources: sources.all,
+            collectors: sources.collectors,
             stats: Stats::default(),
             max_requests: config.max_requests,
             health,
@@ -54,7 +59,10 @@ impl State {
             return response;
         }
         match path {
-            _ if telemetry => self.metrics(request.method(), request.headers()),
+            _ if telemetry => match Selection::of(request.uri().query(), &self.collectors) {
+                Ok(selection) => self.metrics(request.method(), request.headers(), selection),
+                Err(text) => answer(StatusCode::BAD_REQUEST, PLAIN, text),
+            },
             "/healthz" => answer(StatusCode::OK, PLAIN, "ok\n"),
             "/readyz" => match page::readiness(&self.health) {
                 (true, text) => answer(StatusCode::OK, PLAIN, text),
@@ -64,7 +72,7 @@ impl State {
         }
     }
 
-    fn metrics(self: &Arc<State>, method: &Method, headers: &HeaderMap) -> Response<AnswerBody> {
+    fn metrics(self: &Arc<State>, method: &Method, headers: &HeaderMap, selection: Selection) -> Response<AnswerBody> {
         let Some(place) = Place::take(self) else {
             self.stats.refused.fetch_add(1, Ordering::Relaxed);
             let limit = self.max_requests;
@@ -76,7 +84,7 @@ impl State {
         let body = match *method {
             // The headers alone; nothing is collected.
             Method::HEAD => AnswerBody::Whole(Bytes::new()),
-            _ => scrape(place, format, gzip),
+            _ => scrape(place, format, gzip, selection),
         };
         let mut response = Response::new(body);
         let headers = response.headers_mut();

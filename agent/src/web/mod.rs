@@ -7,12 +7,14 @@
 mod handler;
 mod page;
 mod scrape;
+mod selection;
 mod stats;
 mod timed;
 
 #[cfg(test)]
 mod tests;
 
+use crate::collectors::node::runner::Runner;
 use crate::health::Health;
 use crate::metric::Source;
 use handler::State;
@@ -115,12 +117,30 @@ pub struct Web {
     state: Arc<State>,
 }
 
+/// Where series come from.
+#[derive(Default)]
+pub struct Sources {
+    /// Those that every scrape tells.
+    pub all: Vec<Arc<dyn Source>>,
+    /// Those that a scrape may ask for one by one.
+    pub collectors: Runner,
+}
+
+impl From<Vec<Arc<dyn Source>>> for Sources {
+    fn from(all: Vec<Arc<dyn Source>>) -> Sources {
+        Sources {
+            all,
+            ..Sources::default()
+        }
+    }
+}
+
 impl Web {
     /// Takes the addresses. `sources` are asked in this order at every scrape.
     ///
     /// # Errors
     /// See [`WebError`].
-    pub fn bind(config: WebConfig, sources: Vec<Arc<dyn Source>>, health: Arc<Health>) -> Result<Web, WebError> {
+    pub fn bind(config: WebConfig, sources: impl Into<Sources>, health: Arc<Health>) -> Result<Web, WebError> {
         if !config.telemetry_path.starts_with('/') {
             return Err(WebError::Path {
                 path: config.telemetry_path,
@@ -136,7 +156,7 @@ impl Web {
         }
         Ok(Web {
             listeners,
-            state: Arc::new(State::new(&config, sources, health)),
+            state: Arc::new(State::new(&config, sources.into(), health)),
             config,
         })
     }

@@ -2,6 +2,7 @@
 //! that reads slowly slows down its own thread alone.
 
 use super::handler::State;
+use super::selection::Selection;
 use crate::cost::{self, Stage};
 use crate::export::prometheus::{Format, PrometheusEncoder};
 use crate::metric::Encoder;
@@ -83,7 +84,7 @@ impl Drop for Place {
 }
 
 /// Begins a scrape and gives its body. Must run on a tokio runtime.
-pub(crate) fn scrape(place: Place, format: Format, gzip: bool) -> AnswerBody {
+pub(crate) fn scrape(place: Place, format: Format, gzip: bool, selection: Selection) -> AnswerBody {
     let (pieces, body) = mpsc::channel(PIECES);
     tokio::task::spawn_blocking(move || {
         let state = place.0.clone();
@@ -92,10 +93,13 @@ pub(crate) fn scrape(place: Place, format: Format, gzip: bool) -> AnswerBody {
         // A source that panics fails its scrape, not the agent.
         let encoded = catch_unwind(AssertUnwindSafe(|| {
             let mut encoder = PrometheusEncoder::new(format, out);
-            for source in &state.sources {
-                source.collect(&mut encoder);
+            state.collectors.collect_some(&|name| selection.has(name), &mut encoder);
+            if !matches!(selection, Selection::Only(_)) {
+                for source in &state.sources {
+                    source.collect(&mut encoder);
+                }
+                stats.collect(&mut encoder as &mut dyn Encoder);
             }
-            stats.collect(&mut encoder as &mut dyn Encoder);
             stats.kept_out(encoder.refused());
             encoder.finish().and_then(Out::finish)
         }));

@@ -237,7 +237,7 @@ fn addresses_that_do_not_do_are_named() {
             listen: vec![address.to_owned()],
             ..WebConfig::default()
         };
-        Web::bind(config, Vec::new(), Arc::default())
+        Web::bind(config, Sources::default(), Arc::default())
             .err()
             .map(|error| error.to_string())
             .unwrap_or_default()
@@ -259,7 +259,7 @@ fn addresses_that_do_not_do_are_named() {
         ..WebConfig::default()
     };
     assert!(matches!(
-        Web::bind(config, Vec::new(), Arc::default()),
+        Web::bind(config, Sources::default(), Arc::default()),
         Err(WebError::NoAddress)
     ));
     let config = WebConfig {
@@ -267,7 +267,7 @@ fn addresses_that_do_not_do_are_named() {
         ..WebConfig::default()
     };
     assert!(matches!(
-        Web::bind(config, Vec::new(), Arc::default()),
+        Web::bind(config, Sources::default(), Arc::default()),
         Err(WebError::Path { .. })
     ));
 }

@@ -130,10 +130,44 @@ impl Agent {
         bail!("onlooker has no thread `pipeline`")
     }
 
-    /// CPU time so far, user and system, of all threads that live: from the scheduler where it tells nanoseconds, else in
-    /// ticks.
+    /// CPU time so far.
     pub(crate) fn cpu(&self) -> Result<Cpu> {
-        let pid = self.process.pid();
+        Cpu::of(self.process.pid())
+    }
+
+    /// Resident memory, bytes.
+    pub(crate) fn resident(&self) -> Result<f64> {
+        resident(self.process.pid())
+    }
+
+    /// Where it serves.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Resident memory of a process, bytes.
+pub(crate) fn resident(pid: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .context("VmRSS")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib * 1024.0)
+}
+
+/// CPU time of a process at one moment.
+pub(crate) struct Cpu {
+    ticks: u64,
+    /// Nanoseconds by thread.
+    threads: BTreeMap<u32, u64>,
+}
+
+impl Cpu {
+    /// Of a process so far, user and system, of all threads that live: from the scheduler where it tells nanoseconds, else in
+    /// ticks.
+    pub(crate) fn of(pid: u32) -> Result<Cpu> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         // Behind the name in parentheses: utime and stime are fields 14 and 15.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
@@ -156,26 +190,6 @@ impl Agent {
         Ok(Cpu { ticks, threads })
     }
 
-    /// Resident memory, bytes.
-    pub(crate) fn resident(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("VmRSS")?;
-        let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kib * 1024.0)
-    }
-}
-
-/// CPU time of a process at one moment.
-pub(crate) struct Cpu {
-    ticks: u64,
-    /// Nanoseconds by thread.
-    threads: BTreeMap<u32, u64>,
-}
-
-impl Cpu {
     /// Seconds since an earlier moment. Threads that ended in between take their nanoseconds along; then the ticks count.
     pub(crate) fn since(&self, before: &Cpu) -> f64 {
         let all_live = !self.threads.is_empty() && before.threads.keys().all(|id| self.threads.contains_key(id));
@@ -200,7 +214,7 @@ fn by_kind(scrape: &Scrape, name: &str) -> BTreeMap<String, f64> {
 }
 
 /// A TCP port of loopback below the range from which outgoing connections take theirs.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let first = 11_000 + (std::process::id() % 5_000) as u16;
     (first..first + 1_000)
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())

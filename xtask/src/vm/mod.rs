@@ -26,6 +26,8 @@ use guest::Binaries;
 use results::Results;
 use table::Facts;
 
+pub(crate) use packages::newest_file;
+
 /// Options of the machines.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Options {

@@ -255,6 +255,34 @@ fn fetch(package: &Package, into: &Path) -> Result<()> {
     remove(&archives)
 }
 
+/// Fetches a package of the newest Debian, not installing it, and copies `file` of it into the folder `into`.
+///
+/// # Errors
+/// It cannot be fetched, or holds no such file.
+pub(crate) fn newest_file(package: &str, file: &str, into: &Path) -> Result<()> {
+    lists()?;
+    say(format!("packages: unpacking the newest {package}"));
+    let unpacked = target().join("packages").join(package);
+    remove(&unpacked)?;
+    fs::create_dir_all(&unpacked)?;
+    apt("apt-get")
+        .args(["download", "-qq", &format!("{package}/sid")])
+        .within(&unpacked)
+        .run()?;
+    let archive = fs::read_dir(&unpacked)?
+        .next()
+        .context("apt-get downloaded nothing")??;
+    Run::new("dpkg-deb")
+        .arg("-x")
+        .arg(archive.path())
+        .arg(&unpacked)
+        .read()?;
+    fs::create_dir_all(into)?;
+    let name = Path::new(file).file_name().context("no file is named")?;
+    fs::copy(unpacked.join(file), into.join(name)).with_context(|| format!("{package} holds no {file}"))?;
+    remove(&unpacked)
+}
+
 fn remove(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -24,6 +24,7 @@ impl Proc {
             proc: self.0.path().join("proc"),
             sys: self.0.path().join("sys"),
             root: self.0.path().to_owned(),
+            ..Host::default()
         }
     }
     fn add(&self, key: ProcessKey, exe: &str, args: &str, environ: &str, cgroup: &str) {

@@ -3,7 +3,7 @@
 
 use super::Format;
 use super::float::{write_float, write_integer, write_open_metrics_float};
-use crate::metric::{Encoder, Exemplar, Family, HistogramView, Kind, Value};
+use crate::metric::{Encoder, Exemplar, Family, HistogramView, Kind, SummaryView, Value};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
@@ -165,6 +165,24 @@ impl<W: Write> PrometheusEncoder<W> {
         self.buffer.push(b'\n');
     }
 
+    fn summary_lines(&mut self, open: &Open, labels: &[(&str, &str)], view: &SummaryView<'_>) {
+        for (quantile, value) in view.quantiles {
+            let separator = write_labels(&mut self.buffer, &open.base, "", labels);
+            self.buffer.push(separator);
+            self.buffer.extend_from_slice(b"quantile=\"");
+            self.write_number(*quantile);
+            self.buffer.extend_from_slice(b"\"} ");
+            self.write_number(*value);
+            self.buffer.push(b'\n');
+        }
+        for (suffix, value) in [("_sum", view.sum), ("_count", view.count)] {
+            write_series(&mut self.buffer, &open.base, suffix, labels);
+            self.buffer.push(b' ');
+            self.write_number(value);
+            self.buffer.push(b'\n');
+        }
+    }
+
     fn write_number(&mut self, value: f64) {
         match self.format {
             Format::Text => write_float(&mut self.buffer, value),
@@ -222,7 +240,8 @@ impl<W: Write> Encoder for PrometheusEncoder<W> {
         }
         let fits = match (&self.open, &value) {
             (None, _) => false,
-            (Some(open), Value::Number(_)) => open.kind != Kind::Histogram,
+            (Some(open), Value::Number(_)) => !matches!(open.kind, Kind::Histogram | Kind::Summary),
+            (Some(open), Value::Summary(_)) => open.kind == Kind::Summary,
             (Some(open), Value::Histogram(view)) => {
                 open.kind == Kind::Histogram && view.counts.len() == view.bounds.len() + 1
             }
@@ -236,6 +255,7 @@ impl<W: Write> Encoder for PrometheusEncoder<W> {
         match value {
             Value::Number(value) => self.number_line(&open, labels, value),
             Value::Histogram(view) => self.histogram_lines(&mut open, labels, view),
+            Value::Summary(view) => self.summary_lines(&open, labels, view),
         }
         self.open = Some(open);
         if self.buffer.len() >= CHUNK {
@@ -252,6 +272,7 @@ fn names(name: &str, kind: Kind, format: Format) -> (&str, &'static str, &'stati
         (Format::Text, Kind::Unknown) => (name, "", "untyped"),
         (_, Kind::Gauge) => (name, "", "gauge"),
         (_, Kind::Histogram) => (name, "", "histogram"),
+        (_, Kind::Summary) => (name, "", "summary"),
         // A counter or info whose name lacks the suffix cannot be one in OpenMetrics.
         (Format::OpenMetrics, Kind::Counter) => match name.strip_suffix("_total") {
             Some(base) => (base, "_total", "counter"),

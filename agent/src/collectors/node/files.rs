@@ -1,0 +1,190 @@
+//! Reading of the small text files that `/proc` and `/sys` are made of.
+
+use super::CollectError;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Bytes of a file at most.
+const MOST: usize = 16 << 20;
+/// Bytes that a file is first read with.
+const FIRST: usize = 4096;
+
+/// A file of `/proc` or `/sys` that is read again and again: it stays open, for opening costs more than reading, and such a file
+/// is made anew for a read from its start.
+#[derive(Debug)]
+pub struct Kept {
+    path: PathBuf,
+    file: Option<File>,
+    bytes: Vec<u8>,
+}
+
+impl Kept {
+    /// Nothing is opened yet.
+    pub fn new(path: impl Into<PathBuf>) -> Kept {
+        Kept {
+            path: path.into(),
+            file: None,
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its text now.
+    ///
+    /// # Errors
+    /// It cannot be opened or read, has more than 16 MiB, or is no UTF-8.
+    pub fn text(&mut self) -> Result<&str, CollectError> {
+        if let Err(error) = self.fill() {
+            self.file = None;
+            return Err(CollectError::read(&self.path, error));
+        }
+        std::str::from_utf8(&self.bytes).map_err(|error| CollectError::malformed(&self.path, error))
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        // One that was opened before may be of a device that is gone, and there again.
+        if self.file.is_some() && self.fill_open().is_ok() {
+            return Ok(());
+        }
+        self.file = Some(File::open(&self.path)?);
+        self.fill_open()
+    }
+
+    fn fill_open(&mut self) -> io::Result<()> {
+        let Some(file) = &self.file else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let mut filled = 0;
+        if self.bytes.capacity() < FIRST {
+            self.bytes.reserve(FIRST);
+        }
+        self.bytes.resize(self.bytes.capacity(), 0);
+        loop {
+            if filled == self.bytes.len() {
+                if filled >= MOST {
+                    return Err(io::ErrorKind::FileTooLarge.into());
+                }
+                self.bytes.resize(filled * 2, 0);
+            }
+            match file.read_at(&mut self.bytes[filled..], filled as u64) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.bytes.truncate(filled);
+        Ok(())
+    }
+}
+
+/// The text of a small file (an attribute of `/sys`, a setting of `/proc/sys`), without white space around it. Bytes that are no
+/// UTF-8 become U+FFFD.
+///
+/// # Errors
+/// It cannot be opened or read.
+pub fn text(path: &Path) -> Result<String, CollectError> {
+    small(path).map_err(|error| CollectError::read(path, error))
+}
+
+/// Such a file comes with one read: asking for its size, or for more once it came short, is a system call for nothing.
+fn small(path: &Path) -> io::Result<String> {
+    let file = File::open(path)?;
+    let mut room = [0; FIRST];
+    let mut more = Vec::new();
+    let mut filled = 0;
+    loop {
+        let n = match file.read_at(&mut room, filled as u64) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        if n < FIRST && more.is_empty() {
+            return Ok(String::from_utf8_lossy(&room[..n]).trim().to_owned());
+        }
+        more.extend_from_slice(&room[..n]);
+        filled += n;
+        if n < FIRST {
+            return Ok(String::from_utf8_lossy(&more).trim().to_owned());
+        }
+        if filled >= MOST {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+    }
+}
+
+/// The text of a file, `None` when it is not there or cannot be read: what not every device has.
+pub fn text_if_any(path: &Path) -> Option<String> {
+    text(path).ok()
+}
+
+/// The number that a file holds.
+///
+/// # Errors
+/// It cannot be opened or read, or holds something else.
+pub fn number<T: FromStr<Err: std::fmt::Display>>(path: &Path) -> Result<T, CollectError> {
+    parsed(path, &text(path)?)
+}
+
+/// A number of a file's text.
+///
+/// # Errors
+/// It is none.
+pub fn parsed<T: FromStr<Err: std::fmt::Display>>(path: &Path, text: &str) -> Result<T, CollectError> {
+    let text = text.trim();
+    text.parse()
+        .map_err(|error| CollectError::malformed(path, format!("{text:?}: {error}")))
+}
+
+/// Names in a folder, sorted; those that are no UTF-8 are left out.
+///
+/// # Errors
+/// It cannot be read.
+pub fn names(folder: &Path) -> Result<Vec<String>, CollectError> {
+    let entries = fs::read_dir(folder).map_err(|error| CollectError::read(folder, error))?;
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_file_is_read_anew_and_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let mut kept = Kept::new(&path);
+        assert!(matches!(kept.text(), Err(CollectError::NoData(_))), "not there");
+        fs::write(&path, "one").unwrap();
+        assert_eq!(kept.text().unwrap(), "one");
+        let long = "x".repeat(3 * FIRST);
+        fs::write(&path, &long).unwrap();
+        assert_eq!(kept.text().unwrap(), long);
+        fs::write(&path, "short").unwrap();
+        assert_eq!(kept.text().unwrap(), "short");
+        fs::write(&path, [0xff]).unwrap();
+        assert!(matches!(kept.text(), Err(CollectError::Malformed { .. })));
+    }
+
+    #[test]
+    fn numbers_are_told_with_their_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n");
+        fs::write(&path, " 42\n").unwrap();
+        assert_eq!(number::<u64>(&path).unwrap(), 42);
+        fs::write(&path, "many").unwrap();
+        let error = number::<u64>(&path).unwrap_err().to_string();
+        assert!(error.contains("n: \"many\": invalid digit"), "{error}");
+        assert_eq!(names(dir.path()).unwrap(), ["n"]);
+    }
+}

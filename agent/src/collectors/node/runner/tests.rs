@@ -1,0 +1,145 @@
+use super::*;
+use crate::export::prometheus::{Format, PrometheusEncoder};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static A: Family = Family::new("a", "", "A.", Kind::Gauge);
+static B: Family = Family::new("b", "", "B.", Kind::Gauge);
+
+/// Says one number, and then fails, panics or waits.
+struct Says(&'static Family, fn() -> Result<(), CollectError>);
+
+impl Collect for Says {
+    fn collect(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
+        out.family(self.0);
+        out.number(&[], 1.0);
+        self.1()
+    }
+}
+
+static GOOD: Collector = Collector {
+    name: "good",
+    make: |_| Ok(Box::new(Says(&B, || Ok(())))),
+    ..Collector::BASE
+};
+
+fn runner(first: &'static Collector, deadline: Duration) -> Runner {
+    Runner::with(&[first, &GOOD], &Host::default(), &Settings::default(), deadline)
+}
+
+/// Lines of samples, without durations.
+fn scrape(runner: &Runner) -> Vec<String> {
+    let mut encoder = PrometheusEncoder::new(Format::Text, Vec::new());
+    runner.collect(&mut encoder);
+    let text = String::from_utf8(encoder.finish().unwrap()).unwrap();
+    let samples = text
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.contains("duration"));
+    samples.map(|line| line.replace("node_scrape_collector_", "")).collect()
+}
+
+#[test]
+fn one_that_fails_or_panics_costs_nobody_else_anything() {
+    static FAILS: Collector = Collector {
+        name: "bad",
+        make: |_| Ok(Box::new(Says(&A, || Err(CollectError::Other("no".to_owned()))))),
+        ..Collector::BASE
+    };
+    static PANICS: Collector = Collector {
+        name: "bad",
+        make: |_| Ok(Box::new(Says(&A, || panic!("on purpose")))),
+        ..Collector::BASE
+    };
+    let expect = [
+        "a 1",
+        "b 1",
+        "success{collector=\"bad\"} 0",
+        "success{collector=\"good\"} 1",
+    ];
+    for bad in [&FAILS, &PANICS] {
+        let runner = runner(bad, DEADLINE);
+        for _ in 0..3 {
+            assert_eq!(scrape(&runner), expect);
+        }
+    }
+}
+
+/// One that hangs is waited for once; when it is through, what it found is told, and it is asked again.
+#[test]
+fn one_that_hangs_is_waited_for_once() {
+    static FREE: AtomicBool = AtomicBool::new(false);
+    static HANGS: Collector = Collector {
+        name: "bad",
+        make: |_| {
+            Ok(Box::new(Says(&A, || {
+                while !FREE.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(())
+            })))
+        },
+        ..Collector::BASE
+    };
+    let runner = runner(&HANGS, Duration::from_millis(50));
+    let without = ["b 1", "success{collector=\"bad\"} 0", "success{collector=\"good\"} 1"];
+    assert_eq!(scrape(&runner), without);
+    let start = Instant::now();
+    for _ in 0..1000 {
+        assert_eq!(scrape(&runner), without);
+    }
+    assert!(start.elapsed() < Duration::from_millis(50) * 1000, "each scrape waited");
+    FREE.store(true, Ordering::Relaxed);
+    let all = [
+        "a 1",
+        "b 1",
+        "success{collector=\"bad\"} 1",
+        "success{collector=\"good\"} 1",
+    ];
+    let mut scrapes = 0;
+    while scrape(&runner) != all {
+        scrapes += 1;
+        assert!(scrapes < 10_000, "never told again");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Fast again: it runs within scrapes.
+    let mut scrapes = 0;
+    while lock(&runner.slots[0].state).beside {
+        scrape(&runner);
+        scrapes += 1;
+        assert!(scrapes < 10_000, "beside scrapes for ever");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    for _ in 0..3 {
+        assert_eq!(scrape(&runner), all);
+    }
+}
+
+#[test]
+fn those_that_are_wanted_run() {
+    let runner = runner(&GOOD, DEADLINE);
+    let mut encoder = PrometheusEncoder::new(Format::Text, Vec::new());
+    runner.collect_some(&|_| false, &mut encoder);
+    let text = String::from_utf8(encoder.finish().unwrap()).unwrap();
+    assert!(!text.contains("b 1"), "{text}");
+}
+
+#[test]
+fn switches_are_heard() {
+    static OFF: Collector = Collector {
+        name: "off",
+        default: false,
+        make: |_| Ok(Box::new(Says(&A, || Ok(())))),
+        ..Collector::BASE
+    };
+    let names = |settings: &Settings| {
+        let runner = Runner::with(&[&OFF, &GOOD], &Host::default(), settings, DEADLINE);
+        runner.names().collect::<Vec<_>>()
+    };
+    let mut settings = Settings::default();
+    assert_eq!(names(&settings), ["good"]);
+    settings.switched.insert("off", true);
+    assert_eq!(names(&settings), ["off", "good"]);
+    settings.disable_defaults = true;
+    assert_eq!(names(&settings), ["off"]);
+    settings.switched.insert("off", false);
+    assert_eq!(names(&settings), [""; 0]);
+}
