@@ -11,6 +11,7 @@ pub mod cgroup;
 pub mod disk;
 pub mod failing;
 pub mod http;
+pub mod hung;
 pub mod ledger;
 pub mod load;
 pub mod metrics;

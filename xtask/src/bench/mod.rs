@@ -16,6 +16,7 @@ mod rate;
 mod report;
 mod row;
 mod saturated;
+mod scrape;
 mod server;
 mod stats;
 mod syscalls;
@@ -69,6 +70,7 @@ static REGISTRY: &[&dyn Bench] = &[
     &agent::Processes,
     &kernel::Programs,
     &events::Events,
+    &scrape::HostScrape,
 ];
 
 /// Options of the benchmarks.

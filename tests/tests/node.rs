@@ -1,0 +1,203 @@
+//! Metrics of the host against node_exporter itself, on this machine as it is.
+
+use onlooker_tests::agent::{Agent, Options};
+use onlooker_tests::hung::HungMount;
+use onlooker_tests::metrics::{Sample, Scrape};
+use onlooker_tests::process::{Program, free_port};
+use onlooker_tests::require::{Need, say, which};
+use onlooker_tests::{need, wait};
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const NODE_EXPORTER: &str = "prometheus-node-exporter";
+
+/// Arguments that take Debian's own defaults back, and leave out systemd, which does not run on every machine.
+const UPSTREAM: &[&str] = &[
+    "--no-collector.systemd",
+    "--collector.textfile.directory=",
+    "--collector.filesystem.mount-points-exclude=^/(dev|proc|run/credentials/.+|sys|var/lib/docker/.+|var/lib/containers/storage/.+)($|/)",
+];
+
+/// Families that are node_exporter's own affairs.
+const ITS_OWN: &[&str] = &[
+    "go_",
+    "process_",
+    "promhttp_",
+    "node_scrape_collector_",
+    "node_exporter_build_info",
+];
+
+fn agent(args: &[&str]) -> Agent {
+    let options = Options {
+        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        collectors: true,
+        ..Options::default()
+    };
+    Agent::start(&options).unwrap()
+}
+
+/// A node_exporter, and how to scrape it.
+struct NodeExporter {
+    program: Program,
+    web: onlooker_tests::http::Target,
+}
+
+impl NodeExporter {
+    fn start() -> NodeExporter {
+        let port = free_port();
+        let mut command = Command::new(which(NODE_EXPORTER).unwrap());
+        command
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(UPSTREAM)
+            .stdout(Stdio::null());
+        let mut program = Program::start(NODE_EXPORTER, command).unwrap();
+        let addr = format!("127.0.0.1:{port}").parse().unwrap();
+        program.wait_listening(addr).unwrap();
+        NodeExporter {
+            program,
+            web: onlooker_tests::http::Target::Tcp(addr),
+        }
+    }
+
+    fn scrape(&self) -> Scrape {
+        onlooker_tests::agent::scrape_of(&self.web).unwrap()
+    }
+}
+
+type Series = BTreeMap<(String, BTreeMap<String, String>), f64>;
+
+/// Series of the host; an empty label is no label.
+fn series(scrape: &Scrape) -> Series {
+    let host = scrape
+        .samples
+        .iter()
+        .filter(|sample| !ITS_OWN.iter().any(|own| sample.name.starts_with(own)));
+    let key = |sample: &Sample| {
+        let labels = sample.labels.iter().filter(|(_, value)| !value.is_empty());
+        (
+            sample.name.clone(),
+            labels.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        )
+    };
+    host.map(|sample| (key(sample), sample.value)).collect()
+}
+
+/// Every family of node_exporter is here with its type, every series with its labels, and every value lies, in one of many rounds
+/// at least, between what node_exporter said just before and just after.
+#[test]
+fn families_series_and_values_are_node_exporters() {
+    need!(Need::Agent, Need::Program(NODE_EXPORTER));
+    let mut agent = agent(&[]);
+    let node_exporter = NodeExporter::start();
+    let mut open: Option<Series> = None;
+    let mut all = 0;
+    let mut missing: Vec<String> = Vec::new();
+    for _ in 0..60 {
+        let before = node_exporter.scrape();
+        let ours = agent.scrape().unwrap();
+        let after = node_exporter.scrape();
+        let (first, found, last) = (series(&before), series(&ours), series(&after));
+        for (family, kind) in &after.types {
+            if !ITS_OWN.iter().any(|own| family.starts_with(own)) && before.types.contains_key(family) {
+                let same = ours.types.get(family) == Some(kind);
+                assert!(same, "{family}: {:?}, not {kind}", ours.types.get(family));
+            }
+        }
+        // What was there in both.
+        let both: Series = first
+            .iter()
+            .filter(|(key, _)| last.contains_key(*key))
+            .map(|(key, value)| (key.clone(), *value))
+            .collect();
+        missing = both
+            .keys()
+            .filter(|key| !found.contains_key(*key))
+            .map(|key| format!("{key:?}"))
+            .collect();
+        all = both.len();
+        let agrees = |key: &(String, BTreeMap<String, String>), before: f64| {
+            let (Some(after), Some(value)) = (last.get(key), found.get(key)) else {
+                return false;
+            };
+            let (least, most) = (before.min(*after), before.max(*after));
+            let room = 1e-12 * least.abs().max(most.abs());
+            (least - room..=most + room).contains(value) || value.is_nan() && before.is_nan()
+        };
+        let rest = match open.take() {
+            None => both,
+            Some(open) => open
+                .into_iter()
+                .filter_map(|(key, _)| Some((key.clone(), *first.get(&key)?)))
+                .collect(),
+        };
+        let rest: Series = rest.into_iter().filter(|(key, before)| !agrees(key, *before)).collect();
+        if rest.is_empty() && missing.is_empty() {
+            say(&format!("{all} series of node_exporter, all here, all values agree"));
+            agent.check().unwrap();
+            drop(node_exporter.program);
+            return;
+        }
+        open = Some(rest);
+    }
+    let rest: Vec<String> = open.unwrap_or_default().keys().map(|key| format!("{key:?}")).collect();
+    panic!("of {all} series missing: {missing:#?}; never between: {rest:#?}");
+}
+
+/// A mount that never answers costs its own series and no time, on the first scrape too; gone, it is no more.
+#[test]
+fn a_dead_mount_costs_itself() {
+    need!(Need::Agent);
+    let dir = tempfile::tempdir().unwrap();
+    let mount = match HungMount::new(dir.path()) {
+        Ok(mount) => mount,
+        Err(error) => {
+            say(&format!("no FUSE here: {error:#}: not tested"));
+            return;
+        }
+    };
+    let agent = agent(&[]);
+    let place = dir.path().to_str().unwrap().to_owned();
+    let dead = [("mountpoint", place.as_str())];
+    for round in 0..3 {
+        let start = Instant::now();
+        let scrape = agent.scrape().unwrap();
+        let took = start.elapsed();
+        // The limit is 200 ms; a slow or busy machine has more, and one that waited for the mount has seconds.
+        assert!(took < Duration::from_secs(1) * wait::slow(), "round {round}: {took:?}");
+        say(&format!("scrape {round}: {took:?}"));
+        let error = scrape.sum("node_filesystem_device_error", &dead);
+        assert_eq!(error, 1.0, "round {round}");
+        assert!(!scrape.has("node_filesystem_size_bytes", &dead));
+        assert!(scrape.has("node_filesystem_size_bytes", &[]), "other mounts");
+        let success = scrape.sum("node_scrape_collector_success", &[("collector", "filesystem")]);
+        assert_eq!(success, 1.0);
+    }
+    drop(mount);
+    wait::until_true("the mount is gone", wait::SOON, || {
+        let scrape = agent.scrape().unwrap();
+        !scrape.has("node_filesystem_device_error", &dead)
+    })
+    .unwrap();
+}
+
+/// `collect[]` and `exclude[]`.
+#[test]
+fn collectors_are_chosen_by_the_query() {
+    need!(Need::Agent);
+    let agent = agent(&[]);
+    let get = |query: &str| agent.get(&format!("/metrics?{query}"), &[]).unwrap();
+    let only = Scrape::parse(&get("collect[]=loadavg").text()).unwrap();
+    assert!(only.has("node_load1", &[]) && !only.has("node_memory_MemTotal_bytes", &[]));
+    assert!(!only.has("onlooker_build_info", &[]), "what was asked for alone");
+    let without = Scrape::parse(&get("exclude%5B%5D=loadavg").text()).unwrap();
+    assert!(!without.has("node_load1", &[]) && without.has("node_memory_MemTotal_bytes", &[]));
+    for query in [
+        "collect[]=loadavg&exclude[]=stat",
+        "collect[]=nothing",
+        "collect[]=wifi",
+        "exclude[]=wifi",
+    ] {
+        assert_eq!(get(query).status, 400, "{query}");
+    }
+}
