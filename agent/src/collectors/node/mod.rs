@@ -8,7 +8,18 @@ pub mod filter;
 pub mod flags;
 pub mod runner;
 
+mod bcache;
+mod bcachefs;
+mod diskstats;
+mod dmmultipath;
+mod edac;
+mod hwmon;
 mod loadavg;
+mod mdadm;
+mod nvme;
+mod powersupplyclass;
+mod rows;
+mod tapestats;
 
 use crate::metric::Encoder;
 use flags::{Flag, Setup};
@@ -107,13 +118,28 @@ impl CollectError {
 }
 
 /// All collectors, by name.
-pub static REGISTRY: &[&Collector] = &[&super::cgroups::COLLECTOR, &loadavg::COLLECTOR];
+pub static REGISTRY: &[&Collector] = &[
+    &bcache::COLLECTOR,
+    &bcachefs::COLLECTOR,
+    &super::cgroups::COLLECTOR,
+    &diskstats::COLLECTOR,
+    &dmmultipath::COLLECTOR,
+    &edac::COLLECTOR,
+    &hwmon::COLLECTOR,
+    &loadavg::COLLECTOR,
+    &mdadm::COLLECTOR,
+    &nvme::COLLECTOR,
+    &powersupplyclass::COLLECTOR,
+    &tapestats::COLLECTOR,
+];
 
 /// The collector of that name.
 pub fn named(name: &str) -> Option<&'static Collector> {
     REGISTRY.iter().find(|collector| collector.name == name).copied()
 }
 
+#[cfg(test)]
+mod noise;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
