@@ -10,16 +10,39 @@ pub mod runner;
 
 mod bcache;
 mod bcachefs;
+mod cgroups;
+mod cpu;
+mod cpu_vulnerabilities;
+mod cpufreq;
+mod cpus;
 mod diskstats;
+mod dmi;
 mod dmmultipath;
 mod edac;
 mod hwmon;
+mod interrupts;
 mod loadavg;
 mod mdadm;
+mod ntp;
 mod nvme;
+mod os;
 mod powersupplyclass;
+mod pressure;
+mod processes;
+mod rapl;
 mod rows;
+mod schedstat;
+mod selinux;
+mod softirqs;
+mod softnet;
+mod stat;
+mod sysctl;
 mod tapestats;
+mod thermal_zone;
+mod time;
+mod timex;
+mod uname;
+mod watchdog;
 
 use crate::metric::Encoder;
 use flags::{Flag, Setup};
@@ -122,15 +145,37 @@ pub static REGISTRY: &[&Collector] = &[
     &bcache::COLLECTOR,
     &bcachefs::COLLECTOR,
     &super::cgroups::COLLECTOR,
+    &cgroups::COLLECTOR,
+    &cpu::COLLECTOR,
+    &cpu_vulnerabilities::COLLECTOR,
+    &cpufreq::COLLECTOR,
     &diskstats::COLLECTOR,
+    &dmi::COLLECTOR,
     &dmmultipath::COLLECTOR,
     &edac::COLLECTOR,
     &hwmon::COLLECTOR,
+    &interrupts::COLLECTOR,
     &loadavg::COLLECTOR,
     &mdadm::COLLECTOR,
+    &ntp::COLLECTOR,
     &nvme::COLLECTOR,
+    &os::COLLECTOR,
     &powersupplyclass::COLLECTOR,
+    &pressure::COLLECTOR,
+    &processes::COLLECTOR,
+    &rapl::COLLECTOR,
+    &schedstat::COLLECTOR,
+    &selinux::COLLECTOR,
+    &softirqs::COLLECTOR,
+    &softnet::COLLECTOR,
+    &stat::COLLECTOR,
+    &sysctl::COLLECTOR,
     &tapestats::COLLECTOR,
+    &thermal_zone::COLLECTOR,
+    &time::COLLECTOR,
+    &timex::COLLECTOR,
+    &uname::COLLECTOR,
+    &watchdog::COLLECTOR,
 ];
 
 /// The collector of that name.
