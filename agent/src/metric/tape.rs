@@ -11,8 +11,22 @@ pub struct Tape {
     /// Where each label's name and value end in `text`.
     ends: Vec<(u32, u32)>,
     text: String,
-    histograms: Vec<(Vec<f64>, Vec<u64>, f64)>,
-    summaries: Vec<(Vec<(f64, f64)>, f64, f64)>,
+    histograms: Vec<Histogram>,
+    summaries: Vec<Summary>,
+}
+
+#[derive(Debug)]
+struct Histogram {
+    bounds: Box<[f64]>,
+    counts: Box<[u64]>,
+    sum: f64,
+}
+
+#[derive(Debug)]
+struct Summary {
+    quantiles: Box<[(f64, f64)]>,
+    sum: f64,
+    count: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,22 +81,22 @@ impl Tape {
             match held {
                 Held::Number(value) => out.number(&labels, *value),
                 Held::Histogram => {
-                    if let Some((bounds, counts, sum)) = histograms.next() {
+                    if let Some(held) = histograms.next() {
                         let view = HistogramView {
-                            bounds,
-                            counts,
-                            sum: *sum,
+                            bounds: &held.bounds,
+                            counts: &held.counts,
+                            sum: held.sum,
                             exemplars: &[],
                         };
                         out.sample(&labels, Value::Histogram(&view));
                     }
                 }
                 Held::Summary => {
-                    if let Some((quantiles, sum, count)) = summaries.next() {
+                    if let Some(held) = summaries.next() {
                         let view = SummaryView {
-                            quantiles,
-                            sum: *sum,
-                            count: *count,
+                            quantiles: &held.quantiles,
+                            sum: held.sum,
+                            count: held.count,
                         };
                         out.sample(&labels, Value::Summary(&view));
                     }
@@ -108,12 +122,19 @@ impl Encoder for Tape {
         let held = match value {
             Value::Number(value) => Held::Number(value),
             Value::Histogram(view) => {
-                self.histograms
-                    .push((view.bounds.to_vec(), view.counts.to_vec(), view.sum));
+                self.histograms.push(Histogram {
+                    bounds: view.bounds.into(),
+                    counts: view.counts.into(),
+                    sum: view.sum,
+                });
                 Held::Histogram
             }
             Value::Summary(view) => {
-                self.summaries.push((view.quantiles.to_vec(), view.sum, view.count));
+                self.summaries.push(Summary {
+                    quantiles: view.quantiles.into(),
+                    sum: view.sum,
+                    count: view.count,
+                });
                 Held::Summary
             }
         };

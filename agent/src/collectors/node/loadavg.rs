@@ -6,7 +6,7 @@ use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
 
 /// See the module.
-pub static COLLECTOR: Collector = Collector {
+pub(super) static COLLECTOR: Collector = Collector {
     name: "loadavg",
     about: "load averages",
     make: |setup| Ok(Box::new(LoadAvg::new(setup))),
@@ -50,13 +50,19 @@ mod tests {
     #[test]
     fn three_loads() {
         let fixture = Fixture::new(&[("proc/loadavg", "0.02 0.04 0.05 1/497 11947\n")]);
-        assert_eq!(fixture.text(&COLLECTOR), "node_load1 0.02\nnode_load5 0.04\nnode_load15 0.05\n");
+        assert_eq!(
+            fixture.text(&COLLECTOR),
+            "node_load1 0.02\nnode_load5 0.04\nnode_load15 0.05\n"
+        );
     }
 
     #[test]
     fn a_short_file_is_told() {
         let fixture = Fixture::new(&[("proc/loadavg", "0.02\n")]);
         let error = fixture.error(&COLLECTOR);
-        assert!(error.contains("loadavg: \"\": cannot parse float from empty string"), "{error}");
+        assert!(
+            error.contains("loadavg: \"\": cannot parse float from empty string"),
+            "{error}"
+        );
     }
 }

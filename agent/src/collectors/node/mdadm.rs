@@ -192,7 +192,8 @@ fn tell(arrays: &[Array<'_>], out: &mut dyn Encoder) {
             rows.number(&[("device", array.name), ("state", state)], disks as f64);
         }
     }
-    let columns: [(&Family, fn(&Array<'_>) -> u64); 3] = [
+    type Column = (&'static Family, fn(&Array<'_>) -> u64);
+    let columns: [Column; 3] = [
         (&REQUIRED, |array| array.required),
         (&BLOCKS, |array| array.blocks),
         (&SYNCED, |array| array.synced),

@@ -202,10 +202,24 @@ mod tests {
         }
         rows += "\n| Flag | Default | What it does |\n|---|---|---|\n";
         for flag in REGISTRY.iter().flat_map(|collector| collector.flags) {
-            let default: Vec<String> = flag.default.iter().map(|value| format!("`{}`", value.replace('|', "\\|"))).collect();
-            let value = if flag.form == flags::Form::Switch { "" } else { flag.form.placeholder() };
+            let default: Vec<String> = flag
+                .default
+                .iter()
+                .map(|value| format!("`{}`", value.replace('|', "\\|")))
+                .collect();
+            let value = if flag.form == flags::Form::Switch {
+                ""
+            } else {
+                flag.form.placeholder()
+            };
             let name = format!("--{} {value}", flag.name);
-            let _ = writeln!(rows, "| `{}` | {} | {} |", name.trim_end(), default.join(", "), flag.help);
+            let _ = writeln!(
+                rows,
+                "| `{}` | {} | {} |",
+                name.trim_end(),
+                default.join(", "),
+                flag.help
+            );
         }
         let document = std::fs::read_to_string(file).unwrap_or_default();
         if std::env::var_os("ONLOOKER_WRITE_DOCS").is_some() {
