@@ -1,5 +1,7 @@
 //! The host as a value: where its `/proc`, `/sys` and `/` are. Nothing reads a global path.
 
+pub mod calls;
+
 use std::path::PathBuf;
 
 /// Roots of the host's file systems, as node_exporter's `--path.*` flags set them.

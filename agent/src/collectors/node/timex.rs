@@ -1,6 +1,7 @@
 //! State of the kernel's clock: adjtimex(2) (`kernel/time/ntp.c`). Asking changes nothing and needs no right.
 
 use super::{Collect, CollectError, Collector};
+use crate::host::calls::adjtimex;
 use crate::metric::{Encoder, Family, Kind};
 use std::io;
 
@@ -99,7 +100,7 @@ struct Timex;
 
 impl Collect for Timex {
     fn collect(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
-        let (state, clock) = read().map_err(|error| match error.kind() {
+        let (state, clock) = adjtimex().map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => CollectError::NoData("adjtimex is not for this process".to_owned()),
             _ => CollectError::Other(format!("adjtimex: {error}")),
         })?;
@@ -108,20 +109,6 @@ impl Collect for Timex {
             out.number(&[], value);
         }
         Ok(())
-    }
-}
-
-/// Asks for the clock's state, and everything about it.
-fn read() -> io::Result<(libc::c_int, libc::timex)> {
-    // SAFETY: a `timex` is plain numbers, for which zeros are a value; its `modes` of 0 only asks. The kernel writes to it alone,
-    // and it outlives the call.
-    let (state, clock) = unsafe {
-        let mut clock: libc::timex = std::mem::zeroed();
-        (libc::adjtimex(&raw mut clock), clock)
-    };
-    match state {
-        -1 => Err(io::Error::last_os_error()),
-        state => Ok((state, clock)),
     }
 }
 
@@ -170,7 +157,7 @@ mod tests {
 
     #[test]
     fn units() {
-        let (_, mut clock) = read().unwrap();
+        let (_, mut clock) = adjtimex().unwrap();
         clock.status = 0;
         (clock.offset, clock.freq, clock.tick) = (-250, -65536, 10_000);
         let [sync, offset, ratio, ..] = values(libc::TIME_ERROR, &clock);
