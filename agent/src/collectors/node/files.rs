@@ -41,11 +41,24 @@ impl Kept {
     /// # Errors
     /// It cannot be opened or read, has more than 16 MiB, or is no UTF-8.
     pub fn text(&mut self) -> Result<&str, CollectError> {
-        if let Err(error) = self.fill() {
-            self.file = None;
-            return Err(CollectError::read(&self.path, error));
-        }
+        self.read()?;
         std::str::from_utf8(&self.bytes).map_err(|error| CollectError::malformed(&self.path, error))
+    }
+
+    /// Its bytes now, where names of files may be among them.
+    ///
+    /// # Errors
+    /// It cannot be opened or read, or has more than 16 MiB.
+    pub fn bytes(&mut self) -> Result<&[u8], CollectError> {
+        self.read()?;
+        Ok(&self.bytes)
+    }
+
+    fn read(&mut self) -> Result<(), CollectError> {
+        self.fill().map_err(|error| {
+            self.file = None;
+            CollectError::read(&self.path, error)
+        })
     }
 
     fn fill(&mut self) -> io::Result<()> {
@@ -142,6 +155,43 @@ pub fn parsed<T: FromStr<Err: std::fmt::Display>>(path: &Path, text: &str) -> Re
         .map_err(|error| CollectError::malformed(path, format!("{text:?}: {error}")))
 }
 
+/// A whole number of a file's text, hexadecimal when it begins with `0x`.
+///
+/// # Errors
+/// It is none.
+pub fn integer(path: &Path, text: &str) -> Result<i128, CollectError> {
+    let made = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).map(i128::from),
+        None => text.parse(),
+    };
+    made.map_err(|error| CollectError::malformed(path, format!("{text:?}: {error}")))
+}
+
+/// The first error of several readings: the others go on.
+#[derive(Debug, Default)]
+pub struct First(Option<CollectError>);
+
+impl First {
+    /// What was read, when it was.
+    pub fn ok<T>(&mut self, read: Result<T, CollectError>) -> Option<T> {
+        match read {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.0.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// Was there none?
+    ///
+    /// # Errors
+    /// There was one.
+    pub fn result(self) -> Result<(), CollectError> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
 /// Names in a folder, sorted; those that are no UTF-8 are left out.
 ///
 /// # Errors
@@ -153,6 +203,17 @@ pub fn names(folder: &Path) -> Result<Vec<String>, CollectError> {
         .collect();
     names.sort_unstable();
     Ok(names)
+}
+
+/// Names in a folder, sorted, and none when it is not there: what not every host has, without that being told as a failure.
+///
+/// # Errors
+/// It is there and cannot be read.
+pub fn names_if_any(folder: &Path) -> Result<Vec<String>, CollectError> {
+    match names(folder) {
+        Err(CollectError::NoData(_)) => Ok(Vec::new()),
+        names => names,
+    }
 }
 
 #[cfg(test)]
@@ -186,5 +247,12 @@ mod tests {
         let error = number::<u64>(&path).unwrap_err().to_string();
         assert!(error.contains("n: \"many\": invalid digit"), "{error}");
         assert_eq!(names(dir.path()).unwrap(), ["n"]);
+        assert_eq!(integer(&path, "0xffffffffffffffff").unwrap(), i128::from(u64::MAX));
+        assert_eq!(integer(&path, "-1").unwrap(), -1);
+        let mut first = First::default();
+        assert_eq!(first.ok(integer(&path, "0x1f")), Some(31));
+        assert_eq!(first.ok(integer(&path, "0x")), None);
+        assert_eq!(first.ok(integer(&path, "later")), None);
+        assert!(first.result().unwrap_err().to_string().contains("\"0x\": cannot parse"));
     }
 }

@@ -3,14 +3,21 @@
 //! A collector reads the host when it is asked and says what it finds to an [`Encoder`]. It may fail, hang or panic: the
 //! [`runner`] sees to it that nobody waits for it.
 
+pub mod byline;
 pub mod files;
 pub mod filter;
 pub mod flags;
+pub mod mountinfo;
 pub mod runner;
 
+mod arp;
 mod bcache;
 mod bcachefs;
+mod bonding;
+mod btrfs;
+mod buddyinfo;
 mod cgroups;
+mod conntrack;
 mod cpu;
 mod cpu_vulnerabilities;
 mod cpufreq;
@@ -18,31 +25,66 @@ mod cpus;
 mod diskstats;
 mod dmi;
 mod dmmultipath;
+mod drbd;
+mod drm;
 mod edac;
+mod entropy;
+mod fibrechannel;
+mod filefd;
+mod filesystem;
 mod hwmon;
+mod infiniband;
 mod interrupts;
+mod ipvs;
+mod kernel_hung;
+mod ksmd;
+mod lnstat;
 mod loadavg;
 mod mdadm;
+mod meminfo;
+mod meminfo_numa;
+mod mountstats;
+mod netclass;
+mod netdev;
+mod netlink;
+mod netstat;
+mod network_route;
+mod nfs;
+mod nfsd;
 mod ntp;
 mod nvme;
 mod os;
+mod pcidevice;
 mod powersupplyclass;
 mod pressure;
 mod processes;
+mod qdisc;
 mod rapl;
 mod rows;
 mod schedstat;
 mod selinux;
+mod slabinfo;
+mod sockstat;
 mod softirqs;
 mod softnet;
 mod stat;
+mod swap;
 mod sysctl;
 mod tapestats;
+mod tcpstat;
+mod textfile;
 mod thermal_zone;
 mod time;
 mod timex;
+mod udp_queues;
 mod uname;
+mod vmstat;
 mod watchdog;
+mod wifi;
+mod xfrm;
+mod xfs;
+mod zfs;
+mod zoneinfo;
 
 use crate::metric::Encoder;
 use flags::{Flag, Setup};
@@ -142,40 +184,79 @@ impl CollectError {
 
 /// All collectors, by name.
 pub static REGISTRY: &[&Collector] = &[
+    &arp::COLLECTOR,
     &bcache::COLLECTOR,
     &bcachefs::COLLECTOR,
+    &bonding::COLLECTOR,
+    &btrfs::COLLECTOR,
+    &buddyinfo::COLLECTOR,
     &super::cgroups::COLLECTOR,
     &cgroups::COLLECTOR,
+    &conntrack::COLLECTOR,
     &cpu::COLLECTOR,
     &cpu_vulnerabilities::COLLECTOR,
     &cpufreq::COLLECTOR,
     &diskstats::COLLECTOR,
     &dmi::COLLECTOR,
     &dmmultipath::COLLECTOR,
+    &drbd::COLLECTOR,
+    &drm::COLLECTOR,
     &edac::COLLECTOR,
+    &entropy::COLLECTOR,
+    &fibrechannel::COLLECTOR,
+    &filefd::COLLECTOR,
+    &filesystem::COLLECTOR,
     &hwmon::COLLECTOR,
+    &infiniband::COLLECTOR,
     &interrupts::COLLECTOR,
+    &ipvs::COLLECTOR,
+    &kernel_hung::COLLECTOR,
+    &ksmd::COLLECTOR,
+    &lnstat::COLLECTOR,
     &loadavg::COLLECTOR,
     &mdadm::COLLECTOR,
+    &meminfo::COLLECTOR,
+    &meminfo_numa::COLLECTOR,
+    &mountstats::COLLECTOR,
+    &netclass::COLLECTOR,
+    &netdev::COLLECTOR,
+    &netstat::COLLECTOR,
+    &network_route::COLLECTOR,
+    &nfs::COLLECTOR,
+    &nfsd::COLLECTOR,
     &ntp::COLLECTOR,
     &nvme::COLLECTOR,
     &os::COLLECTOR,
+    &pcidevice::COLLECTOR,
     &powersupplyclass::COLLECTOR,
     &pressure::COLLECTOR,
     &processes::COLLECTOR,
+    &qdisc::COLLECTOR,
     &rapl::COLLECTOR,
     &schedstat::COLLECTOR,
     &selinux::COLLECTOR,
+    &slabinfo::COLLECTOR,
+    &sockstat::COLLECTOR,
     &softirqs::COLLECTOR,
     &softnet::COLLECTOR,
     &stat::COLLECTOR,
+    &swap::COLLECTOR,
     &sysctl::COLLECTOR,
     &tapestats::COLLECTOR,
+    &tcpstat::COLLECTOR,
+    &textfile::COLLECTOR,
     &thermal_zone::COLLECTOR,
     &time::COLLECTOR,
     &timex::COLLECTOR,
+    &udp_queues::COLLECTOR,
     &uname::COLLECTOR,
+    &vmstat::COLLECTOR,
     &watchdog::COLLECTOR,
+    &wifi::COLLECTOR,
+    &xfrm::COLLECTOR,
+    &xfs::COLLECTOR,
+    &zfs::COLLECTOR,
+    &zoneinfo::COLLECTOR,
 ];
 
 /// The collector of that name.

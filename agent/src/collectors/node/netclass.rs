@@ -1,0 +1,331 @@
+//! Properties of network devices: the files of `sys/class/net/DEVICE` (`net/core/net-sysfs.c`), or netlink.
+
+mod rtnl;
+
+use super::files::{First, integer, names, text_if_any};
+use super::filter::Pattern;
+use super::flags::{Flag, Form, Setup};
+use super::netdev;
+use super::netlink::link::STATS;
+use super::{Collect, CollectError, Collector};
+use crate::metric::{Encoder, Family, Kind};
+use rtnl::Rtnl;
+use std::path::{Path, PathBuf};
+
+/// See the module.
+pub(super) static COLLECTOR: Collector = Collector {
+    name: "netclass",
+    about: "properties of network devices",
+    flags: &[&IGNORED, &NO_INVALID_SPEED, &NETLINK, &WITH_STATS],
+    make: |setup| Ok(Box::new(NetClass::new(setup)?)),
+    ..Collector::BASE
+};
+
+static IGNORED: Flag = Flag {
+    name: "collector.netclass.ignored-devices",
+    form: Form::Regex,
+    help: "No network devices whose name matches.",
+    default: &["^$"],
+    ..Flag::BASE
+};
+static NO_INVALID_SPEED: Flag = Flag {
+    name: "collector.netclass.ignore-invalid-speed",
+    form: Form::Switch,
+    help: "Leave the speed out when the device does not know it.",
+    default: &["false"],
+    ..Flag::BASE
+};
+
+static NETLINK: Flag = Flag {
+    name: "collector.netclass.netlink",
+    form: Form::Switch,
+    help: "Ask the kernel by netlink rather than read the files of every device.",
+    default: &["false"],
+    ..Flag::BASE
+};
+static WITH_STATS: Flag = Flag {
+    name: "collector.netclass_rtnl.with-stats",
+    form: Form::Switch,
+    help: "With netlink, tell traffic in detail too, in place of the collector netdev.",
+    default: &["false"],
+    ..Flag::BASE
+};
+
+static UP: Family = Family::new(
+    "node_network_up",
+    "",
+    "Whether a network device is in operation.",
+    Kind::Gauge,
+);
+static INFO: Family = Family::new(
+    "node_network_info",
+    "",
+    "Addresses and state of a network device.",
+    Kind::Gauge,
+);
+static OTHER_NAMES: Family = Family::new(
+    "node_network_altnames_info",
+    "",
+    "Another name of a network device.",
+    Kind::Gauge,
+);
+static SPEED: Family = Family::new(
+    "node_network_speed_bytes",
+    "bytes",
+    "Bytes a second that the link carries.",
+    Kind::Gauge,
+);
+
+const fn gauge(name: &'static str, help: &'static str) -> Family {
+    Family::new(name, "", help, Kind::Gauge)
+}
+
+const fn counter(name: &'static str, help: &'static str) -> Family {
+    Family::new(name, "", help, Kind::Counter)
+}
+
+/// Files that hold a number, and what it is.
+static NUMBERS: [(&str, Family); 16] = [
+    (
+        "addr_assign_type",
+        gauge(
+            "node_network_address_assign_type",
+            "Where a device has its address from.",
+        ),
+    ),
+    (
+        "carrier",
+        gauge("node_network_carrier", "Whether a device has a carrier."),
+    ),
+    (
+        "carrier_changes",
+        counter(
+            "node_network_carrier_changes_total",
+            "Times that the carrier came or went.",
+        ),
+    ),
+    (
+        "carrier_up_count",
+        counter("node_network_carrier_up_changes_total", "Times that the carrier came."),
+    ),
+    (
+        "carrier_down_count",
+        counter(
+            "node_network_carrier_down_changes_total",
+            "Times that the carrier went.",
+        ),
+    ),
+    (
+        "dev_id",
+        gauge("node_network_device_id", "Number among devices that share one address."),
+    ),
+    (
+        "dormant",
+        gauge(
+            "node_network_dormant",
+            "Whether a device waits for an event, such as a login.",
+        ),
+    ),
+    (
+        "flags",
+        gauge("node_network_flags", "Flags of a device, the bits IFF_…"),
+    ),
+    ("ifindex", gauge("node_network_iface_id", "Index of a device.")),
+    (
+        "iflink",
+        gauge("node_network_iface_link", "Index of the device below, or its own."),
+    ),
+    (
+        "link_mode",
+        gauge(
+            "node_network_iface_link_mode",
+            "Whether a device becomes dormant before it is up.",
+        ),
+    ),
+    (
+        "mtu",
+        Family::new(
+            "node_network_mtu_bytes",
+            "bytes",
+            "Bytes of a packet at most.",
+            Kind::Gauge,
+        ),
+    ),
+    (
+        "name_assign_type",
+        gauge("node_network_name_assign_type", "Where a device has its name from."),
+    ),
+    (
+        "netdev_group",
+        gauge("node_network_net_dev_group", "Group of a device."),
+    ),
+    (
+        "tx_queue_len",
+        gauge(
+            "node_network_transmit_queue_length",
+            "Packets that the queue of a sender holds.",
+        ),
+    ),
+    (
+        "type",
+        gauge("node_network_protocol_type", "Kind of a device's link, ARPHRD_…"),
+    ),
+];
+/// Place of the flags among the numbers.
+const FLAGS: usize = 7;
+
+struct NetClass {
+    folder: PathBuf,
+    ignored: Option<Pattern>,
+    no_invalid_speed: bool,
+    /// `None`: files are read.
+    rtnl: Option<Rtnl>,
+    with_stats: bool,
+}
+
+/// A device. What it does not have is `None`, or empty.
+#[derive(Default)]
+struct Device {
+    name: String,
+    address: String,
+    broadcast: String,
+    duplex: String,
+    state: String,
+    alias: String,
+    numbers: [Option<i128>; NUMBERS.len()],
+    /// Megabits a second.
+    speed: Option<i128>,
+    other_names: Vec<String>,
+    stats: Option<[u64; STATS]>,
+}
+
+impl NetClass {
+    fn new(setup: &Setup<'_>) -> Result<NetClass, String> {
+        Ok(NetClass {
+            folder: setup.host.sys.join("class/net"),
+            ignored: setup.pattern(&IGNORED)?,
+            no_invalid_speed: setup.is_on(&NO_INVALID_SPEED),
+            rtnl: setup.is_on(&NETLINK).then(Rtnl::new),
+            with_stats: setup.is_on(&WITH_STATS),
+        })
+    }
+
+    fn write(&self, devices: &[Device], out: &mut dyn Encoder) {
+        out.family(&UP);
+        for device in devices {
+            out.number(&[("device", &device.name)], f64::from(u8::from(device.state == "up")));
+        }
+        out.family(&INFO);
+        for device in devices {
+            let labels = [
+                ("device", device.name.as_str()),
+                ("address", &device.address),
+                ("broadcast", &device.broadcast),
+                ("duplex", &device.duplex),
+                ("operstate", &device.state),
+                ("ifalias", &device.alias),
+                ("adminstate", device.admin_state()),
+            ];
+            // node_exporter leaves the last out when it asks by netlink.
+            let told = labels.len() - usize::from(self.rtnl.is_some());
+            out.number(labels.get(..told).unwrap_or(&labels), 1.0);
+        }
+        for (place, (_, family)) in NUMBERS.iter().enumerate() {
+            out.family(family);
+            for device in devices {
+                if let Some(number) = device.numbers.get(place).copied().flatten() {
+                    out.number(&[("device", &device.name)], number as f64);
+                }
+            }
+        }
+        self.write_speed(devices, out);
+        out.family(&OTHER_NAMES);
+        for device in devices {
+            for other in &device.other_names {
+                out.number(&[("device", &device.name), ("altname", other)], 1.0);
+            }
+        }
+        if self.with_stats {
+            let stats = devices
+                .iter()
+                .filter_map(|device| Some((device.name.as_str(), device.stats.as_ref()?)));
+            netdev::write_each(stats, out);
+        }
+    }
+
+    fn write_speed(&self, devices: &[Device], out: &mut dyn Encoder) {
+        out.family(&SPEED);
+        for device in devices {
+            // Devices say -1 when they do not know it.
+            if let Some(speed) = device.speed.filter(|speed| *speed >= 0 || !self.no_invalid_speed) {
+                out.number(
+                    &[("device", &device.name)],
+                    (speed.saturating_mul(1_000_000) / 8) as f64,
+                );
+            }
+        }
+    }
+}
+
+impl Collect for NetClass {
+    fn collect(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
+        let mut first = First::default();
+        let wanted = |name: &str| self.ignored.as_ref().is_none_or(|ignored| !ignored.matches(name));
+        let devices = match &mut self.rtnl {
+            Some(rtnl) => rtnl.devices(&self.folder, &wanted, &mut first)?,
+            None => {
+                let names = names(&self.folder)?.into_iter().filter(|name| wanted(name));
+                names
+                    .filter_map(|name| Device::read(&self.folder.join(&name), name, &mut first))
+                    .collect()
+            }
+        };
+        self.write(&devices, out);
+        first.result()
+    }
+}
+
+impl Device {
+    /// Reads a device as far as it can be read; none when there is no such device, or no more.
+    fn read(folder: &Path, name: String, first: &mut First) -> Option<Device> {
+        let mut path = folder.to_owned();
+        let mut file = |name: &str| {
+            path.push(name);
+            let text = text_if_any(&path);
+            path.pop();
+            text
+        };
+        let mut device = Device {
+            name,
+            ..Device::default()
+        };
+        let mut number = |name: &str, text: Option<String>| first.ok(integer(&folder.join(name), &text?));
+        for ((name, _), place) in NUMBERS.iter().zip(&mut device.numbers) {
+            *place = number(name, file(name));
+        }
+        device.speed = number("speed", file("speed"));
+        for (name, text) in [
+            ("address", &mut device.address),
+            ("broadcast", &mut device.broadcast),
+            ("duplex", &mut device.duplex),
+            ("operstate", &mut device.state),
+            ("ifalias", &mut device.alias),
+        ] {
+            *text = file(name).unwrap_or_default();
+        }
+        // A file among the devices, or one that is gone.
+        let there = device.numbers.iter().any(Option::is_some) || folder.is_dir();
+        there.then_some(device)
+    }
+
+    fn admin_state(&self) -> &'static str {
+        match self.numbers[FLAGS] {
+            None => "unknown",
+            Some(flags) if flags & i128::from(libc::IFF_UP) != 0 => "up",
+            Some(_) => "down",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
