@@ -18,6 +18,7 @@ use crate::kernel::fill::RingFill;
 use crate::kernel::loader::{self, Kernel};
 use crate::kernel::stats::{ProgramStat, ProgramStats};
 use crate::logs::events::{Events, EventsConfig};
+use crate::metric::Source;
 use crate::pipeline::{self, Pace, Parts, PipelineCounts};
 use crate::privilege;
 use crate::probes::{Probe, REGISTRY, Reader, Tools};
@@ -79,13 +80,17 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     );
 
     // What can be refused comes first: addresses, exporters, then the kernel.
+    let mut all: Vec<Arc<dyn Source>> = vec![
+        Arc::new(aggregate.clone()),
+        Arc::new(measures.clone()),
+        processes.counts(),
+    ];
+    if !config.web.disable_exporter_metrics {
+        all.push(own.clone());
+    }
     let sources = Sources {
-        all: vec![
-            Arc::new(aggregate.clone()),
-            Arc::new(measures.clone()),
-            processes.counts(),
-            own.clone(),
-        ],
+        always: Vec::new(),
+        all,
         collectors: Runner::new(&config.host, &config.collectors),
     };
     let web = Web::bind(web_config(config), sources, health.clone())?;
@@ -275,6 +280,9 @@ fn web_config(config: &Config) -> WebConfig {
         listen: config.web.listen.iter().map(ToString::to_string).collect(),
         telemetry_path: config.web.telemetry_path.clone(),
         max_requests: config.web.max_requests,
+        systemd_socket: config.web.systemd_socket,
+        config_file: config.web.config_file.clone(),
+        own_metrics: !config.web.disable_exporter_metrics,
         ..WebConfig::default()
     }
 }

@@ -40,18 +40,24 @@ pub enum FileError {
 /// # Errors
 /// See [`FileError`].
 pub fn read(path: &Path) -> Result<Vec<Entry>, FileError> {
+    let text = read_text(path).map_err(FileError::Unreadable)?;
+    parse(path, &text)
+}
+
+/// The text of a file of at most [`FILE_MAX`] bytes.
+///
+/// # Errors
+/// It cannot be read, is larger, or is no text.
+pub fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_MAX + 1).read_to_string(&mut text))
-        .map_err(FileError::Unreadable)?;
+    File::open(path)?.take(FILE_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > FILE_MAX {
-        let error = io::Error::new(
+        return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
             format!("it has more than {FILE_MAX} bytes"),
-        );
-        return Err(FileError::Unreadable(error));
+        ));
     }
-    parse(path, &text)
+    Ok(text)
 }
 
 /// Reads the text of a configuration file; `path` is for messages.

@@ -5,15 +5,17 @@
 
 pub mod file;
 pub mod options;
+mod setting;
 pub mod value;
 
 use crate::collectors::node::flags::Settings;
 use crate::collectors::node::runner;
 use crate::host::Host;
 use crate::probes::Choice;
+use crate::web::guard;
 use file::Entry;
 use options::{OPTIONS, Opt};
-use std::fmt;
+pub use setting::{Origin, Setting};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use value::ListenAddress;
@@ -66,6 +68,12 @@ pub struct Web {
     pub telemetry_path: String,
     /// Scrapes served at the same time; 0: no limit.
     pub max_requests: usize,
+    /// TLS, passwords and the like: a file in the format of Prometheus' exporter toolkit.
+    pub config_file: Option<PathBuf>,
+    /// Serve on the sockets that systemd passes, not on the addresses.
+    pub systemd_socket: bool,
+    /// Nothing is told of the agent itself.
+    pub disable_exporter_metrics: bool,
 }
 
 /// Settings of the agent's own log.
@@ -316,46 +324,6 @@ impl Default for Config {
     }
 }
 
-/// Where a value was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The flag of the option.
-    Flag,
-    /// An environment variable.
-    Environment(&'static str),
-    /// A line (from 1) of the configuration file.
-    File(PathBuf, usize),
-    /// Nowhere: the default.
-    Default,
-}
-
-/// An option as it was settled, for `check-config`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// Name of the option, e.g. `limits.connections`.
-    pub name: &'static str,
-    /// Its values, as given.
-    pub values: Vec<String>,
-    /// Who gave them.
-    pub origin: Origin,
-}
-
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let values = match self.values.is_empty() {
-            true => "none".to_string(),
-            false => self.values.join(", "),
-        };
-        write!(f, "{} = {values} ", self.name)?;
-        match &self.origin {
-            Origin::Flag => write!(f, "(flag)"),
-            Origin::Environment(name) => write!(f, "({name})"),
-            Origin::File(path, line) => write!(f, "({}:{line})", path.display()),
-            Origin::Default => write!(f, "(default)"),
-        }
-    }
-}
-
 /// One mistake: where, what, how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {what}")]
@@ -434,6 +402,9 @@ pub fn load_leniently(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> (C
             }
         }
         let origin = given.first().map_or(Origin::Default, |(_, origin)| origin.clone());
+        if option.hidden {
+            continue;
+        }
         settings.push(Setting {
             name: option.name,
             values: given.into_iter().map(|(value, _)| value).collect(),
@@ -445,6 +416,8 @@ pub fn load_leniently(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> (C
         place: format!("collector {collector}"),
         what,
     }));
+    let file = config.web.config_file.iter();
+    problems.extend(file.flat_map(|path| guard::problems(path)));
     (config, settings, problems)
 }
 

@@ -1,7 +1,7 @@
 //! The table of options. A new option is one field of [`Config`] and one row here: its flag, its file key
 //! (the same name, nested at the dots), its help, its default and its check follow.
 
-use super::value::{ListenAddress, bytes, count, cpu_budget, duration, path, ring_bytes, telemetry_path};
+use super::value::{bytes, count, cpu_budget, duration, path, ring_bytes};
 use super::{Config, Expected, Export, Hooks, LogFormat, LogLevel, Roles, SamplerKind, Summary, UsageDetail};
 use crate::collectors::node::flags::{self, Flag, Form};
 use crate::collectors::node::{Collector, REGISTRY};
@@ -25,7 +25,7 @@ pub struct Opt {
     pub help: &'static str,
     /// The standard environment variable, where there is one.
     pub env: Option<&'static str>,
-    /// Values when nobody gives one. More than one, or none: only for repeatable options.
+    /// Values when nobody gives one. More than one: only for repeatable options.
     pub default: &'static [&'static str],
     /// May be given more than once (in the file: a list).
     pub repeatable: bool,
@@ -33,6 +33,8 @@ pub struct Opt {
     pub words: &'static [&'static str],
     /// On or off: `--NAME` and `--no-NAME`.
     pub switch: bool,
+    /// Taken, so that a command line of node_exporter does, and told nowhere.
+    pub hidden: bool,
     /// Other names, which are taken and not shown.
     pub also: &'static [&'static str],
     /// Checks one value and puts it in its place.
@@ -87,6 +89,7 @@ const BASE: Opt = Opt {
     name: "",
     path: "",
     switch: false,
+    hidden: false,
     also: &[],
     value: "",
     help: "",
@@ -117,9 +120,11 @@ macro_rules! checked {
     };
 }
 
+mod web;
+
 /// All options, in the order of the help: those of the agent, then those of collectors.
 pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
-    let mut options: Vec<Opt> = AGENT.to_vec();
+    let mut options: Vec<Opt> = web::WEB.iter().chain(AGENT).cloned().collect();
     for collector in REGISTRY {
         options.push(Opt {
             name: leaked(format!("collector.{}", collector.name)),
@@ -164,36 +169,8 @@ fn leaked(text: String) -> &'static str {
     text.leak()
 }
 
-/// The agent's own options.
+/// The agent's own options, but for those of its web server.
 static AGENT: &[Opt] = &[
-    Opt {
-        name: "web.listen-address",
-        value: "ADDRESS",
-        help: "Address to serve on: HOST:PORT, [IPV6]:PORT, or :PORT for all addresses of the host. Repeatable.",
-        default: &["127.0.0.1:9100"],
-        repeatable: true,
-        set: Set::Field(|config, value| {
-            config.web.listen.push(value.parse::<ListenAddress>()?);
-            Ok(())
-        }),
-        ..BASE
-    },
-    Opt {
-        name: "web.telemetry-path",
-        value: "PATH",
-        help: "Path under which metrics are served.",
-        default: &["/metrics"],
-        set: checked!(telemetry_path, web.telemetry_path),
-        ..BASE
-    },
-    Opt {
-        name: "web.max-requests",
-        value: "N",
-        help: "Scrapes served at the same time; more are answered with 503. 0: no limit.",
-        default: &["40"],
-        set: checked!(|value| count(value, 0, 100_000), web.max_requests),
-        ..BASE
-    },
     Opt {
         name: "path.procfs",
         value: "DIR",

@@ -30,8 +30,8 @@ fn every_default_is_valid_and_meets_the_shared_limits() {
             assert_eq!(option.set(&mut config, value), Ok(()), "default of {}", option.name);
         }
         assert!(
-            option.repeatable || option.default.len() == 1 || option.is_of_collector(),
-            "{} needs one default",
+            option.repeatable || option.default.len() <= 1 || option.is_of_collector(),
+            "{} has more than one default",
             option.name
         );
         assert!(
@@ -66,7 +66,10 @@ fn names_are_unique_and_no_name_is_the_group_of_another() {
 fn the_readme_names_every_flag_and_default() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let readme = fs::read_to_string(path).expect("a README");
-    for option in OPTIONS.iter().filter(|option| !option.is_of_collector()) {
+    for option in OPTIONS
+        .iter()
+        .filter(|option| !option.is_of_collector() && !option.hidden)
+    {
         let flag = format!("`--{}`", option.name);
         let line = readme
             .lines()
@@ -76,6 +79,38 @@ fn the_readme_names_every_flag_and_default() {
             assert!(line.contains(&format!("`{value}`")), "{flag}: {value} is not told");
         }
     }
+}
+
+#[test]
+fn mistakes_of_the_web_configuration_are_found_with_the_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("web.yml");
+    fs::write(&path, "http_server_config: {http2: false}\nnonsense: 1\n").expect("written");
+    let flags = vec![
+        ("web.config.file", path.display().to_string()),
+        ("limits.series", "0".to_owned()),
+    ];
+    let error = load(&flags, &no_env).expect_err("two mistakes");
+    assert_eq!(error.0.len(), 2, "{error}");
+    let expect = format!("{}:2: nonsense: is no known key", path.display());
+    assert!(error.to_string().contains(&expect), "{error}");
+    let (config, settings) = load(&vec![("web.config.file", String::new())], &no_env).expect("none");
+    assert_eq!(config.web.config_file, None);
+    assert!(
+        settings.iter().all(|setting| setting.name != "runtime.gomaxprocs"),
+        "told nowhere"
+    );
+}
+
+#[test]
+fn a_command_line_of_node_exporter_is_taken() {
+    let flags = ["web.systemd-socket", "web.disable-exporter-metrics"].map(|name| (name, "true".to_owned()));
+    let flags = flags
+        .into_iter()
+        .chain([("runtime.gomaxprocs", "1".to_owned())])
+        .collect();
+    let config = load(&flags, &no_env).expect("valid").0;
+    assert!(config.web.systemd_socket && config.web.disable_exporter_metrics);
 }
 
 #[test]

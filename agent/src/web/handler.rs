@@ -1,5 +1,6 @@
 //! From a request to its answer.
 
+use super::guard::{Guard, Refusal};
 use super::scrape::{AnswerBody, Place, scrape};
 use super::selection::Selection;
 use super::stats::Stats;
@@ -9,7 +10,10 @@ use crate::export::prometheus::{accepts_gzip, negotiate};
 use crate::health::Health;
 use crate::metric::Source;
 use bytes::Bytes;
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
+    WWW_AUTHENTICATE,
+};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,29 +23,62 @@ const HTML: &str = "text/html; charset=utf-8";
 
 /// What answers are made from.
 pub(crate) struct State {
+    /// Told by every scrape, and by those that ask for everything.
+    pub(crate) always: Vec<Arc<dyn Source>>,
     pub(crate) sources: Vec<Arc<dyn Source>>,
     /// Collectors that may be asked for one by one.
     pub(crate) collectors: Runner,
     pub(crate) stats: Stats,
     pub(crate) max_requests: usize,
+    pub(crate) own_metrics: bool,
+    pub(super) guard: Guard,
     health: Arc<Health>,
     telemetry_path: String,
 }
 
 impl State {
-    pub(crate) fn new(config: &WebConfig, sources: Sources, health: Arc<Health>) -> State {
+    pub(super) fn new(config: &WebConfig, sources: Sources, guard: Guard, health: Arc<Health>) -> State {
         State {
+            always: sources.always,
             sources: sources.all,
             collectors: sources.collectors,
             stats: Stats::default(),
             max_requests: config.max_requests,
+            own_metrics: config.own_metrics,
+            guard,
             health,
             telemetry_path: config.telemetry_path.clone(),
         }
     }
 
-    /// Answers a request.
-    pub(crate) fn handle<B>(self: &Arc<State>, request: &Request<B>) -> Response<AnswerBody> {
+    /// Answers a request, if it is let in: every path, the health checks too, as the toolkit of Prometheus has it.
+    pub(super) async fn answer<B>(self: &Arc<State>, request: &Request<B>) -> Response<AnswerBody> {
+        let policy = self.guard.policy();
+        let mut response = match self.guard.admit(&policy, request.headers()).await {
+            Ok(()) => self.handle(request),
+            Err(refusal) => self.refuse(refusal),
+        };
+        policy.add_headers(response.headers_mut());
+        response
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response<AnswerBody> {
+        self.stats.turned_away(refusal);
+        let (status, text, name, value) = match refusal {
+            Refusal::Login => (
+                StatusCode::UNAUTHORIZED,
+                "Unauthorized.\n",
+                WWW_AUTHENTICATE,
+                "Basic realm=\"onlooker\", charset=\"UTF-8\"",
+            ),
+            Refusal::Busy | Refusal::Rate => (StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n", RETRY_AFTER, "1"),
+        };
+        let mut response = answer(status, PLAIN, text);
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+    }
+
+    fn handle<B>(self: &Arc<State>, request: &Request<B>) -> Response<AnswerBody> {
         let path = request.uri().path();
         let telemetry = path == self.telemetry_path;
         if !telemetry && !matches!(path, "/" | "/healthz" | "/readyz") {

@@ -2,9 +2,12 @@
 //!
 //! Everything a client can hold is bounded: connections, heads, the time for a head, the time a peer may leave an answer
 //! unread, scrapes at a time. A scrape is encoded on a thread of its own and streamed, so its memory does not grow with the
-//! number of series.
+//! number of series. [`guard`] says who is let in.
 
+pub(crate) mod guard;
 mod handler;
+mod handshake;
+mod listen;
 mod page;
 mod scrape;
 mod selection;
@@ -15,19 +18,23 @@ mod timed;
 mod tests;
 
 use crate::collectors::node::runner::Runner;
+use crate::config::ConfigError;
 use crate::health::Health;
 use crate::metric::Source;
+use guard::Guard;
 use handler::State;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::future::Future;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use timed::TimedStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -46,6 +53,12 @@ const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConten
 pub struct WebConfig {
     /// `--web.listen-address`, one or more: `127.0.0.1:9100`, `[::1]:9100`, `localhost:9100`, or `:9100` for all addresses.
     pub listen: Vec<String>,
+    /// `--web.systemd-socket`: the sockets that systemd passed instead of those addresses.
+    pub systemd_socket: bool,
+    /// `--web.config.file`: TLS, passwords and what else [`guard`] keeps.
+    pub config_file: Option<PathBuf>,
+    /// `--web.disable-exporter-metrics` takes this away: what the server tells of itself.
+    pub own_metrics: bool,
     /// `--web.telemetry-path`.
     pub telemetry_path: String,
     /// `--web.max-requests`: scrapes at a time; 0 means no limit.
@@ -62,6 +75,9 @@ impl Default for WebConfig {
     fn default() -> WebConfig {
         WebConfig {
             listen: vec!["127.0.0.1:9100".to_owned()],
+            systemd_socket: false,
+            config_file: None,
+            own_metrics: true,
             telemetry_path: "/metrics".to_owned(),
             max_requests: 40,
             max_connections: 256,
@@ -105,6 +121,18 @@ pub enum WebError {
         /// As it was given.
         path: String,
     },
+    /// The web configuration file has mistakes.
+    #[error("the web configuration is not valid\n{0}")]
+    File(ConfigError),
+    /// No socket came from systemd.
+    #[error(
+        "systemd passed no socket (LISTEN_FDS, LISTEN_PID), as --web.systemd-socket expects: start the agent by a .socket \
+         unit, or leave the flag out"
+    )]
+    NonePassed,
+    /// A socket from systemd is of another kind.
+    #[error("a socket that systemd passed is none for TCP connections (ListenStream=PORT or ADDRESS:PORT): {0}")]
+    Passed(#[source] io::Error),
     /// The runtime does not take a listener.
     #[error("cannot serve: {0}")]
     Serve(#[source] io::Error),
@@ -120,7 +148,9 @@ pub struct Web {
 /// Where series come from.
 #[derive(Default)]
 pub struct Sources {
-    /// Those that every scrape tells.
+    /// Those that a scrape tells, whatever it asks for.
+    pub always: Vec<Arc<dyn Source>>,
+    /// Those that a scrape tells unless it asks for single collectors.
     pub all: Vec<Arc<dyn Source>>,
     /// Those that a scrape may ask for one by one.
     pub collectors: Runner,
@@ -146,17 +176,23 @@ impl Web {
                 path: config.telemetry_path,
             });
         }
-        let listeners: Vec<TcpListener> = config
-            .listen
-            .iter()
-            .map(|address| listen(address))
-            .collect::<Result<_, _>>()?;
+        let guard = Guard::new(config.config_file.as_deref());
+        let guard = guard.map_err(|problems| WebError::File(ConfigError(problems)))?;
+        let listeners: Vec<TcpListener> = match config.systemd_socket {
+            true => listen::passed()?,
+            false => {
+                let addresses = config.listen.iter();
+                addresses
+                    .map(|address| listen::listen(address))
+                    .collect::<Result<_, _>>()?
+            }
+        };
         if listeners.is_empty() {
             return Err(WebError::NoAddress);
         }
         Ok(Web {
             listeners,
-            state: Arc::new(State::new(&config, sources.into(), health)),
+            state: Arc::new(State::new(&config, sources.into(), guard, health)),
             config,
         })
     }
@@ -189,44 +225,6 @@ impl Web {
     }
 }
 
-fn listen(address: &str) -> Result<TcpListener, WebError> {
-    let named = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => WebError::InUse {
-            address: address.to_owned(),
-        },
-        _ => WebError::Bind {
-            address: address.to_owned(),
-            source,
-        },
-    };
-    // `:9100` is Go's way to say all addresses; where there is no IPv6, only those of IPv4.
-    let candidates = match address.strip_prefix(':') {
-        Some(port) => vec![format!("[::]:{port}"), format!("0.0.0.0:{port}")],
-        None => vec![address.to_owned()],
-    };
-    let mut resolved = Vec::new();
-    for candidate in &candidates {
-        let found = candidate.to_socket_addrs().map_err(|source| WebError::Address {
-            address: address.to_owned(),
-            source,
-        })?;
-        resolved.extend(found);
-    }
-    let mut failure = None;
-    for socket in resolved {
-        match TcpListener::bind(socket) {
-            Ok(listener) => {
-                listener.set_nonblocking(true).map_err(named)?;
-                return Ok(listener);
-            }
-            // Taken on one of the addresses is taken: the next would be another address than people expect.
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(named(error)),
-            Err(error) => failure = failure.or(Some(error)),
-        }
-    }
-    Err(named(failure.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into())))
-}
-
 async fn accept(
     listener: tokio::net::TcpListener,
     config: WebConfig,
@@ -251,15 +249,34 @@ async fn accept(
         };
         let Ok(permit) = permits.clone().try_acquire_owned() else {
             state.stats.connections_refused.fetch_add(1, Ordering::Relaxed);
-            refuse(stream);
+            // What is no handshake would only confuse who expects one.
+            if state.guard.policy().tls.is_none() {
+                refuse(stream);
+            }
             continue;
         };
-        let (state, stopped) = (state.clone(), stopped.clone());
+        let (state, mut stopped) = (state.clone(), stopped.clone());
         let stream = TimedStream::new(stream, config.write_timeout);
         let header_timeout = config.header_timeout;
         connections.spawn(async move {
             state.stats.connections.fetch_add(1, Ordering::Relaxed);
-            connection(stream, header_timeout, &state, stopped).await;
+            match state.guard.policy().tls.clone() {
+                None => connection(stream, header_timeout, &state, stopped).await,
+                Some(config) => {
+                    let made = tokio::select! {
+                        made = handshake::handshake(config, stream, header_timeout) => Some(made),
+                        _ = stopped.changed() => None,
+                    };
+                    match made {
+                        Some(Ok(stream)) => connection(stream, header_timeout, &state, stopped).await,
+                        Some(Err(error)) => {
+                            state.stats.handshakes_failed.fetch_add(1, Ordering::Relaxed);
+                            tracing::debug!("a handshake failed: {error}");
+                        }
+                        None => {}
+                    }
+                }
+            }
             state.stats.connections.fetch_sub(1, Ordering::Relaxed);
             drop(permit);
         });
@@ -277,14 +294,14 @@ fn refuse(stream: tokio::net::TcpStream) {
 }
 
 async fn connection(
-    stream: TimedStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     header_timeout: Duration,
     state: &Arc<State>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let service = service_fn(|request| {
         let state = state.clone();
-        async move { Ok::<_, std::convert::Infallible>(state.handle(&request)) }
+        async move { Ok::<_, std::convert::Infallible>(state.answer(&request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

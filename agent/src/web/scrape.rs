@@ -94,11 +94,16 @@ pub(crate) fn scrape(place: Place, format: Format, gzip: bool, selection: Select
         let encoded = catch_unwind(AssertUnwindSafe(|| {
             let mut encoder = PrometheusEncoder::new(format, out);
             state.collectors.collect_some(&|name| selection.has(name), &mut encoder);
+            for source in &state.always {
+                source.collect(&mut encoder);
+            }
             if !matches!(selection, Selection::Only(_)) {
                 for source in &state.sources {
                     source.collect(&mut encoder);
                 }
-                stats.collect(&mut encoder as &mut dyn Encoder);
+                if state.own_metrics {
+                    stats.collect(&mut encoder as &mut dyn Encoder);
+                }
             }
             stats.kept_out(encoder.refused());
             encoder.finish().and_then(Out::finish)

@@ -12,6 +12,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
+pub(crate) mod pki;
+mod secure;
+
 const NUMBER: Family = Family::new("test_number", "", "A number.", Kind::Gauge);
 
 struct One;
@@ -32,6 +35,10 @@ struct Running {
 
 impl Running {
     fn start(change: impl FnOnce(&mut WebConfig), sources: Vec<Arc<dyn Source>>) -> Running {
+        Running::start_with(change, sources.into())
+    }
+
+    fn start_with(change: impl FnOnce(&mut WebConfig), sources: Sources) -> Running {
         let mut config = WebConfig {
             listen: vec!["127.0.0.1:0".to_owned()],
             ..WebConfig::default()
@@ -65,24 +72,7 @@ impl Running {
 
     /// Sends a request that asks to close, and reads everything: status line and headers, body.
     fn request(&self, method: &str, path: &str, headers: &str) -> (String, Vec<u8>) {
-        let mut stream = self.connect();
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
-        stream.write_all(request.as_bytes()).expect("sent");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("answered");
-        let end = answer
-            .windows(4)
-            .position(|bytes| bytes == b"\r\n\r\n")
-            .expect("a head")
-            + 4;
-        let head = String::from_utf8(answer[..end].to_vec())
-            .expect("a head of ASCII")
-            .to_lowercase();
-        let body = match head.contains("transfer-encoding: chunked") {
-            true => unchunk(&answer[end..]),
-            false => answer[end..].to_vec(),
-        };
-        (head, body)
+        exchange(self.connect(), method, path, headers).expect("answered")
     }
 
     #[track_caller]
@@ -96,6 +86,32 @@ impl Running {
         assert!(answer.contains(body), "{method} {path}: {answer}");
         head
     }
+}
+
+/// A request that asks to close, and its answer: status line and headers, body.
+fn exchange(
+    mut stream: impl Read + Write,
+    method: &str,
+    path: &str,
+    headers: &str,
+) -> std::io::Result<(String, Vec<u8>)> {
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = answer
+        .windows(4)
+        .position(|bytes| bytes == b"\r\n\r\n")
+        .expect("a head")
+        + 4;
+    let head = String::from_utf8(answer[..end].to_vec())
+        .expect("a head of ASCII")
+        .to_lowercase();
+    let body = match head.contains("transfer-encoding: chunked") {
+        true => unchunk(&answer[end..]),
+        false => answer[end..].to_vec(),
+    };
+    Ok((head, body))
 }
 
 impl Drop for Running {

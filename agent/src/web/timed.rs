@@ -29,6 +29,13 @@ impl TimedStream {
         }
     }
 
+    /// The first byte that the peer sent, once it is there. It stays to be read.
+    pub(crate) async fn first_byte(&self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        let count = self.stream.peek(&mut byte).await?;
+        Ok((count > 0).then_some(byte[0]))
+    }
+
     /// Passes a result on; a pending one for at most the timeout.
     fn limit<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
