@@ -1,5 +1,6 @@
 //! The agent as a whole: starts every part in order, and ends them in order.
 
+mod build_info;
 mod exporters;
 mod readings;
 
@@ -30,6 +31,7 @@ use crate::trace::{Tracer, TracerConfig};
 use crate::tui;
 use crate::web::{Sources, Web, WebConfig};
 use anyhow::Context;
+use build_info::BuildInfo;
 use exporters::Exporters;
 use readings::{register, register_program};
 use std::io::IsTerminal;
@@ -89,7 +91,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
         all.push(own.clone());
     }
     let sources = Sources {
-        always: Vec::new(),
+        always: vec![Arc::new(BuildInfo)],
         all,
         collectors: Runner::new(&config.host, &config.collectors),
     };
