@@ -127,8 +127,8 @@ fn families_series_and_values_are_node_exporters() {
         let rest = match open.take() {
             None => both,
             Some(open) => open
-                .into_iter()
-                .filter_map(|(key, _)| Some((key.clone(), *first.get(&key)?)))
+                .into_keys()
+                .filter_map(|key| Some((key.clone(), *first.get(&key)?)))
                 .collect(),
         };
         let rest: Series = rest.into_iter().filter(|(key, before)| !agrees(key, *before)).collect();
