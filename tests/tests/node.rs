@@ -1,6 +1,7 @@
 //! Metrics of the host against node_exporter itself, on this machine as it is.
 
 use onlooker_tests::agent::{Agent, Options};
+use onlooker_tests::http::{self, Target};
 use onlooker_tests::hung::HungMount;
 use onlooker_tests::metrics::{Sample, Scrape};
 use onlooker_tests::process::{Program, free_port};
@@ -37,10 +38,14 @@ fn agent(args: &[&str]) -> Agent {
     Agent::start(&options).unwrap()
 }
 
+/// Families in which node_exporter before 1.12 has faults that show on a plain machine, and which it mended then: `rotational` of disks that
+/// udev does not know, and mounts that only their own options make read-only.
+const MENDED: &[&str] = &["node_disk_info", "node_filesystem_readonly"];
+
 /// A node_exporter, and how to scrape it.
 struct NodeExporter {
     program: Program,
-    web: onlooker_tests::http::Target,
+    web: Target,
 }
 
 impl NodeExporter {
@@ -56,23 +61,34 @@ impl NodeExporter {
         program.wait_listening(addr).unwrap();
         NodeExporter {
             program,
-            web: onlooker_tests::http::Target::Tcp(addr),
+            web: Target::Tcp(addr),
         }
     }
 
     fn scrape(&self) -> Scrape {
-        onlooker_tests::agent::scrape_of(&self.web).unwrap()
+        let response = http::get(&self.web, "/metrics", &[]).unwrap();
+        assert_eq!(response.status, 200);
+        Scrape::parse(&response.text()).unwrap()
     }
 }
 
 type Series = BTreeMap<(String, BTreeMap<String, String>), f64>;
 
-/// Series of the host; an empty label is no label.
-fn series(scrape: &Scrape) -> Series {
-    let host = scrape
-        .samples
-        .iter()
-        .filter(|sample| !ITS_OWN.iter().any(|own| sample.name.starts_with(own)));
+/// Is a node_exporter older than 1.12?
+fn is_old(scrape: &Scrape) -> bool {
+    let told = scrape.select("node_exporter_build_info", &[]).next().unwrap();
+    let mut numbers = told
+        .label("version")
+        .split('.')
+        .map(|number| number.parse::<u32>().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap()) < (1, 12)
+}
+
+/// Series of the host but for those left out; an empty label is no label.
+fn series(scrape: &Scrape, without: &[&str]) -> Series {
+    let host = scrape.samples.iter().filter(|sample| {
+        !ITS_OWN.iter().any(|own| sample.name.starts_with(own)) && !without.contains(&sample.name.as_str())
+    });
     let key = |sample: &Sample| {
         let labels = sample.labels.iter().filter(|(_, value)| !value.is_empty());
         (
@@ -97,7 +113,8 @@ fn families_series_and_values_are_node_exporters() {
         let before = node_exporter.scrape();
         let ours = agent.scrape().unwrap();
         let after = node_exporter.scrape();
-        let (first, found, last) = (series(&before), series(&ours), series(&after));
+        let without = if is_old(&before) { MENDED } else { &[] };
+        let (first, found, last) = (series(&before, without), series(&ours, &[]), series(&after, without));
         for (family, kind) in &after.types {
             if !ITS_OWN.iter().any(|own| family.starts_with(own)) && before.types.contains_key(family) {
                 let same = ours.types.get(family) == Some(kind);
