@@ -140,10 +140,12 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
     }
     let refusals = Refusals::from_env()?;
     // Our reader for the offsets; aya wants its own for the tracepoints.
-    let path = sys.join("kernel/btf/vmlinux");
+    // These are of the kernel that runs, whatever tree the host's metrics are read from.
+    let places = [sys, Path::new("/sys")].map(|sys| sys.join("kernel/btf/vmlinux"));
+    let path = places.iter().find(|path| path.exists()).unwrap_or(&places[0]);
     let mut object = OBJECT.to_vec();
     let (layout, kfuncs, mut names, types) = {
-        let btf = Btf::read(&path)?;
+        let btf = Btf::read(path)?;
         let kfuncs = Kfuncs::find(&btf);
         kfuncs.fill(&mut object);
         let (mut points, mut iterators) = (Vec::new(), Vec::new());
