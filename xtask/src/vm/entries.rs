@@ -90,6 +90,7 @@ pub(crate) const BINARIES: &[&str] = &[
     "offcpu",
     "second_opinion",
     "metrics",
+    "node",
 ];
 
 /// What `onlooker doctor` says of a machine, against what then attaches.
