@@ -22,6 +22,7 @@ mod cpu;
 mod cpu_vulnerabilities;
 mod cpufreq;
 mod cpus;
+mod dbus;
 mod diskstats;
 mod dmi;
 mod dmmultipath;
@@ -40,6 +41,7 @@ mod kernel_hung;
 mod ksmd;
 mod lnstat;
 mod loadavg;
+mod logind;
 mod mdadm;
 mod meminfo;
 mod meminfo_numa;
@@ -55,12 +57,14 @@ mod ntp;
 mod nvme;
 mod os;
 mod pcidevice;
+mod perf;
 mod powersupplyclass;
 mod pressure;
 mod processes;
 mod qdisc;
 mod rapl;
 mod rows;
+mod runit;
 mod schedstat;
 mod selinux;
 mod slabinfo;
@@ -68,8 +72,10 @@ mod sockstat;
 mod softirqs;
 mod softnet;
 mod stat;
+mod supervisord;
 mod swap;
 mod sysctl;
+mod systemd;
 mod tapestats;
 mod tcpstat;
 mod textfile;
@@ -214,6 +220,7 @@ pub static REGISTRY: &[&Collector] = &[
     &ksmd::COLLECTOR,
     &lnstat::COLLECTOR,
     &loadavg::COLLECTOR,
+    &logind::COLLECTOR,
     &mdadm::COLLECTOR,
     &meminfo::COLLECTOR,
     &meminfo_numa::COLLECTOR,
@@ -228,11 +235,13 @@ pub static REGISTRY: &[&Collector] = &[
     &nvme::COLLECTOR,
     &os::COLLECTOR,
     &pcidevice::COLLECTOR,
+    &perf::COLLECTOR,
     &powersupplyclass::COLLECTOR,
     &pressure::COLLECTOR,
     &processes::COLLECTOR,
     &qdisc::COLLECTOR,
     &rapl::COLLECTOR,
+    &runit::COLLECTOR,
     &schedstat::COLLECTOR,
     &selinux::COLLECTOR,
     &slabinfo::COLLECTOR,
@@ -240,8 +249,10 @@ pub static REGISTRY: &[&Collector] = &[
     &softirqs::COLLECTOR,
     &softnet::COLLECTOR,
     &stat::COLLECTOR,
+    &supervisord::COLLECTOR,
     &swap::COLLECTOR,
     &sysctl::COLLECTOR,
+    &systemd::COLLECTOR,
     &tapestats::COLLECTOR,
     &tcpstat::COLLECTOR,
     &textfile::COLLECTOR,
