@@ -53,8 +53,8 @@ struct State {
     /// It was late: it runs beside scrapes.
     beside: bool,
     running: bool,
-    /// What it found and nobody was told yet.
-    found: Option<Found>,
+    /// What it found: for the scrape that it ran for, or for all that come while it runs beside them.
+    found: Option<Arc<Found>>,
     /// Memory for what it finds next.
     spare: Tape,
     /// What was last said of it in the log.
@@ -111,16 +111,30 @@ impl Runner {
         let chosen: Vec<&Arc<Slot>> = self.slots.iter().filter(|slot| wanted(slot.name)).collect();
         let (beside, inline): (Vec<_>, Vec<_>) = chosen.iter().partition(|slot| lock(&slot.state).beside);
         let late = self.run(&mut turn, inline.into_iter().cloned().collect());
+        // What ran for this scrape is this scrape's; what runs beside them is told by each until it is old.
+        let found: Vec<Option<Arc<Found>>> = chosen
+            .iter()
+            .map(|slot| {
+                let mut state = lock(&slot.state);
+                if state.beside {
+                    state.found.clone()
+                } else {
+                    state.found.take()
+                }
+            })
+            .collect();
+        // A peer that reads slowly keeps nobody else from the collectors.
         drop(turn);
         let mut outcomes = Vec::with_capacity(chosen.len());
-        for slot in &chosen {
-            let found = lock(&slot.state).found.take();
+        for (slot, found) in chosen.iter().zip(found) {
             match found.filter(|found| found.at.elapsed() < FRESH) {
                 Some(found) => {
                     found.tape.play(out);
                     slot.tell(found.result.as_ref().err().map(ToString::to_string), &found.result);
                     outcomes.push((slot.name, found.took, found.result.is_ok()));
-                    lock(&slot.state).spare = found.tape;
+                    if let Some(found) = Arc::into_inner(found) {
+                        lock(&slot.state).spare = found.tape;
+                    }
                 }
                 None => {
                     let took = late.iter().find(|(name, _)| *name == slot.name);
@@ -204,12 +218,12 @@ impl Slot {
             ))
         });
         let at = Instant::now();
-        lock(&self.state).found = Some(Found {
+        lock(&self.state).found = Some(Arc::new(Found {
             tape,
             result,
             took: at - start,
             at,
-        });
+        }));
     }
 
     /// Runs it on a thread of its own, unless it still does.

@@ -143,3 +143,29 @@ fn switches_are_heard() {
     settings.switched.insert("off", false);
     assert_eq!(names(&settings), [""; 0]);
 }
+
+/// Scrapes at the same time each have everything.
+#[test]
+fn scrapes_at_the_same_time_have_everything() {
+    static OTHER: Collector = Collector {
+        name: "other",
+        make: |_| Ok(Box::new(Says(&A, || Ok(())))),
+        ..Collector::BASE
+    };
+    let runner = runner(&OTHER, DEADLINE);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    let all = [
+                        "a 1",
+                        "b 1",
+                        "success{collector=\"other\"} 1",
+                        "success{collector=\"good\"} 1",
+                    ];
+                    assert_eq!(scrape(&runner), all);
+                }
+            });
+        }
+    });
+}
