@@ -89,7 +89,7 @@ pub(crate) fn fast(report: &mut Report) -> Result<Ran> {
     let options = Options {
         fast: true,
         jobs: 2,
-        deadline: 300,
+        deadline: 600,
         ..Options::default()
     };
     let chosen = entries::select(&[]).map_err(anyhow::Error::msg)?;
