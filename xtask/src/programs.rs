@@ -169,7 +169,8 @@ pub(crate) fn install() -> Vec<String> {
     missing
 }
 
-fn find(command: &str) -> Option<PathBuf> {
+/// Where a command of the table is: on `PATH`, or unpacked here.
+pub(crate) fn find(command: &str) -> Option<PathBuf> {
     let own = tools().join("bin").join(command);
     find_program(command).or_else(|| Some(own).filter(|own| own.exists()))
 }

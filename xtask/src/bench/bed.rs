@@ -12,7 +12,7 @@ use super::exact::DRIVER;
 use super::onlooker::Agent;
 use super::process::{Ends, Helper, Process};
 use crate::programs;
-use crate::shell::{find_program, say, target};
+use crate::shell::{say, target};
 
 /// Where onlooker captures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,7 +222,7 @@ impl Bed {
 
     /// Fails with [`Missing`] when a program is not here.
     pub(crate) fn need(&self, program: &str) -> Result<PathBuf> {
-        find_program(program).ok_or_else(|| Missing(format!("{program} is not installed")).into())
+        programs::find(program).ok_or_else(|| Missing(format!("{program} is not installed")).into())
     }
 
     /// Fails with [`Missing`] when the Python environment of the tests is not here.
