@@ -1,6 +1,7 @@
 //! Btrfs file systems: space by kind and profile, commits and devices, from `sys/fs/btrfs/UUID` (`fs/btrfs/sysfs.c`).
 
 use super::files::{names, names_if_any, text};
+use super::rows::gauge;
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
 use std::path::{Path, PathBuf};
@@ -13,21 +14,9 @@ pub(super) static COLLECTOR: Collector = Collector {
     ..Collector::BASE
 };
 
-const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Family {
-    Family::new(name, unit, help, Kind::Gauge)
-}
-
-static INFO: Family = gauge("node_btrfs_info", "", "A file system, with the name that it was given.");
-static RESERVED: Family = gauge(
-    "node_btrfs_reserved_bytes",
-    "bytes",
-    "Space that is reserved, by kind of data.",
-);
-static DEVICE_SIZE: Family = gauge(
-    "node_btrfs_device_size_bytes",
-    "bytes",
-    "Size of a device of the file system.",
-);
+static INFO: Family = gauge("node_btrfs_info", "A file system, with the name that it was given.");
+static RESERVED: Family = gauge("node_btrfs_reserved_bytes", "Space that is reserved, by kind of data.");
+static DEVICE_SIZE: Family = gauge("node_btrfs_device_size_bytes", "Size of a device of the file system.");
 
 type Value<T> = fn(&T) -> f64;
 
@@ -36,7 +25,6 @@ static WHOLE: [(Family, Value<FileSystem>); 5] = [
     (
         gauge(
             "node_btrfs_global_rsv_size_bytes",
-            "bytes",
             "Space that is set aside for emergencies.",
         ),
         |fs| fs.global_reserve as f64,
@@ -46,19 +34,11 @@ static WHOLE: [(Family, Value<FileSystem>); 5] = [
         |fs| fs.commits.count as f64,
     ),
     (
-        gauge(
-            "node_btrfs_last_commit_seconds",
-            "seconds",
-            "How long the last commit took.",
-        ),
+        gauge("node_btrfs_last_commit_seconds", "How long the last commit took."),
         |fs| fs.commits.last_ms as f64 / 1000.0,
     ),
     (
-        gauge(
-            "node_btrfs_max_commit_seconds",
-            "seconds",
-            "How long the slowest commit took.",
-        ),
+        gauge("node_btrfs_max_commit_seconds", "How long the slowest commit took."),
         |fs| fs.commits.max_ms as f64 / 1000.0,
     ),
     (
@@ -75,17 +55,12 @@ static WHOLE: [(Family, Value<FileSystem>); 5] = [
 /// Of a profile.
 static PROFILES: [(Family, Value<Profile>); 3] = [
     (
-        gauge(
-            "node_btrfs_used_bytes",
-            "bytes",
-            "Space in use, by kind of data and profile.",
-        ),
+        gauge("node_btrfs_used_bytes", "Space in use, by kind of data and profile."),
         |profile| profile.used as f64,
     ),
     (
         gauge(
             "node_btrfs_size_bytes",
-            "bytes",
             "Space that is allocated, by kind of data and profile.",
         ),
         |profile| profile.total as f64,
@@ -93,7 +68,6 @@ static PROFILES: [(Family, Value<Profile>); 3] = [
     (
         gauge(
             "node_btrfs_allocation_ratio",
-            "",
             "Bytes on the disks for a byte of data, by kind of data and profile.",
         ),
         |profile| profile.ratio,

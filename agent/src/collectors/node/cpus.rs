@@ -25,6 +25,19 @@ pub(super) fn numbers(folder: &Path) -> Result<Vec<String>, CollectError> {
         .collect())
 }
 
+/// CPUs that the columns of a table are of, by its first line: `CPU0 CPU2 …`; as text, since that is what becomes a label.
+///
+/// # Errors
+/// What is wrong.
+pub(super) fn columns(head: Option<&str>) -> Result<Vec<&str>, String> {
+    let words = head.unwrap_or_default().split_ascii_whitespace();
+    let cpus: Vec<&str> = words.filter_map(|word| word.strip_prefix("CPU")).collect();
+    match cpus.is_empty() {
+        true => Err("line 1 names no CPU".to_owned()),
+        false => Ok(cpus),
+    }
+}
+
 /// A list of CPUs: `0-3,8`.
 ///
 /// # Errors

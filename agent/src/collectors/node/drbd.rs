@@ -2,6 +2,7 @@
 
 use super::files::Kept;
 use super::flags::Setup;
+use super::rows::gauge;
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
 
@@ -13,10 +14,6 @@ pub(super) static COLLECTOR: Collector = Collector {
     make: |setup| Ok(Box::new(Drbd::new(setup))),
     ..Collector::BASE
 };
-
-const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Family {
-    Family::new(name, unit, help, Kind::Gauge)
-}
 
 const fn counter(name: &'static str, help: &'static str) -> Family {
     Family::new(name, "", help, Kind::Counter)
@@ -58,27 +55,18 @@ static NUMBERS: [(&str, f64, Family); 12] = [
     (
         "lo",
         1.0,
-        gauge(
-            "node_drbd_local_pending",
-            "",
-            "Requests that the disk has not answered.",
-        ),
+        gauge("node_drbd_local_pending", "Requests that the disk has not answered."),
     ),
     (
         "pe",
         1.0,
-        gauge(
-            "node_drbd_remote_pending",
-            "",
-            "Requests that the peer has not answered.",
-        ),
+        gauge("node_drbd_remote_pending", "Requests that the peer has not answered."),
     ),
     (
         "ua",
         1.0,
         gauge(
             "node_drbd_remote_unacknowledged",
-            "",
             "Requests of the peer that were not answered.",
         ),
     ),
@@ -87,19 +75,14 @@ static NUMBERS: [(&str, f64, Family); 12] = [
         1.0,
         gauge(
             "node_drbd_application_pending",
-            "",
             "Requests of programs that were not answered.",
         ),
     ),
-    ("ep", 1.0, gauge("node_drbd_epochs", "", "Epochs on their way.")),
+    ("ep", 1.0, gauge("node_drbd_epochs", "Epochs on their way.")),
     (
         "oos",
         1024.0,
-        gauge(
-            "node_drbd_out_of_sync_bytes",
-            "bytes",
-            "Bytes that the peer has not yet.",
-        ),
+        gauge("node_drbd_out_of_sync_bytes", "Bytes that the peer has not yet."),
     ),
 ];
 
@@ -108,20 +91,19 @@ static PAIRS: [(&str, &str, Family); 2] = [
     (
         "ro",
         "Primary",
-        gauge("node_drbd_node_role_is_primary", "", "Whether a node may write."),
+        gauge("node_drbd_node_role_is_primary", "Whether a node may write."),
     ),
     (
         "ds",
         "UpToDate",
         gauge(
             "node_drbd_disk_state_is_up_to_date",
-            "",
             "Whether the disk of a node is up to date.",
         ),
     ),
 ];
 
-static CONNECTED: Family = gauge("node_drbd_connected", "", "Whether the peer is connected.");
+static CONNECTED: Family = gauge("node_drbd_connected", "Whether the peer is connected.");
 
 struct Drbd(Kept);
 

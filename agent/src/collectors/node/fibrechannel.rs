@@ -2,6 +2,7 @@
 
 use super::files::{First, integer, names, text_if_any};
 use super::flags::Setup;
+use super::rows::counter;
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
 use std::path::{Path, PathBuf};
@@ -36,10 +37,6 @@ const LABELS: [&str; 10] = [
 ];
 /// Those of them that are numbers, and told without their `0x`.
 const NUMBERS: [&str; 3] = ["port_id", "port_name", "fabric_name"];
-
-const fn counter(name: &'static str, help: &'static str) -> Family {
-    Family::new(name, "", help, Kind::Counter)
-}
 
 /// Files of counters.
 static COUNTERS: [(&str, Family); 14] = [

@@ -11,8 +11,9 @@ use super::files::Kept;
 use super::filter::Filter;
 use super::flags::{Flag, Form, Setup};
 use super::mountinfo::{Line, under, unescaped};
+use super::rows::gauge;
 use super::{Collect, CollectError, Collector};
-use crate::metric::{Encoder, Family, Kind};
+use crate::metric::{Encoder, Family};
 use asking::{Asking, Space};
 use rustix::io::Errno;
 use std::collections::HashSet;
@@ -87,52 +88,43 @@ static STAT_WORKERS: Flag = Flag {
 /// What a scrape waits for an answer. Mounts of tests never hang, and their threads wait for a CPU.
 const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 10_000 } else { 100 });
 
-const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Family {
-    Family::new(name, unit, help, Kind::Gauge)
-}
-
 static DEVICE_ERROR: Family = gauge(
     "node_filesystem_device_error",
-    "",
     "Whether the file system cannot tell its space: the label says why.",
 );
 static READ_ONLY: Family = gauge(
     "node_filesystem_readonly",
-    "",
     "Whether nothing can be written to the file system.",
 );
-static MOUNT_INFO: Family = gauge("node_filesystem_mount_info", "", "Number of the device behind a mount.");
+static MOUNT_INFO: Family = gauge("node_filesystem_mount_info", "Number of the device behind a mount.");
 
 type Value = fn(&Space) -> f64;
 static SPACE: [(Family, Value); 6] = [
     (
-        gauge("node_filesystem_size_bytes", "bytes", "Size of the file system."),
+        gauge("node_filesystem_size_bytes", "Size of the file system."),
         |space| space.size,
     ),
-    (
-        gauge("node_filesystem_free_bytes", "bytes", "Space that is free."),
-        |space| space.free,
-    ),
+    (gauge("node_filesystem_free_bytes", "Space that is free."), |space| {
+        space.free
+    }),
     (
         gauge(
             "node_filesystem_avail_bytes",
-            "bytes",
             "Space that is free for users other than root.",
         ),
         |space| space.available,
     ),
     (
-        gauge("node_filesystem_files", "", "How many files there can be."),
+        gauge("node_filesystem_files", "How many files there can be."),
         |space| space.files,
     ),
     (
-        gauge("node_filesystem_files_free", "", "How many more files there can be."),
+        gauge("node_filesystem_files_free", "How many more files there can be."),
         |space| space.files_free,
     ),
     (
         gauge(
             "node_filesystem_purgeable_bytes",
-            "bytes",
             "Space that can be purged: none on Linux.",
         ),
         |_| 0.0,

@@ -1,5 +1,6 @@
 //! Interrupts of each CPU by line and device: `proc/interrupts` (`kernel/irq/proc.c`, `arch/x86/kernel/irq.c`).
 
+use super::cpus;
 use super::files::Kept;
 use super::filter::Filter;
 use super::flags::{Flag, Form, Setup};
@@ -73,15 +74,8 @@ impl Collect for Interrupts {
         let text = self.file.text()?;
         let wrong = |what: String| CollectError::malformed(&path, what);
         let mut lines = text.lines();
-        // Columns are CPUs that are online: `CPU0 CPU2 …`.
-        let head = lines.next().unwrap_or_default();
-        let cpus: Vec<&str> = head
-            .split_ascii_whitespace()
-            .filter_map(|word| word.strip_prefix("CPU"))
-            .collect();
-        if cpus.is_empty() {
-            return Err(wrong("line 1 names no CPU".to_owned()));
-        }
+        // Columns are CPUs that are online.
+        let cpus = cpus::columns(lines.next()).map_err(wrong)?;
         out.family(&TOTAL);
         for (line, text) in lines.enumerate() {
             let Some(line) = parse(text, cpus.len()).map_err(|what| wrong(format!("line {}: {what}", line + 2)))?

@@ -2,6 +2,7 @@
 
 use super::files::{Kept, parsed};
 use super::flags::{Flag, Setup};
+use super::rows::gauge;
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
 use std::collections::BTreeMap;
@@ -46,10 +47,6 @@ static TOTALS: [Family; 5] = [
     total("node_ipvs_incoming_bytes_total", "bytes", "Bytes to virtual servers."),
     total("node_ipvs_outgoing_bytes_total", "bytes", "Bytes from virtual servers."),
 ];
-
-const fn gauge(name: &'static str, help: &'static str) -> Family {
-    Family::new(name, "", help, Kind::Gauge)
-}
 
 /// In the order of the file.
 static GAUGES: [Family; 3] = [

@@ -1,6 +1,7 @@
 //! Merging of equal pages: `sys/kernel/mm/ksm` (`mm/ksm.c`), a number a file.
 
 use super::files::number;
+use super::rows::gauge;
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
 use std::path::PathBuf;
@@ -13,10 +14,6 @@ pub(super) static COLLECTOR: Collector = Collector {
     make: |setup| Ok(Box::new(Ksm(setup.host.sys.join("kernel/mm/ksm")))),
     ..Collector::BASE
 };
-
-const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Family {
-    Family::new(name, unit, help, Kind::Gauge)
-}
 
 /// File, what its number is divided by, and family.
 static TABLE: [(&str, f64, Family); 9] = [
@@ -35,60 +32,49 @@ static TABLE: [(&str, f64, Family); 9] = [
         1.0,
         gauge(
             "node_ksmd_merge_across_nodes",
-            "",
             "Whether pages of different nodes are merged.",
         ),
     ),
     (
         "pages_shared",
         1.0,
-        gauge("node_ksmd_pages_shared", "", "Pages that stand for several."),
+        gauge("node_ksmd_pages_shared", "Pages that stand for several."),
     ),
     (
         "pages_sharing",
         1.0,
-        gauge("node_ksmd_pages_sharing", "", "Pages that were saved."),
+        gauge("node_ksmd_pages_sharing", "Pages that were saved."),
     ),
     (
         "pages_to_scan",
         1.0,
-        gauge(
-            "node_ksmd_pages_to_scan",
-            "",
-            "Pages that are looked at before a pause.",
-        ),
+        gauge("node_ksmd_pages_to_scan", "Pages that are looked at before a pause."),
     ),
     (
         "pages_unshared",
         1.0,
         gauge(
             "node_ksmd_pages_unshared",
-            "",
             "Pages that were looked at and have no equal.",
         ),
     ),
     (
         "pages_volatile",
         1.0,
-        gauge(
-            "node_ksmd_pages_volatile",
-            "",
-            "Pages that change too fast to be merged.",
-        ),
+        gauge("node_ksmd_pages_volatile", "Pages that change too fast to be merged."),
     ),
     (
         "run",
         1.0,
         gauge(
             "node_ksmd_run",
-            "",
             "Whether pages are merged: 0 no, 1 yes, 2 no more, and those that were are parted.",
         ),
     ),
     (
         "sleep_millisecs",
         1000.0,
-        gauge("node_ksmd_sleep_seconds", "seconds", "How long a pause is."),
+        gauge("node_ksmd_sleep_seconds", "How long a pause is."),
     ),
 ];
 

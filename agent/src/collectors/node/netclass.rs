@@ -7,6 +7,7 @@ use super::filter::Pattern;
 use super::flags::{Flag, Form, Setup};
 use super::netdev;
 use super::netlink::link::STATS;
+use super::rows::{counter, gauge};
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
 use rtnl::Rtnl;
@@ -75,14 +76,6 @@ static SPEED: Family = Family::new(
     "Bytes a second that the link carries.",
     Kind::Gauge,
 );
-
-const fn gauge(name: &'static str, help: &'static str) -> Family {
-    Family::new(name, "", help, Kind::Gauge)
-}
-
-const fn counter(name: &'static str, help: &'static str) -> Family {
-    Family::new(name, "", help, Kind::Counter)
-}
 
 /// Files that hold a number, and what it is.
 static NUMBERS: [(&str, Family); 16] = [

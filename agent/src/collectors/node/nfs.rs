@@ -2,8 +2,9 @@
 
 use super::files::Kept;
 use super::flags::Setup;
+use super::rows::counter;
 use super::{Collect, CollectError, Collector};
-use crate::metric::{Encoder, Family, Kind};
+use crate::metric::{Encoder, Family};
 
 /// See the module.
 pub(super) static COLLECTOR: Collector = Collector {
@@ -12,10 +13,6 @@ pub(super) static COLLECTOR: Collector = Collector {
     make: |setup| Ok(Box::new(Nfs::new(setup))),
     ..Collector::BASE
 };
-
-const fn counter(name: &'static str, help: &'static str) -> Family {
-    Family::new(name, "", help, Kind::Counter)
-}
 
 static PACKETS: Family = counter("node_nfs_packets_total", "Packets of NFS by protocol.");
 static REQUESTS: Family = counter("node_nfs_requests_total", "Requests of NFS by version and method.");

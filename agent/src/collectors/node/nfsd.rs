@@ -3,6 +3,7 @@
 use super::files::Kept;
 use super::flags::Setup;
 use super::nfs::{Lines, V2, V3, write_requests};
+use super::rows::counter;
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
 
@@ -13,10 +14,6 @@ pub(super) static COLLECTOR: Collector = Collector {
     make: |setup| Ok(Box::new(NfsServer::new(setup))),
     ..Collector::BASE
 };
-
-const fn counter(name: &'static str, help: &'static str) -> Family {
-    Family::new(name, "", help, Kind::Counter)
-}
 
 static PACKETS: Family = counter("node_nfsd_packets_total", "Packets of NFS by protocol.");
 static ERRORS: Family = counter(

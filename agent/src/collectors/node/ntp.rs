@@ -3,8 +3,9 @@
 mod packet;
 
 use super::flags::{Flag, Form, Setup};
+use super::rows::gauge;
 use super::{Collect, CollectError, Collector};
-use crate::metric::{Encoder, Family, Kind};
+use crate::metric::{Encoder, Family};
 use packet::{Answer, Time};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -69,51 +70,30 @@ static TOLERANCE: Flag = Flag {
 };
 
 static FAMILIES: [Family; 8] = [
-    gauge(
-        "node_ntp_stratum",
-        "",
-        "Steps between the server and a reference clock.",
-    ),
+    gauge("node_ntp_stratum", "Steps between the server and a reference clock."),
     gauge(
         "node_ntp_leap",
-        "",
         "Notice of a leap second, two bits; 3 is a clock that is not set.",
     ),
-    gauge(
-        "node_ntp_rtt_seconds",
-        "seconds",
-        "Time of question and answer on their way.",
-    ),
-    gauge(
-        "node_ntp_offset_seconds",
-        "seconds",
-        "How far the server's clock is ahead.",
-    ),
+    gauge("node_ntp_rtt_seconds", "Time of question and answer on their way."),
+    gauge("node_ntp_offset_seconds", "How far the server's clock is ahead."),
     gauge(
         "node_ntp_reference_timestamp_seconds",
-        "seconds",
         "Unix time when the server's clock was last set.",
     ),
     gauge(
         "node_ntp_root_delay_seconds",
-        "seconds",
         "Time from the server to its reference clock and back.",
     ),
     gauge(
         "node_ntp_root_dispersion_seconds",
-        "seconds",
         "Error of the server's clock, as it has it.",
     ),
     gauge(
         "node_ntp_sanity",
-        "",
         "Whether the answer is within the limits of the protocol and of the flags.",
     ),
 ];
-
-const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Family {
-    Family::new(name, unit, help, Kind::Gauge)
-}
 
 /// Time for an answer: less than a collector has.
 const TIMEOUT: Duration = Duration::from_millis(900);

@@ -6,6 +6,7 @@ mod ids;
 
 use super::files::{First, integer, names, parsed, text_if_any};
 use super::flags::{Flag, Form, Setup};
+use super::rows::gauge;
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
 use ids::Ids;
@@ -70,10 +71,6 @@ fn giga(number: f64) -> f64 {
 /// Whether it is not 0.
 fn flag(number: f64) -> f64 {
     f64::from(u8::from(number != 0.0))
-}
-
-const fn gauge(name: &'static str, help: &'static str) -> Family {
-    Family::new(name, "", help, Kind::Gauge)
 }
 
 static NUMBERS: [Number; 9] = [

@@ -3,8 +3,9 @@
 //! Cost: a file a process, and a file a thread of those that have more than one. That is why it is off by default.
 
 use super::flags::Setup;
+use super::rows::gauge;
 use super::{Collect, CollectError, Collector, files};
-use crate::metric::{Encoder, Family, Kind};
+use crate::metric::{Encoder, Family};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -34,10 +35,6 @@ static LIMITS: [(&str, Family); 2] = [
 ];
 /// No such process: what reading a file of one says that is gone.
 const GONE: i32 = libc::ESRCH;
-
-const fn gauge(name: &'static str, help: &'static str) -> Family {
-    Family::new(name, "", help, Kind::Gauge)
-}
 
 struct Processes(PathBuf);
 

@@ -1,6 +1,7 @@
 //! SELinux: `sys/fs/selinux` (`security/selinux/selinuxfs.c`) and what `etc/selinux/config` wants.
 
 use super::flags::Setup;
+use super::rows::{counter, gauge};
 use super::{Collect, CollectError, Collector, files};
 use crate::metric::{Encoder, Family, Kind};
 use std::path::PathBuf;
@@ -49,14 +50,6 @@ static THRESHOLD: Family = gauge(
     "node_selinux_avc_threshold",
     "Entries from which the cache takes room for others.",
 );
-
-const fn counter(name: &'static str, help: &'static str) -> Family {
-    Family::new(name, "", help, Kind::Counter)
-}
-
-const fn gauge(name: &'static str, help: &'static str) -> Family {
-    Family::new(name, "", help, Kind::Gauge)
-}
 
 struct SeLinux {
     folder: PathBuf,

@@ -4,8 +4,9 @@ use super::byline::ByLine;
 use super::files::Kept;
 use super::filter::Filter;
 use super::flags::{Flag, Form, Setup};
+use super::rows::gauge;
 use super::{Collect, CollectError, Collector};
-use crate::metric::{Encoder, Family, Kind};
+use crate::metric::{Encoder, Family};
 
 /// See the module.
 pub(super) static COLLECTOR: Collector = Collector {
@@ -30,17 +31,13 @@ static EXCLUDE: Flag = Flag {
     ..Flag::BASE
 };
 
-const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Family {
-    Family::new(name, unit, help, Kind::Gauge)
-}
-
 /// In the order of the columns behind the name.
 static FAMILIES: [Family; 5] = [
-    gauge("node_slabinfo_active_objects", "", "Objects in use."),
-    gauge("node_slabinfo_objects", "", "Objects that there is memory for."),
-    gauge("node_slabinfo_object_size_bytes", "bytes", "Size of an object."),
-    gauge("node_slabinfo_objects_per_slab", "", "Objects of a slab."),
-    gauge("node_slabinfo_pages_per_slab", "", "Pages of a slab."),
+    gauge("node_slabinfo_active_objects", "Objects in use."),
+    gauge("node_slabinfo_objects", "Objects that there is memory for."),
+    gauge("node_slabinfo_object_size_bytes", "Size of an object."),
+    gauge("node_slabinfo_objects_per_slab", "Objects of a slab."),
+    gauge("node_slabinfo_pages_per_slab", "Pages of a slab."),
 ];
 
 struct SlabInfo {

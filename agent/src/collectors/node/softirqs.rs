@@ -1,5 +1,6 @@
 //! Soft interrupts of each CPU: `proc/softirqs` (`fs/proc/softirqs.c`).
 
+use super::cpus;
 use super::files::Kept;
 use super::flags::Setup;
 use super::{Collect, CollectError, Collector};
@@ -35,15 +36,8 @@ impl Collect for SoftIrqs {
         let text = self.0.text()?;
         let wrong = |what: String| CollectError::malformed(&path, what);
         let mut lines = text.lines();
-        // Columns are CPUs that may be there, online or not: `CPU0 CPU1 …`.
-        let head = lines.next().unwrap_or_default();
-        let cpus: Vec<&str> = head
-            .split_ascii_whitespace()
-            .filter_map(|word| word.strip_prefix("CPU"))
-            .collect();
-        if cpus.is_empty() {
-            return Err(wrong("line 1 names no CPU".to_owned()));
-        }
+        // Columns are CPUs that may be there, online or not.
+        let cpus = cpus::columns(lines.next()).map_err(wrong)?;
         out.family(&FUNCTIONS);
         for (line, text) in lines.enumerate() {
             let Some((kind, counts)) = text.split_once(':') else {

@@ -1,5 +1,6 @@
 //! Settings of the kernel that are asked for: `proc/sys` (`kernel/sysctl.c`, sysctl(8)).
 
+use super::files::First;
 use super::flags::{Flag, Form, Setup};
 use super::{Collect, CollectError, Collector, files};
 use crate::metric::{Encoder, Family, Kind};
@@ -139,20 +140,16 @@ fn number(word: &str) -> Option<i64> {
 
 impl Collect for Sysctl {
     fn collect(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
-        let mut wrong = None;
+        let mut first = First::default();
         for setting in &self.numbers {
-            match setting.numbers() {
-                Ok(rows) => rows.iter().for_each(|row| tell(row, out)),
-                Err(error) => wrong = wrong.or(Some(error)),
+            if let Some(rows) = first.ok(setting.numbers()) {
+                rows.iter().for_each(|row| tell(row, out));
             }
         }
-        let mut found = Vec::new();
-        for setting in &self.words {
-            match files::text(&setting.path) {
-                Ok(text) => found.push((setting, text)),
-                Err(error) => wrong = wrong.or(Some(error)),
-            }
-        }
+        let words = self.words.iter();
+        let found: Vec<_> = words
+            .filter_map(|setting| Some((setting, first.ok(files::text(&setting.path))?)))
+            .collect();
         if !found.is_empty() {
             out.family(&INFO);
         }
@@ -164,7 +161,7 @@ impl Collect for Sysctl {
                 );
             }
         }
-        wrong.map_or(Ok(()), Err)
+        first.result()
     }
 }
 

@@ -1,5 +1,6 @@
 //! State of the kernel's clock: adjtimex(2) (`kernel/time/ntp.c`). Asking changes nothing and needs no right.
 
+use super::rows::counter;
 use super::{Collect, CollectError, Collector};
 use crate::host::calls::adjtimex;
 use crate::metric::{Encoder, Family, Kind};
@@ -85,10 +86,6 @@ static FAMILIES: [Family; 17] = [
 
 const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Family {
     Family::new(name, unit, help, Kind::Gauge)
-}
-
-const fn counter(name: &'static str, help: &'static str) -> Family {
-    Family::new(name, "", help, Kind::Counter)
 }
 
 const MICRO: f64 = 1e6;

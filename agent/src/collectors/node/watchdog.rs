@@ -1,6 +1,8 @@
 //! Watchdog timers: `sys/class/watchdog` (`drivers/watchdog/watchdog_dev.c`, `Documentation/ABI/testing/sysfs-class-watchdog`).
 
+use super::files::First;
 use super::flags::Setup;
+use super::rows::Rows;
 use super::{Collect, CollectError, Collector, files};
 use crate::metric::{Encoder, Family, Kind};
 use std::io::ErrorKind;
@@ -100,24 +102,17 @@ impl Collect for Watchdog {
             }
             error => error,
         })?;
-        let mut wrong = None;
+        let mut first = First::default();
         for (file, family) in &NUMBERS {
-            let mut opened = false;
+            let mut rows = Rows::new(out, family);
             for timer in &timers {
                 let path = self.0.join(timer).join(file);
                 // What a timer cannot do it has no file for, or one that cannot be read.
                 let Some(text) = files::text_if_any(&path) else {
                     continue;
                 };
-                match files::parsed::<i64>(&path, &text) {
-                    Ok(value) => {
-                        if !opened {
-                            out.family(family);
-                            opened = true;
-                        }
-                        out.number(&[("name", timer)], value as f64);
-                    }
-                    Err(error) => wrong = wrong.or(Some(error)),
+                if let Some(value) = first.ok(files::parsed::<i64>(&path, &text)) {
+                    rows.number(&[("name", timer)], value as f64);
                 }
             }
         }
@@ -131,7 +126,7 @@ impl Collect for Watchdog {
             labels.extend(LABELS.into_iter().zip(texts.iter().map(String::as_str)));
             out.number(&labels, 1.0);
         }
-        wrong.map_or(Ok(()), Err)
+        first.result()
     }
 }
 

@@ -5,6 +5,7 @@ mod nl80211;
 
 use super::files::First;
 use super::flags::{Flag, Form, Setup};
+use super::rows::{counter, gauge};
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
 use nl80211::Nl80211;
@@ -39,76 +40,47 @@ static INFO: Family = Family::new(
     Kind::Gauge,
 );
 
-const fn gauge(name: &'static str, unit: &'static str, help: &'static str) -> Family {
-    Family::new(name, unit, help, Kind::Gauge)
-}
-
-const fn counter(name: &'static str, unit: &'static str, help: &'static str) -> Family {
-    Family::new(name, unit, help, Kind::Counter)
-}
-
 /// In the order of [`Station::numbers`].
 static NUMBERS: [Family; 12] = [
     counter(
         "node_wifi_station_connected_seconds_total",
-        "seconds",
         "Seconds since a station connected.",
     ),
     gauge(
         "node_wifi_station_inactive_seconds",
-        "seconds",
         "Seconds since a station last sent.",
     ),
     gauge(
         "node_wifi_station_receive_bits_per_second",
-        "",
         "Bits a second that are received from a station.",
     ),
     gauge(
         "node_wifi_station_transmit_bits_per_second",
-        "",
         "Bits a second that are sent to a station.",
     ),
     counter(
         "node_wifi_station_receive_bytes_total",
-        "bytes",
         "Bytes received from a station.",
     ),
-    counter(
-        "node_wifi_station_transmit_bytes_total",
-        "bytes",
-        "Bytes sent to a station.",
-    ),
+    counter("node_wifi_station_transmit_bytes_total", "Bytes sent to a station."),
     counter(
         "node_wifi_station_received_packets_total",
-        "",
         "Packets received from a station.",
     ),
     counter(
         "node_wifi_station_transmitted_packets_total",
-        "",
         "Packets sent to a station.",
     ),
-    gauge(
-        "node_wifi_station_signal_dbm",
-        "",
-        "Strength of a station's signal, dBm.",
-    ),
+    gauge("node_wifi_station_signal_dbm", "Strength of a station's signal, dBm."),
     counter(
         "node_wifi_station_transmit_retries_total",
-        "",
         "Packets to a station that were sent again.",
     ),
     counter(
         "node_wifi_station_transmit_failed_total",
-        "",
         "Packets to a station that could not be sent.",
     ),
-    counter(
-        "node_wifi_station_beacon_loss_total",
-        "",
-        "Losses of a station's beacon.",
-    ),
+    counter("node_wifi_station_beacon_loss_total", "Losses of a station's beacon."),
 ];
 
 /// A wireless device.

@@ -2,6 +2,7 @@
 
 use super::files::Kept;
 use super::flags::Setup;
+use super::rows::{counter, gauge};
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
 
@@ -13,14 +14,6 @@ pub(super) static COLLECTOR: Collector = Collector {
     make: |setup| Ok(Box::new(ZoneInfo::new(setup))),
     ..Collector::BASE
 };
-
-const fn gauge(name: &'static str, help: &'static str) -> Family {
-    Family::new(name, "", help, Kind::Gauge)
-}
-
-const fn counter(name: &'static str, help: &'static str) -> Family {
-    Family::new(name, "", help, Kind::Counter)
-}
 
 /// Name of the line, and family.
 static FIELDS: [(&str, Family); 34] = [
