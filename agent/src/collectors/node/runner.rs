@@ -69,11 +69,14 @@ struct Found {
     at: Instant,
 }
 
-/// Collectors that cannot be made with these settings, and why.
+/// Collectors that cannot be made with these settings, and why. Those of which nothing was given are made with their defaults, which
+/// are good.
 pub fn refused(host: &Host, settings: &Settings) -> Vec<(&'static str, String)> {
     let setup = Setup { host, settings };
+    let given = |collector: &Collector| collector.flags.iter().any(|flag| setup.is_given(flag));
     let on = REGISTRY.iter().filter(|collector| is_on(collector, settings));
-    on.filter_map(|collector| Some((collector.name, (collector.make)(&setup).err()?)))
+    let set = on.filter(|collector| given(collector));
+    set.filter_map(|collector| Some((collector.name, (collector.make)(&setup).err()?)))
         .collect()
 }
 

@@ -169,3 +169,16 @@ fn scrapes_at_the_same_time_have_everything() {
         }
     });
 }
+
+/// What [`refused`] takes for granted.
+#[test]
+fn every_collector_can_be_made_with_its_defaults() {
+    let (host, settings) = (Host::default(), Settings::default());
+    let setup = Setup {
+        host: &host,
+        settings: &settings,
+    };
+    for collector in REGISTRY {
+        assert_eq!((collector.make)(&setup).err(), None, "{}", collector.name);
+    }
+}
