@@ -1,6 +1,6 @@
 //! What exporters take away, one by one.
 
-use crate::logs::LogRecord;
+use crate::logs::{LogRecord, Receipt};
 use crate::trace::span::{Attribute, AttributeValue, Span};
 use std::mem::size_of;
 
@@ -11,6 +11,11 @@ pub trait Item: Clone + Send + Sync + 'static {
 
     /// Bytes of memory that it holds, about; not the resource, which all items of a process share.
     fn weight(&self) -> usize;
+
+    /// Who waits to hear what becomes of it. Whoever takes an item in hands this back once.
+    fn take_receipt(&mut self) -> Option<Receipt> {
+        None
+    }
 }
 
 impl Item for Span {
@@ -27,6 +32,10 @@ impl Item for LogRecord {
     fn weight(&self) -> usize {
         let name = self.event_name.as_ref().map_or(0, |name| name.len());
         size_of::<LogRecord>() + name + self.body.len() + attributes(&self.attributes)
+    }
+
+    fn take_receipt(&mut self) -> Option<Receipt> {
+        self.receipt.take()
     }
 }
 

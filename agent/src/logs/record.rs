@@ -1,29 +1,39 @@
 //! The fifth waist, beside spans: records of logs, shaped as OTLP has them, with the Resource they belong to.
 
+use super::Receipt;
 use crate::trace::span::{Attribute, Resource};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// `SeverityNumber` of OpenTelemetry's log data model, 1 to 24.
+/// `SeverityNumber` of OpenTelemetry's log data model, 1 to 24; 0 is one that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Severity(u8);
 
 impl Severity {
+    /// Not known, 0.
+    pub const UNSPECIFIED: Severity = Severity(0);
+    /// `TRACE`, 1.
+    pub const TRACE: Severity = Severity(1);
+    /// `DEBUG`, 5.
+    pub const DEBUG: Severity = Severity(5);
     /// `INFO`, 9.
     pub const INFO: Severity = Severity(9);
     /// `WARN`, 13.
     pub const WARN: Severity = Severity(13);
     /// `ERROR`, 17.
     pub const ERROR: Severity = Severity(17);
+    /// `FATAL`, 21.
+    pub const FATAL: Severity = Severity(21);
 
     /// The number.
     pub const fn number(self) -> u8 {
         self.0
     }
-    /// Its short name, without the digit of those in between.
+    /// Its short name, without the digit of those in between; empty when it is not known.
     pub const fn text(self) -> &'static str {
         match self.0 {
-            ..=4 => "TRACE",
+            0 => "",
+            1..=4 => "TRACE",
             5..=8 => "DEBUG",
             9..=12 => "INFO",
             13..=16 => "WARN",
@@ -64,6 +74,8 @@ pub struct LogRecord {
     pub resource: Arc<Resource>,
     /// The span within which it was written, when known.
     pub span: Option<SpanContext>,
+    /// Of the source that wants to know what becomes of it.
+    pub receipt: Option<Receipt>,
 }
 
 #[cfg(test)]
@@ -74,6 +86,9 @@ mod tests {
     fn severities_have_their_names() {
         let names = [Severity::INFO, Severity::WARN, Severity::ERROR].map(Severity::text);
         assert_eq!(names, ["INFO", "WARN", "ERROR"]);
-        assert_eq!([1, 5, 24].map(|n| Severity(n).text()), ["TRACE", "DEBUG", "FATAL"]);
+        assert_eq!(
+            [0, 4, 5, 24].map(|n| Severity(n).text()),
+            ["", "TRACE", "DEBUG", "FATAL"]
+        );
     }
 }
