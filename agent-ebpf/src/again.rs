@@ -1,7 +1,7 @@
 //! Second copies of programs, for kernels that preempt programs (7.0 and later). While a task is preempted in a program, such a
 //! kernel skips that program for every other task on the CPU. The second copy is attached to the same tracepoint behind the
 //! first, so it runs right after it in the same task, and deals with what the first was skipped for. Elsewhere no second copy is
-//! loaded, and [`config`] takes the marks out of the first.
+//! loaded, and [`config::again`] takes the marks out of the first.
 //!
 //! How a second copy knows that the first was there:
 //! - calls on sockets: by the mark set here, in the entry of the socket. Two threads in the same direction on the same
@@ -47,7 +47,7 @@ impl By {
 /// The second may when there is no mark, and takes it away.
 #[inline(always)]
 pub(crate) fn may<const SECOND: bool>(what: By) -> bool {
-    if config().again == 0 {
+    if config::again() == 0 {
         return true;
     }
     let thread = bpf_get_current_pid_tgid() as u32;
@@ -73,7 +73,7 @@ pub(crate) fn may<const SECOND: bool>(what: By) -> bool {
 /// `state` is a value of the socket table.
 #[inline(always)]
 pub(crate) unsafe fn mark(state: *mut SocketState, direction: u8) {
-    if config().again != 0 {
+    if config::again() != 0 {
         // SAFETY: the caller's.
         unsafe { (*state).dealt[usize::from(direction & 1)] = bpf_get_current_pid_tgid() as u32 };
     }

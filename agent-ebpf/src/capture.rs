@@ -121,7 +121,7 @@ pub(crate) unsafe fn call<A: Current, const BYTES: bool, const AGAIN: bool>(
                 room = (*state).room.as_mut_ptr();
             }
         }
-        if (bpf_get_current_pid_tgid() >> 32) as u32 == config().self_tgid {
+        if (bpf_get_current_pid_tgid() >> 32) as u32 == config::self_tgid() {
             return false;
         }
         if may_ask {
@@ -447,7 +447,7 @@ fn track<const AGAIN: bool>(key: u64, check: u64, direction: u8) -> Option<*mut 
         // So that the first call counts as a turn.
         (*state).last_dir = 1 - direction;
         (*state).check = check;
-        if config().roles & 1 << role == 0 {
+        if config::roles() & 1 << role == 0 {
             (*state).verdict = verdict::IGNORE;
             return None;
         }

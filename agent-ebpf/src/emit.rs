@@ -32,7 +32,7 @@ const LARGEST: u64 = limits::CLASS_LARGE as u64 + 1024;
 #[inline(always)]
 pub(crate) fn submit<T>(entry: RingBufEntry<T>) {
     let waiting = RING.query(u64::from(BPF_RB_AVAIL_DATA));
-    let mark = u64::from(config().wake_bytes);
+    let mark = u64::from(config::wake_bytes());
     // Once, on the way past the mark: a reader that is behind needs no further calls.
     let passing = waiting >= mark && waiting < mark + LARGEST;
     entry.submit(u64::from(if passing { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }));

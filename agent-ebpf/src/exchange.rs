@@ -90,7 +90,7 @@ fn get<T: Copy>(from: &T) -> T {
 /// May the bytes of this call wait in the socket table for their answer?
 #[inline(always)]
 pub(crate) fn may_wait(call: &Call) -> bool {
-    config().hold != 0 && call.which == BUFFER && call.result <= HELD as i64
+    config::hold() != 0 && call.which == BUFFER && call.result <= HELD as i64
 }
 
 /// Sends the request that waits by itself. `false`: the ring is full, and

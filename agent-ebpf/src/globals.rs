@@ -1,6 +1,5 @@
 //! Read-only globals, set by the loader before the programs are verified, so that the verifier sees constants.
 
-use aya_ebpf::Global;
 use onlooker_common::{config::ProbeConfig, layout};
 
 /// Byte offsets of kernel struct members, in the order of `layout::FIELDS`.
@@ -13,13 +12,13 @@ static TYPES: [u32; layout::TYPES.len()] = [0; layout::TYPES.len()];
 
 /// Settings.
 #[unsafe(no_mangle)]
-static CONFIG: Global<ProbeConfig> = Global::new(ProbeConfig {
+static CONFIG: ProbeConfig = ProbeConfig {
     self_tgid: 0,
     wake_bytes: 0,
     hold: 0,
     roles: 0,
     again: 0,
-});
+};
 
 /// Byte offset of a member, an index of `layout`.
 #[inline(always)]
@@ -36,10 +35,25 @@ pub(crate) fn type_id(index: usize) -> u64 {
     u64::from(unsafe { core::ptr::read_volatile(&raw const TYPES[index]) })
 }
 
-/// Settings as the loader wrote them.
-#[inline(always)]
-pub(crate) fn config() -> ProbeConfig {
-    CONFIG.load()
+/// Settings as the loader wrote them, each read by itself: read as a whole they would lie on the stack, where 6.1 loses that a word
+/// is a constant and walks what is not in force.
+macro_rules! settings {
+    ($($name:ident),* $(,)?) => {$(
+        #[doc = concat!("[`ProbeConfig::", stringify!($name), "`]")]
+        #[inline(always)]
+        pub(crate) fn $name() -> u32 {
+            // SAFETY: a static. Volatile: as above.
+            unsafe { core::ptr::read_volatile(&raw const super::CONFIG.$name) }
+        }
+    )*};
+}
+
+/// Settings, one by one.
+pub(crate) mod config {
+    #[cfg(doc)]
+    use onlooker_common::config::ProbeConfig;
+
+    settings!(self_tgid, wake_bytes, hold, roles, again);
 }
 
 /// Always zero. It lies in a writable section, so the verifier does not know.

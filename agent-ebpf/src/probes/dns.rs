@@ -136,7 +136,7 @@ unsafe fn on_length<A: Current, const SECOND: bool>(sk: *const u8, result: i64, 
         }
         let task = Direct::task();
         if Direct::get::<u64>(task, layout::TASK_MM) == 0
-            || (bpf_get_current_pid_tgid() >> 32) as u32 == config().self_tgid
+            || (bpf_get_current_pid_tgid() >> 32) as u32 == config::self_tgid()
         {
             return; // a kernel thread, or ourselves
         }
@@ -320,7 +320,7 @@ unsafe fn on_exit<F: Far>(number: u64, args: &[u64; 5], result: i64) {
     unsafe {
         let task = F::task();
         if F::Near::get::<u32>(task, layout::TASK_STATUS) & TS_COMPAT != 0
-            || (bpf_get_current_pid_tgid() >> 32) as u32 == config().self_tgid
+            || (bpf_get_current_pid_tgid() >> 32) as u32 == config::self_tgid()
         {
             return;
         }

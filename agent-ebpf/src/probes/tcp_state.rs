@@ -94,7 +94,7 @@ unsafe fn on_change<A: Access, const AGAIN: bool>(sk: *const u8, event: u8, old:
             return;
         }
         let _undivided = if AGAIN { Some(Undivided::begin()) } else { None };
-        if !AGAIN && event == flow::STATE && config().again != 0 {
+        if !AGAIN && event == flow::STATE && config::again() != 0 {
             (*state).told = new as u8;
         }
         if event == flow::STATE && new == TCP_CLOSE {
