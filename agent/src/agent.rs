@@ -98,7 +98,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     let web = Web::bind(web_config(config), sources, health.clone())?;
     let mut exporters = Exporters::start(config)?;
     exporters.register(&own);
-    let mut kernel = loader::load(&config.host.sys, &loader_options(config, exporters.has_spans()))?;
+    let mut kernel = loader::load(&config.host, &loader_options(config, exporters.has_spans()))?;
     health.set_missing(privilege::missing());
     for capability in health.missing() {
         tracing::warn!(capability = capability.name, loses = capability.loses, "missing");

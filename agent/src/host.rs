@@ -2,7 +2,7 @@
 
 pub mod calls;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Roots of the host's file systems, as node_exporter's `--path.*` flags set them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Host {
     pub root: PathBuf,
     /// `--path.udev.data`.
     pub udev: PathBuf,
+    /// Sysfs of the agent's own mount namespace, for what only the kernel that runs can say.
+    pub own_sys: PathBuf,
 }
 
 impl Default for Host {
@@ -24,11 +26,26 @@ impl Default for Host {
             sys: "/sys".into(),
             root: "/".into(),
             udev: "/run/udev/data".into(),
+            own_sys: "/sys".into(),
         }
     }
 }
 
 impl Host {
+    /// Sysfs of the kernel that runs: that of the host if it has the kernel's types, else the agent's own. Metrics may be read from
+    /// another tree.
+    pub fn running(&self) -> &Path {
+        [&self.sys, &self.own_sys]
+            .into_iter()
+            .find(|sys| types(sys).exists())
+            .unwrap_or(&self.sys)
+    }
+
+    /// The types of the kernel that runs, in BTF.
+    pub fn types(&self) -> PathBuf {
+        types(self.running())
+    }
+
     /// Process id of the agent as the host's `/proc` has it: in a container of its own another one than the agent knows.
     pub fn own_pid(&self) -> u32 {
         let link = std::fs::read_link(self.proc.join("self"));
@@ -58,9 +75,33 @@ impl Host {
     }
 }
 
+fn types(sys: &Path) -> PathBuf {
+    sys.join("kernel/btf/vmlinux")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn types_of_the_running_kernel_where_the_tree_of_metrics_has_none() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = Host {
+            sys: dir.path().join("tree"),
+            own_sys: dir.path().join("own"),
+            ..Host::default()
+        };
+        let place = |sys: &str| dir.path().join(sys).join("kernel/btf/vmlinux");
+        let put = |sys: &str| {
+            std::fs::create_dir_all(place(sys).parent().expect("a folder")).expect("folders");
+            std::fs::write(place(sys), "types").expect("a file");
+        };
+        assert_eq!(host.types(), place("tree"), "the place to name when there is none");
+        put("own");
+        assert_eq!((host.running(), host.types()), (host.own_sys.as_path(), place("own")));
+        put("tree");
+        assert_eq!((host.running(), host.types()), (host.sys.as_path(), place("tree")));
+    }
 
     #[test]
     fn the_own_pid_is_that_of_the_hosts_proc() {

@@ -51,7 +51,7 @@ pub(super) fn architecture(_: &Patient<'_>) -> Vec<Finding> {
 
 /// The kernel's types, and the members of them that probes read.
 pub(super) fn types(patient: &Patient<'_>) -> Vec<Finding> {
-    let path = patient.host.sys.join("kernel/btf/vmlinux");
+    let path = patient.host.types();
     let btf = match Btf::read(&path) {
         Ok(btf) => btf,
         Err(error) => {
@@ -96,7 +96,7 @@ pub(super) fn types(patient: &Patient<'_>) -> Vec<Finding> {
 
 /// Lockdown, which in its stricter mode forbids programs to read the kernel's memory.
 pub(super) fn lockdown(patient: &Patient<'_>) -> Vec<Finding> {
-    let security = patient.host.sys.join("kernel/security");
+    let security = patient.host.running().join("kernel/security");
     let loses = "requests and responses of every program: programs may not read the kernel's memory";
     let boot = lockdown::WAY_OUT;
     vec![match proc::text(security.join("lockdown")) {

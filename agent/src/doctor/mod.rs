@@ -169,7 +169,7 @@ pub fn examine(config: &Config, problems: &[Problem], env: &dyn Fn(&str) -> Opti
         config,
         problems,
         env,
-        trial: dry::probes(&config.host.sys, &options).map_err(|error| error.to_string()),
+        trial: dry::probes(&config.host, &options).map_err(|error| error.to_string()),
     };
     report::of(&patient)
 }

@@ -22,6 +22,7 @@ impl Tree {
             proc: dir.path().join("proc"),
             sys: dir.path().join("sys"),
             root: dir.path().to_owned(),
+            own_sys: dir.path().join("own"),
             ..Host::default()
         };
         let config = Config {

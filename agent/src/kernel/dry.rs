@@ -3,14 +3,14 @@
 
 use super::loader::{self, LoadError, Options, Step};
 use crate::health::ProbeState;
-use std::path::Path;
+use crate::host::Host;
 
 /// Tries every probe as [`loader::load`] would, with the same alternatives in the same order. An alternative named in a
-/// state is one whose programs the kernel accepted. `sys` is the root of sysfs.
+/// state is one whose programs the kernel accepted.
 ///
 /// # Errors
 /// As [`loader::load`]: only when nothing can work.
-pub fn probes(sys: &Path, options: &Options) -> Result<Vec<ProbeState>, LoadError> {
-    let mut opened = loader::open(sys, options)?;
+pub fn probes(host: &Host, options: &Options) -> Result<Vec<ProbeState>, LoadError> {
+    let mut opened = loader::open(host, options)?;
     Ok(opened.try_all(options, Step::Verify))
 }

@@ -14,6 +14,7 @@ use super::{
     lockdown,
 };
 use crate::health::ProbeState;
+use crate::host::Host;
 use crate::probes::{Alternative, Choice, Hook, Probe, Program as Ours, REGISTRY, WITHOUT_AGAIN};
 use crate::signal::Role;
 use aya::maps::{HashMap, MapError, PerCpuArray, RingBuf};
@@ -24,7 +25,6 @@ use rustc_hash::FxHashMap;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::Arc;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/onlooker.bpf.o"));
@@ -133,19 +133,16 @@ pub(super) struct Opened {
     confidential: Option<bool>,
 }
 
-/// Reads the kernel's types, makes the maps. `sys` is the root of sysfs.
-pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
+/// Reads the kernel's types, makes the maps.
+pub(super) fn open(host: &Host, options: &Options) -> Result<Opened, LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
     let refusals = Refusals::from_env()?;
     // Our reader for the offsets; aya wants its own for the tracepoints.
-    // These are of the kernel that runs, whatever tree the host's metrics are read from.
-    let places = [sys, Path::new("/sys")].map(|sys| sys.join("kernel/btf/vmlinux"));
-    let path = places.iter().find(|path| path.exists()).unwrap_or(&places[0]);
     let mut object = OBJECT.to_vec();
     let (layout, kfuncs, mut names, types) = {
-        let btf = Btf::read(path)?;
+        let btf = Btf::read(&host.types())?;
         let kfuncs = Kfuncs::find(&btf);
         kfuncs.fill(&mut object);
         let (mut points, mut iterators) = (Vec::new(), Vec::new());
@@ -209,16 +206,16 @@ pub(super) fn open(sys: &Path, options: &Options) -> Result<Opened, LoadError> {
         tracepoints: names,
         refusals,
         again,
-        confidential: lockdown::is_confidential(sys),
+        confidential: lockdown::is_confidential(host.running()),
     })
 }
 
-/// Loads and attaches. `sys` is the root of sysfs.
+/// Loads and attaches.
 ///
 /// # Errors
 /// [`LoadError`] only when nothing can work; a probe that does not attach is told in [`Kernel::probes`].
-pub fn load(sys: &Path, options: &Options) -> Result<Kernel, LoadError> {
-    let mut opened = open(sys, options)?;
+pub fn load(host: &Host, options: &Options) -> Result<Kernel, LoadError> {
+    let mut opened = open(host, options)?;
     opened.load_ahead(options);
     let probes = opened.try_all(options, Step::Attach);
     if probes.iter().all(|probe| probe.alternative.is_none()) {

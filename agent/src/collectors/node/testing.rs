@@ -51,6 +51,7 @@ impl Fixture {
             sys: self.dir.path().join("sys"),
             root: self.dir.path().join("root"),
             udev: self.dir.path().join("udev"),
+            own_sys: self.dir.path().join("sys"),
         }
     }
 
