@@ -1,12 +1,13 @@
 //! What control groups use and are kept from: CPU, throttling, memory, IO, processes and pressure of systemd's units, of containers
 //! and of every other cgroup, version 2 or 1. node_exporter tells none of it.
 //!
-//! Cost: up to nine small files a cgroup at a scrape, and once in [`EVERY`] a folder a cgroup for the search of those.
+//! Cost: up to twelve small files a cgroup at a scrape, which stay open, and once in [`EVERY`] a folder a cgroup for the search of those.
 
 mod read;
 mod search;
 
 use super::node::flags::{Flag, Form, Setup};
+use super::node::pool::Pool;
 use super::node::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
 use read::{Devices, Reading};
@@ -38,7 +39,11 @@ struct Cgroups {
     limit: usize,
     found: Option<(Instant, Found)>,
     devices: Devices,
+    files: Pool,
 }
+
+/// Files that are kept open: those of some 340 cgroups.
+const OPEN: usize = 4096;
 
 impl Cgroups {
     fn new(setup: &Setup<'_>) -> Cgroups {
@@ -47,6 +52,7 @@ impl Cgroups {
             limit: setup.number(&LIMIT) as usize,
             found: None,
             devices: Devices::new(&setup.host.sys),
+            files: Pool::within_limits(OPEN),
         }
     }
 }
@@ -63,8 +69,9 @@ impl Collect for Cgroups {
         let (_, Found { groups, left_out }) = self.found.insert(found);
         let readings: Vec<(&Group, Reading)> = groups
             .iter()
-            .map(|group| (group, Reading::of(roots, group, &mut self.devices)))
+            .map(|group| (group, Reading::of(roots, group, &mut self.devices, &mut self.files)))
             .collect();
+        self.files.sweep();
         tell(&readings, out);
         out.family(&LEFT_OUT);
         out.number(&[], *left_out as f64);

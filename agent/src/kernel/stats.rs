@@ -3,6 +3,8 @@
 use aya::programs::Program;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// `enum bpf_cmd` in `include/uapi/linux/bpf.h`.
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
@@ -17,7 +19,7 @@ struct InfoByFd {
 
 /// `struct bpf_prog_info`, of which only the end is wanted. A kernel that knows less of it leaves the rest as it is.
 #[repr(C)]
-#[derive(Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct ProgramInfo {
     before: [u64; 24],
     run_nanos: u64,
@@ -57,13 +59,18 @@ pub(super) fn size_of_map(name: &str, map: &aya::maps::Map) -> MapSize {
 }
 
 /// What the kernel tells of an attached program (`bpf_prog_get_info_by_fd`): a call, a fifth of what the text of its descriptor
-/// (`fdinfo`) costs, for a scrape asks four times each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// (`fdinfo`) costs.
+#[derive(Clone, Debug)]
 pub struct ProgramStats {
     /// Symbol in the eBPF object.
     pub name: &'static str,
     fd: i32,
+    /// The last answer, for a scrape asks four times of each.
+    last: Arc<Mutex<Option<(Instant, ProgramInfo)>>>,
 }
+
+/// An answer counts for so long.
+const FRESH: Duration = Duration::from_millis(10);
 
 /// A line of [`ProgramStats`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,17 +98,33 @@ impl ProgramStats {
         Some(ProgramStats {
             name,
             fd: fd.ok()?.as_fd().as_raw_fd(),
+            last: Arc::default(),
         })
     }
-    /// Present value; 0 when the kernel does not tell.
+
+    /// Present value, at most 10 ms old; 0 when the kernel does not tell.
     pub fn read(&self, stat: ProgramStat) -> u64 {
-        let Ok(info) = program_info(self.fd) else { return 0 };
+        let Ok(info) = self.info() else { return 0 };
         match stat {
             ProgramStat::Misses => info.misses,
             ProgramStat::Runs => info.runs,
             ProgramStat::RunNanos => info.run_nanos,
             ProgramStat::Verified => info.verified.into(),
         }
+    }
+}
+
+impl ProgramStats {
+    fn info(&self) -> io::Result<ProgramInfo> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, info)) = *last
+            && at.elapsed() < FRESH
+        {
+            return Ok(info);
+        }
+        let info = program_info(self.fd)?;
+        *last = Some((Instant::now(), info));
+        Ok(info)
     }
 }
 

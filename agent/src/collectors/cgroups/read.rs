@@ -1,7 +1,8 @@
 //! What the files of a cgroup say (Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/).
 
-use super::super::node::files;
+use super::super::node::pool::Pool;
 use super::search::{Group, Roots, Split};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -69,90 +70,124 @@ pub(super) struct Io {
 }
 
 impl Reading {
-    pub(super) fn of(roots: &Roots, group: &Group, devices: &mut Devices) -> Reading {
+    pub(super) fn of(roots: &Roots, group: &Group, devices: &mut Devices, files: &mut Pool) -> Reading {
         let below = group.path.trim_start_matches('/');
         match roots {
-            Roots::Unified(root) => Reading::unified(&root.join(below), group.quota, devices),
-            Roots::Split(split) => Reading::split(split, below, group.quota, devices),
+            Roots::Unified(root) => Reading::unified(root.join(below), group.quota, devices, files),
+            Roots::Split(split) => Reading::split(split, below, group.quota, devices, files),
         }
     }
 
-    fn unified(at: &Path, quota: bool, devices: &mut Devices) -> Reading {
-        let text = |file: &str| files::text_if_any(&at.join(file));
-        let cpu = text("cpu.stat").unwrap_or_default();
-        let seconds = |name| value(&cpu, name).map(|micros| micros / MICROS);
-        let memory = text("memory.stat").unwrap_or_default();
-        let events = text("memory.events").unwrap_or_default();
-        let mut pressure = Vec::new();
-        for resource in ["cpu", "memory", "io"] {
-            if let Some(text) = text(&format!("{resource}.pressure")) {
-                pressure.extend(stalls(&text).map(|(stall, seconds)| (resource, stall, seconds)));
+    fn unified(at: PathBuf, quota: bool, devices: &mut Devices, files: &mut Pool) -> Reading {
+        let mut reading = Reading::default();
+        let mut at = Folder(at, files);
+        if let Some(cpu) = at.text("cpu.stat") {
+            let seconds = |name| value(&cpu, name).map(|micros| micros / MICROS);
+            reading.cpu = ["user_usec", "system_usec"].map(seconds);
+            reading.throttling = quota.then(|| throttling(&cpu)).flatten();
+        }
+        reading.memory = at.number("memory.current");
+        reading.memory_peak = at.number("memory.peak");
+        reading.memory_limit = at.number("memory.max");
+        if let Some(memory) = at.text("memory.stat") {
+            reading.kinds = kinds(&memory, |(name, _)| name);
+        }
+        if let Some(text) = at.text("memory.events") {
+            let told = ["low", "high", "max", "oom", "oom_kill"];
+            let found = told.into_iter().filter_map(|name| Some((name, value(&text, name)?)));
+            reading.events = found.collect();
+        }
+        if let Some(text) = at.text("io.stat") {
+            reading.io = io(&text, devices);
+        }
+        reading.tasks = at.number("pids.current");
+        reading.tasks_limit = at.number("pids.max");
+        for (resource, file) in [
+            ("cpu", "cpu.pressure"),
+            ("memory", "memory.pressure"),
+            ("io", "io.pressure"),
+        ] {
+            if let Some(text) = at.text(file) {
+                let stalls = stalls(&text).map(|(stall, seconds)| (resource, stall, seconds));
+                reading.pressure.extend(stalls);
             }
         }
-        Reading {
-            cpu: ["user_usec", "system_usec"].map(seconds),
-            throttling: quota.then(|| throttling(&cpu)).flatten(),
-            memory: number(text("memory.current")),
-            memory_peak: number(text("memory.peak")),
-            memory_limit: number(text("memory.max")),
-            kinds: KINDS
-                .iter()
-                .filter_map(|(name, _)| Some((*name, value(&memory, name)?)))
-                .collect(),
-            events: ["low", "high", "max", "oom", "oom_kill"]
-                .into_iter()
-                .filter_map(|name| Some((name, value(&events, name)?)))
-                .collect(),
-            io: text("io.stat").map(|text| io(&text, devices)).unwrap_or_default(),
-            tasks: number(text("pids.current")),
-            tasks_limit: number(text("pids.max")),
-            pressure,
-        }
+        reading
     }
 
-    fn split(split: &Split, below: &str, quota: bool, devices: &mut Devices) -> Reading {
-        let text = |root: &Option<PathBuf>, file: &str| files::text_if_any(&root.as_ref()?.join(below).join(file));
-        let acct = text(&split.cpuacct, "cpuacct.stat").unwrap_or_default();
-        let cpu = text(&split.cpu, "cpu.stat").unwrap_or_default();
-        let memory = text(&split.memory, "memory.stat").unwrap_or_default();
-        let oom = text(&split.memory, "memory.oom_control").unwrap_or_default();
-        let limit = number(text(&split.memory, "memory.limit_in_bytes"));
-        let full = number(text(&split.memory, "memory.failcnt"));
-        let events = [("max", full), ("oom_kill", value(&oom, "oom_kill"))];
-        let mut io: Vec<Io> = Vec::new();
-        for (place, file) in ["blkio.throttle.io_service_bytes", "blkio.throttle.io_serviced"]
-            .into_iter()
-            .enumerate()
+    fn split(split: &Split, below: &str, quota: bool, devices: &mut Devices, files: &mut Pool) -> Reading {
+        let mut reading = Reading::default();
+        let at = |root: &Option<PathBuf>| root.as_ref().map(|root| root.join(below));
+        if let Some(at) = at(&split.cpuacct)
+            && let Some(text) = Folder(at, files).text("cpuacct.stat")
         {
-            if let Some(text) = text(&split.blkio, file) {
-                old_io(&text, place, &mut io, devices);
+            reading.cpu = ["user", "system"].map(|name| value(&text, name).map(|ticks| ticks / TICKS));
+        }
+        if let Some(at) = at(&split.cpu).filter(|_| quota) {
+            reading.throttling = Folder(at, files).text("cpu.stat").as_deref().and_then(throttling);
+        }
+        if let Some(at) = at(&split.memory) {
+            let mut at = Folder(at, files);
+            if let Some(text) = at.text("memory.stat") {
+                reading.kinds = kinds(&text, |(_, old)| old);
+            }
+            let full = at.number("memory.failcnt");
+            let oom = at.text("memory.oom_control").and_then(|oom| value(&oom, "oom_kill"));
+            let events = [("max", full), ("oom_kill", oom)];
+            let known = events.into_iter().filter_map(|(name, count)| Some((name, count?)));
+            reading.events = known.collect();
+            reading.memory = at.number("memory.usage_in_bytes");
+            reading.memory_peak = at.number("memory.max_usage_in_bytes");
+            let limit = at.number("memory.limit_in_bytes");
+            reading.memory_limit = limit.filter(|limit| *limit < UNLIMITED);
+        }
+        if let Some(at) = at(&split.blkio) {
+            let mut at = Folder(at, files);
+            for (place, file) in ["blkio.throttle.io_service_bytes", "blkio.throttle.io_serviced"]
+                .into_iter()
+                .enumerate()
+            {
+                if let Some(text) = at.text(file) {
+                    old_io(&text, place, &mut reading.io, devices);
+                }
             }
         }
-        Reading {
-            cpu: ["user", "system"].map(|name| value(&acct, name).map(|ticks| ticks / TICKS)),
-            throttling: quota.then(|| throttling(&cpu)).flatten(),
-            memory: number(text(&split.memory, "memory.usage_in_bytes")),
-            memory_peak: number(text(&split.memory, "memory.max_usage_in_bytes")),
-            memory_limit: limit.filter(|limit| *limit < UNLIMITED),
-            kinds: KINDS
-                .iter()
-                .filter_map(|(name, old)| Some((*name, value(&memory, old)?)))
-                .collect(),
-            events: events
-                .into_iter()
-                .filter_map(|(name, count)| Some((name, count?)))
-                .collect(),
-            io,
-            tasks: number(text(&split.pids, "pids.current")),
-            tasks_limit: number(text(&split.pids, "pids.max")),
-            pressure: Vec::new(),
+        if let Some(at) = at(&split.pids) {
+            let mut at = Folder(at, files);
+            reading.tasks = at.number("pids.current");
+            reading.tasks_limit = at.number("pids.max");
         }
+        reading
     }
 }
 
-/// A file's only number; `max` is none.
-fn number(text: Option<String>) -> Option<f64> {
-    text?.parse().ok()
+/// A cgroup's folder.
+struct Folder<'f>(PathBuf, &'f mut Pool);
+
+impl Folder<'_> {
+    fn text(&mut self, file: &str) -> Option<Cow<'_, str>> {
+        self.0.push(file);
+        let text = self.1.text(&self.0);
+        self.0.pop();
+        text
+    }
+
+    /// A file's only number; `max` is none.
+    fn number(&mut self, file: &str) -> Option<f64> {
+        self.text(file)?.parse().ok()
+    }
+}
+
+/// Kinds of memory in one walk of a text. Each has the name that `named` says.
+fn kinds(text: &str, named: fn(&(&'static str, &'static str)) -> &'static str) -> Vec<(&'static str, f64)> {
+    let mut found = [None; KINDS.len()];
+    for (name, number) in text.lines().filter_map(|line| line.split_once(' ')) {
+        if let Some(place) = KINDS.iter().position(|kind| named(kind) == name) {
+            found[place] = number.trim().parse().ok();
+        }
+    }
+    let known = KINDS.iter().zip(found);
+    known.filter_map(|((name, _), number)| Some((*name, number?))).collect()
 }
 
 /// The number behind a name, one to a line.

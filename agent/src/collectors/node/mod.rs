@@ -58,6 +58,7 @@ mod nvme;
 mod os;
 mod pcidevice;
 mod perf;
+pub mod pool;
 mod powersupplyclass;
 mod pressure;
 mod processes;

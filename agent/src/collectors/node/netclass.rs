@@ -2,11 +2,12 @@
 
 mod rtnl;
 
-use super::files::{First, integer, names, text_if_any};
+use super::files::{First, integer, names};
 use super::filter::Pattern;
 use super::flags::{Flag, Form, Setup};
 use super::netdev;
 use super::netlink::link::STATS;
+use super::pool::Pool;
 use super::rows::{counter, gauge};
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
@@ -174,7 +175,11 @@ struct NetClass {
     /// `None`: files are read.
     rtnl: Option<Rtnl>,
     with_stats: bool,
+    files: Pool,
 }
+
+/// Files that are kept open: those of 46 devices.
+const OPEN: usize = 1024;
 
 /// A device. What it does not have is `None`, or empty.
 #[derive(Default)]
@@ -200,6 +205,7 @@ impl NetClass {
             no_invalid_speed: setup.is_on(&NO_INVALID_SPEED),
             rtnl: setup.is_on(&NETLINK).then(Rtnl::new),
             with_stats: setup.is_on(&WITH_STATS),
+            files: Pool::within_limits(OPEN),
         })
     }
 
@@ -268,9 +274,12 @@ impl Collect for NetClass {
             Some(rtnl) => rtnl.devices(&self.folder, &wanted, &mut first)?,
             None => {
                 let names = names(&self.folder)?.into_iter().filter(|name| wanted(name));
-                names
-                    .filter_map(|name| Device::read(&self.folder.join(&name), name, &mut first))
-                    .collect()
+                let (folder, files) = (&self.folder, &mut self.files);
+                let devices = names
+                    .filter_map(|name| Device::read(&folder.join(&name), name, files, &mut first))
+                    .collect();
+                files.sweep();
+                devices
             }
         };
         self.write(&devices, out);
@@ -280,23 +289,23 @@ impl Collect for NetClass {
 
 impl Device {
     /// Reads a device as far as it can be read; none when there is no such device, or no more.
-    fn read(folder: &Path, name: String, first: &mut First) -> Option<Device> {
+    fn read(folder: &Path, name: String, files: &mut Pool, first: &mut First) -> Option<Device> {
+        files.check(folder);
         let mut path = folder.to_owned();
-        let mut file = |name: &str| {
-            path.push(name);
-            let text = text_if_any(&path);
-            path.pop();
-            text
-        };
         let mut device = Device {
             name,
             ..Device::default()
         };
-        let mut number = |name: &str, text: Option<String>| first.ok(integer(&folder.join(name), &text?));
+        let mut number = |name: &str| {
+            path.push(name);
+            let number = files.text(&path).and_then(|text| first.ok(integer(&path, &text)));
+            path.pop();
+            number
+        };
         for ((name, _), place) in NUMBERS.iter().zip(&mut device.numbers) {
-            *place = number(name, file(name));
+            *place = number(name);
         }
-        device.speed = number("speed", file("speed"));
+        device.speed = number("speed");
         for (name, text) in [
             ("address", &mut device.address),
             ("broadcast", &mut device.broadcast),
@@ -304,7 +313,9 @@ impl Device {
             ("operstate", &mut device.state),
             ("ifalias", &mut device.alias),
         ] {
-            *text = file(name).unwrap_or_default();
+            path.push(name);
+            *text = files.text(&path).unwrap_or_default().into_owned();
+            path.pop();
         }
         // A file among the devices, or one that is gone.
         let there = device.numbers.iter().any(Option::is_some) || folder.is_dir();
