@@ -286,8 +286,15 @@ pub fn load(host: &Host, options: &Options) -> Result<Kernel, LoadError> {
     })
 }
 
-/// The kernel's types were some megabytes in many small pieces, needed once.
+/// The kernel's types were some megabytes in many small pieces, needed once; so was the object, a fifth of the program's file.
 fn give_back() {
+    let page = rustix::param::page_size();
+    let before = OBJECT.as_ptr().align_offset(page);
+    let pages = OBJECT.len().saturating_sub(before) / page * page;
+    if pages > 0 {
+        // SAFETY: whole pages of a constant, which the program's file has: they are read from there again when somebody asks.
+        unsafe { libc::madvise(OBJECT.as_ptr().add(before) as *mut libc::c_void, pages, libc::MADV_DONTNEED) };
+    }
     #[cfg(target_env = "gnu")]
     // SAFETY: no arguments that matter; glibc locks its own heap.
     unsafe {
