@@ -1,7 +1,10 @@
-//! Puts the kernel side's object where the loader embeds it: from `ONLOOKER_BPF_OBJECT`, else from where
+//! Puts the kernel side's object, by gzip, where the loader embeds it: from `ONLOOKER_BPF_OBJECT`, else from where
 //! `cargo xtask build` leaves it. Without one the library still compiles, for tests that need no kernel: an empty file is
 //! embedded, and `ONLOOKER_BPF` tells the program so at compile time (`present` or `absent`).
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use std::{env, fs, io};
@@ -10,7 +13,7 @@ fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=ONLOOKER_BPF_OBJECT");
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
-    let embedded = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("onlooker.bpf.o");
+    let embedded = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("onlooker.bpf.o.gz");
     let object = match env::var_os("ONLOOKER_BPF_OBJECT") {
         Some(path) => PathBuf::from(path),
         None => here.join("../target/ebpf/onlooker.bpf.o"),
@@ -18,7 +21,9 @@ fn main() -> io::Result<()> {
     let present = object.is_file();
     if present {
         println!("cargo:rerun-if-changed={}", object.display());
-        fs::copy(&object, &embedded)?;
+        let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+        packed.write_all(&fs::read(&object)?)?;
+        fs::write(&embedded, packed.finish()?)?;
     } else {
         watch_for(&object);
         fs::write(&embedded, [])?;

@@ -19,19 +19,32 @@ use crate::probes::{Alternative, Choice, Hook, Probe, Program as Ours, REGISTRY,
 use crate::signal::Role;
 use aya::maps::{HashMap, MapError, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader};
+use flate2::read::GzDecoder;
 use onlooker_common::record::role;
 use onlooker_common::{config::ProbeConfig, limits};
 use rustc_hash::FxHashMap;
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/onlooker.bpf.o"));
+/// The eBPF object, by gzip: a sixth of its size.
+static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/onlooker.bpf.o.gz"));
 
 /// Bytes of the kernel side that is compiled in; `None` when there is none.
 pub fn object_bytes() -> Option<usize> {
-    (!OBJECT.is_empty()).then_some(OBJECT.len())
+    // RFC 1952, 2.2: ISIZE, the last word.
+    OBJECT.last_chunk().map(|size| u32::from_le_bytes(*size) as usize)
+}
+
+fn object() -> Result<Vec<u8>, LoadError> {
+    let size = object_bytes().ok_or(LoadError::NoObject)?;
+    let mut object = Vec::with_capacity(size);
+    GzDecoder::new(OBJECT)
+        .read_to_end(&mut object)
+        .map_err(|error| LoadError::Setup(format!("the eBPF object in this program is damaged: {error}")))?;
+    Ok(object)
 }
 
 /// What the operator chose.
@@ -135,12 +148,9 @@ pub(super) struct Opened {
 
 /// Reads the kernel's types, makes the maps.
 pub(super) fn open(host: &Host, options: &Options) -> Result<Opened, LoadError> {
-    if OBJECT.is_empty() {
-        return Err(LoadError::NoObject);
-    }
+    let mut object = object()?;
     let refusals = Refusals::from_env()?;
     // Our reader for the offsets; aya wants its own for the tracepoints.
-    let mut object = OBJECT.to_vec();
     let (layout, kfuncs, mut names, types) = {
         let btf = Btf::read(&host.types())?;
         let kfuncs = Kfuncs::find(&btf);
@@ -286,15 +296,8 @@ pub fn load(host: &Host, options: &Options) -> Result<Kernel, LoadError> {
     })
 }
 
-/// The kernel's types were some megabytes in many small pieces, needed once; so was the object, a fifth of the program's file.
+/// The kernel's types and the object were some megabytes, in many small pieces, needed once.
 fn give_back() {
-    let page = rustix::param::page_size();
-    let before = OBJECT.as_ptr().align_offset(page);
-    let pages = OBJECT.len().saturating_sub(before) / page * page;
-    if pages > 0 {
-        // SAFETY: whole pages of a constant, which the program's file has: they are read from there again when somebody asks.
-        unsafe { libc::madvise(OBJECT.as_ptr().add(before) as *mut libc::c_void, pages, libc::MADV_DONTNEED) };
-    }
     #[cfg(target_env = "gnu")]
     // SAFETY: no arguments that matter; glibc locks its own heap.
     unsafe {
