@@ -145,7 +145,10 @@ impl Serialize for RecordLine<'_> {
         map.serialize_entry("body", &record.body)?;
         if let Some(span) = &record.span {
             map.serialize_entry("trace_id", &Hex(&span.trace_id).to_string())?;
-            map.serialize_entry("span_id", &Hex(&span.span_id).to_string())?;
+            // All zero where only the trace is known.
+            if span.span_id != [0; 8] {
+                map.serialize_entry("span_id", &Hex(&span.span_id).to_string())?;
+            }
         }
         map.serialize_entry("attributes", &Attributes(&record.attributes))?;
         map.end()

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 /// `SeverityNumber` of OpenTelemetry's log data model, 1 to 24; 0 is one that is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Severity(u8);
 
 impl Severity {
@@ -25,6 +25,10 @@ impl Severity {
     /// `FATAL`, 21.
     pub const FATAL: Severity = Severity(21);
 
+    /// Of a number; those that the data model does not have are not known.
+    pub const fn new(number: u8) -> Severity {
+        if number > 24 { Severity(0) } else { Severity(number) }
+    }
     /// The number.
     pub const fn number(self) -> u8 {
         self.0
@@ -48,7 +52,7 @@ impl Severity {
 pub struct SpanContext {
     /// Trace id.
     pub trace_id: [u8; 16],
-    /// Span id.
+    /// Span id; all zero when only the trace is known.
     pub span_id: [u8; 8],
     /// W3C trace flags.
     pub flags: u8,

@@ -111,7 +111,11 @@ fn convert_record(record: LogRecord) -> ProtoRecord {
         attributes: record.attributes.into_iter().map(attribute).collect(),
         flags: span.map(|span| span.flags.into()).unwrap_or_default(),
         trace_id: span.map(|span| span.trace_id.to_vec()).unwrap_or_default(),
-        span_id: span.map(|span| span.span_id.to_vec()).unwrap_or_default(),
+        // Empty where only the trace is known.
+        span_id: span
+            .filter(|span| span.span_id != [0; 8])
+            .map(|span| span.span_id.to_vec())
+            .unwrap_or_default(),
         event_name: record.event_name.map(|name| name.into_owned()).unwrap_or_default(),
         ..Default::default()
     }
