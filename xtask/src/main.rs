@@ -4,6 +4,7 @@ mod apt;
 mod bench;
 mod build;
 mod deny;
+mod deploy;
 mod fmt;
 mod fuzz;
 mod lint;
@@ -42,6 +43,8 @@ enum Command {
     Bench(bench::Options),
     /// Run the tests on other kernels, under qemu: `cargo xtask vm [NAME…|all]`
     Vm(vm::Options),
+    /// Check what lies under deploy/ by the tools that read it, or write its generated files anew
+    Deploy(deploy::Options),
     /// Check what keeps the architecture true
     Tidy,
     /// Format every crate
@@ -69,6 +72,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Vm(options) => vm::run(&options),
+        Command::Deploy(options) => deploy::run(&options).map(drop),
         Command::Tidy => tidy::run(),
         Command::Fmt(options) => fmt::run(&options),
         Command::Lint => lint::run(),
@@ -89,6 +93,7 @@ mod tests {
         assert!(Cli::try_parse_from(["xtask", "test", "wire", "--except", "fuzz"]).is_ok());
         assert!(Cli::try_parse_from(["xtask", "test", "--no-kernels"]).is_ok());
         assert!(Cli::try_parse_from(["xtask", "bench", "nginx", "--rounds", "2", "--quick"]).is_ok());
+        assert!(Cli::try_parse_from(["xtask", "deploy", "--write"]).is_ok());
         assert!(Cli::try_parse_from(["xtask", "vm", "6.1", "7", "--fast", "--", "wire"]).is_ok());
     }
 }

@@ -23,6 +23,8 @@ enum From {
     Unpacked { package: &'static str, file: &'static str },
     /// Likewise, of the newest Debian: a program that needs no library of its release.
     Newest { package: &'static str, file: &'static str },
+    /// A Go module, built (some minutes, once) into `target/tools`.
+    Module(&'static str),
 }
 
 /// One line a program. Whatever is on `PATH` is taken as it is.
@@ -96,6 +98,19 @@ const PROGRAMS: &[Program] = &[
         used_for: "a second opinion on /metrics",
     },
     Program {
+        command: "amtool",
+        from: From::Newest {
+            package: "prometheus-alertmanager",
+            file: "usr/bin/amtool",
+        },
+        used_for: "checks of deploy/alertmanager",
+    },
+    Program {
+        command: "helm",
+        from: From::Module("helm.sh/helm/v3/cmd/helm@v3.22.0"),
+        used_for: "the chart and its manifests",
+    },
+    Program {
         command: "prometheus-node-exporter",
         from: From::Newest {
             package: "prometheus-node-exporter",
@@ -147,6 +162,7 @@ pub(crate) fn install() -> Vec<String> {
             From::Packages(packages) => apt::install(packages),
             From::Unpacked { package, file } => apt::unpack(package, file, &tools().join("bin")),
             From::Newest { package, file } => vm::newest_file(package, file, &tools().join("bin")),
+            From::Module(module) => go_install(module),
         };
         let installed =
             installed.and_then(|()| find(program.command).context("the package is here, its command is not on PATH"));
@@ -167,6 +183,16 @@ pub(crate) fn install() -> Vec<String> {
         ));
     }
     missing
+}
+
+/// Builds a program of Go's modules.
+fn go_install(module: &str) -> Result<()> {
+    let go = find("go").context("there is no go to build it")?;
+    say(format!("{module}: building (some minutes, once)"));
+    Run::new(go)
+        .env("GOBIN", tools().join("bin"))
+        .args(["install", "-trimpath", module])
+        .run()
 }
 
 /// Where a command of the table is: on `PATH`, or unpacked here.
@@ -224,6 +250,7 @@ mod tests {
                 From::Unpacked { package, file } | From::Newest { package, file } => {
                     !package.is_empty() && file.ends_with(program.command)
                 }
+                From::Module(module) => module.contains(&format!("/{}@v", program.command)),
             };
             assert!(named && !program.used_for.is_empty(), "{}", program.command);
         }

@@ -9,7 +9,7 @@ use crate::run::Starter;
 use crate::shell::{Run, root, say, target};
 use crate::stage::{Ran, Report};
 use crate::toolchain::{self, Toolchain};
-use crate::{bench, build, deny, fmt, fuzz, lint, programs, run, tidy, vm};
+use crate::{bench, build, deny, deploy, fmt, fuzz, lint, programs, run, tidy, vm};
 
 /// How many integration tests that fail are run once more; more of them are no accident of the machine.
 const ONCE_MORE: usize = 2;
@@ -52,6 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if everything {
         report.stage("clippy", |_| lint::user_side().map(|()| Ran::Done));
         report.stage("clippy, kernel side", |_| lint_kernel_side(toolchain.as_ref()));
+        report.stage("deploy", |_| deploy::run(&deploy::Options::default()));
         report.stage("licences and sources", |report| deny::run(report.strict()));
     }
     report.stage("unit tests", |report| {
