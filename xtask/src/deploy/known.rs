@@ -119,7 +119,8 @@ impl Known {
                 let part = ["_bucket", "_sum", "_count"]
                     .into_iter()
                     .find(|part| name.ends_with(part))?;
-                let family = self.families.get(name.strip_suffix(part)?)?;
+                let family = self.families.get(name.strip_suffix(part)?);
+                let family = family.filter(|family| family.histogram)?;
                 (family, (part == "_bucket").then_some("le"))
             }
         };
