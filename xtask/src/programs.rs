@@ -119,6 +119,19 @@ const PROGRAMS: &[Program] = &[
         used_for: "what metrics of the host are held against",
     },
     Program {
+        command: "prometheus",
+        from: From::Newest {
+            package: "prometheus",
+            file: "usr/bin/prometheus",
+        },
+        used_for: "rules on metrics of the host",
+    },
+    Program {
+        command: "jsonnet",
+        from: From::Packages(&["jsonnet"]),
+        used_for: "what node_exporter's rules are written in",
+    },
+    Program {
         command: "qemu-system-x86_64",
         from: From::Packages(&["qemu-system-x86"]),
         used_for: "machines with other kernels",
