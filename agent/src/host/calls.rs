@@ -1,5 +1,9 @@
 //! System calls that say something of the host and have no safe wrapper in a library.
 
+mod ethtool;
+
+pub use ethtool::{Driver, Link, driver, link, statistics};
+
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 

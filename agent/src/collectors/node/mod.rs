@@ -30,6 +30,7 @@ mod drbd;
 mod drm;
 mod edac;
 mod entropy;
+mod ethtool;
 mod fibrechannel;
 mod filefd;
 mod filesystem;
@@ -210,6 +211,7 @@ pub static REGISTRY: &[&Collector] = &[
     &drm::COLLECTOR,
     &edac::COLLECTOR,
     &entropy::COLLECTOR,
+    &ethtool::COLLECTOR,
     &fibrechannel::COLLECTOR,
     &filefd::COLLECTOR,
     &filesystem::COLLECTOR,
