@@ -279,6 +279,10 @@ pub fn named(name: &str) -> Option<&'static Collector> {
 }
 
 #[cfg(test)]
+mod golden {
+    mod tests;
+}
+#[cfg(test)]
 mod noise;
 #[cfg(test)]
 pub(crate) mod testing;
