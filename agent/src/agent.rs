@@ -291,7 +291,8 @@ fn web_config(config: &Config) -> WebConfig {
 
 /// Whether anything takes the spans, in an agent with these settings.
 pub(crate) fn exports_spans(config: &Config, env: &dyn Fn(&str) -> Option<String>) -> bool {
-    config.export.contains(&Export::Stdout) || matches!(OtlpConfig::from_env(OtlpSignal::Traces, env), Ok(Some(_)))
+    let otlp = || OtlpConfig::from_env(OtlpSignal::Traces, &config.otlp.over(env));
+    config.export.contains(&Export::Stdout) || matches!(otlp(), Ok(Some(_)))
 }
 
 /// How events become records.

@@ -46,8 +46,8 @@ impl Exporters {
         let mut clients = OtlpClients::default();
         let to_stdout = |word| config.export.contains(&word);
         Ok(Exporters {
-            spans: Exporter::start(SPANS, to_stdout(Export::Stdout), &mut clients)?,
-            logs: Exporter::start(LOGS, to_stdout(Export::Events), &mut clients)?,
+            spans: Exporter::start(SPANS, config, to_stdout(Export::Stdout), &mut clients)?,
+            logs: Exporter::start(LOGS, config, to_stdout(Export::Events), &mut clients)?,
         })
     }
 
@@ -76,9 +76,9 @@ pub(super) struct Exporter<T: OtlpItem> {
 }
 
 impl<T: OtlpItem + Line> Exporter<T> {
-    fn start(names: Names, stdout: bool, clients: &mut OtlpClients) -> anyhow::Result<Exporter<T>> {
+    fn start(names: Names, config: &Config, stdout: bool, clients: &mut OtlpClients) -> anyhow::Result<Exporter<T>> {
         let env = |name: &str| std::env::var(name).ok();
-        let otlp = match OtlpConfig::from_env(T::SIGNAL, &env)? {
+        let otlp = match OtlpConfig::from_env(T::SIGNAL, &config.otlp.over(&env))? {
             Some(settings) => {
                 let (sink, task) = otlp::new(settings, clients)?;
                 Some((sink, tokio::spawn(task.run())))

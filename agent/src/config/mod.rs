@@ -5,6 +5,7 @@
 
 pub mod file;
 pub mod options;
+mod otlp;
 mod setting;
 pub mod value;
 
@@ -15,6 +16,7 @@ use crate::probes::Choice;
 use crate::web::guard;
 use file::Entry;
 use options::{OPTIONS, Opt};
+pub use otlp::Otlp;
 pub use setting::{Origin, Setting};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -51,6 +53,8 @@ pub struct Config {
     pub series_ttl: Duration,
     /// Exporters named with `--export`.
     pub export: Vec<Export>,
+    /// The OTLP exporter.
+    pub otlp: Otlp,
     /// Records of events.
     pub events: Events,
     /// Which traces are kept.
@@ -291,6 +295,7 @@ impl Config {
             budget_cpu: None,
             series_ttl: Duration::ZERO,
             export: Vec::new(),
+            otlp: Otlp::default(),
             events: Events::default(),
             sampler: Sampler {
                 kind: SamplerKind::ParentAlwaysOn,
@@ -407,7 +412,7 @@ pub fn load_leniently(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> (C
         }
         settings.push(Setting {
             name: option.name,
-            values: given.into_iter().map(|(value, _)| value).collect(),
+            values: given.into_iter().map(|(value, _)| option.shown(value)).collect(),
             origin,
         });
     }
@@ -418,6 +423,7 @@ pub fn load_leniently(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> (C
     }));
     let file = config.web.config_file.iter();
     problems.extend(file.flat_map(|path| guard::problems(path)));
+    problems.extend(otlp::refused(&config, env, &settings));
     (config, settings, problems)
 }
 

@@ -35,6 +35,8 @@ pub struct Opt {
     pub switch: bool,
     /// Taken, so that a command line of node_exporter does, and told nowhere.
     pub hidden: bool,
+    /// Its values may hold a password: those that do are not shown.
+    pub secret: bool,
     /// Other names, which are taken and not shown.
     pub also: &'static [&'static str],
     /// Checks one value and puts it in its place.
@@ -74,6 +76,14 @@ impl Opt {
         }
     }
 
+    /// A value as `check-config` tells it: without a password of a URL, and without what a header says.
+    pub fn shown(&self, value: String) -> String {
+        match self.secret && value.contains(['@', '?', '=']) {
+            true => "(not shown)".to_owned(),
+            false => value,
+        }
+    }
+
     /// Split at the dots, path of the file key.
     pub fn key(&self) -> &'static str {
         if self.path.is_empty() { self.name } else { self.path }
@@ -90,6 +100,7 @@ const BASE: Opt = Opt {
     path: "",
     switch: false,
     hidden: false,
+    secret: false,
     also: &[],
     value: "",
     help: "",
@@ -120,11 +131,17 @@ macro_rules! checked {
     };
 }
 
+mod otlp;
 mod web;
 
 /// All options, in the order of the help: those of the agent, then those of collectors.
 pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
-    let mut options: Vec<Opt> = web::WEB.iter().chain(AGENT).cloned().collect();
+    let mut options: Vec<Opt> = web::WEB
+        .iter()
+        .chain(AGENT)
+        .chain(otlp::OTLP.iter().flatten())
+        .cloned()
+        .collect();
     for collector in REGISTRY {
         options.push(Opt {
             name: leaked(format!("collector.{}", collector.name)),

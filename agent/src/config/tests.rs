@@ -1,5 +1,7 @@
 //! Tests of precedence, of the table itself, and of the files in `tests/valid_configs` and `tests/invalid_configs`.
 
+mod otlp;
+
 use super::*;
 use std::fs;
 
@@ -69,6 +71,12 @@ fn the_readme_names_every_flag_and_default() {
     for option in OPTIONS
         .iter()
         .filter(|option| !option.is_of_collector() && !option.hidden)
+        // One sentence tells of those of a single signal.
+        .filter(|option| {
+            !["otlp.traces.", "otlp.metrics.", "otlp.logs."]
+                .iter()
+                .any(|of| option.name.starts_with(of))
+        })
     {
         let flag = format!("`--{}`", option.name);
         let line = readme

@@ -19,9 +19,10 @@ pub(super) fn endpoint(patient: &Patient<'_>) -> Vec<Finding> {
         .filter_map(|signal| {
             let (name, what) = match signal {
                 OtlpSignal::Traces => ("OTLP", "spans"),
+                OtlpSignal::Metrics => ("OTLP metrics", "metrics"),
                 OtlpSignal::Logs => ("OTLP logs", "events"),
             };
-            let config = match OtlpConfig::from_env(signal, patient.env) {
+            let config = match OtlpConfig::from_env(signal, &patient.config.otlp.over(patient.env)) {
                 Ok(Some(config)) => config,
                 Ok(None) => {
                     let found = format!("no end point is set; {what} are not sent anywhere");
@@ -33,7 +34,7 @@ pub(super) fn endpoint(patient: &Patient<'_>) -> Vec<Finding> {
             let url = config.endpoint;
             // Without user and password.
             let shown = format!("{}{}", url.origin().ascii_serialization(), url.path());
-            // Both signals mostly go to one place, which is asked once.
+            // All signals mostly go to one place, which is asked once.
             let place = url.origin().ascii_serialization();
             let known = tried.iter().find(|(known, _)| *known == place);
             let reached = known.map_or_else(|| reach(&url).map_err(|error| error.to_string()), |(_, reached)| reached.clone());
@@ -44,7 +45,7 @@ pub(super) fn endpoint(patient: &Patient<'_>) -> Vec<Finding> {
                     name,
                     format!("{shown}: {error}{}", proxy(patient, &url)),
                     format!("{what}, once the queue is full; metrics are not concerned"),
-                    "start the receiver there, or correct OTEL_EXPORTER_OTLP_ENDPOINT (OTLP over HTTP, usually port 4318)",
+                    "start the receiver there, or correct OTEL_EXPORTER_OTLP_ENDPOINT (usually port 4318, of gRPC 4317)",
                 ),
             })
         })

@@ -21,9 +21,10 @@ pub(super) fn configuration(patient: &Patient<'_>) -> Vec<Finding> {
         .collect();
     let mut errors = Vec::new();
     for signal in OtlpSignal::ALL {
-        // What both signals read is told once.
-        if let Err(error) = OtlpConfig::from_env(signal, patient.env)
+        // What all signals read is told once, and not again what the settings were refused for.
+        if let Err(error) = OtlpConfig::from_env(signal, &patient.config.otlp.over(patient.env))
             && !errors.contains(&error)
+            && !patient.problems.iter().any(|problem| problem.what == error.what)
         {
             errors.push(error);
         }

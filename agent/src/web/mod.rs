@@ -15,7 +15,7 @@ mod stats;
 mod timed;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::collectors::node::runner::Runner;
 use crate::config::ConfigError;

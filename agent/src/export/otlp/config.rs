@@ -1,77 +1,72 @@
 //! The standard environment variables of the OTLP exporter
 //! (<https://opentelemetry.io/docs/specs/otel/protocol/exporter/>) and of the batch processors of spans and records of logs
-//! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>).
+//! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>). The configuration file and the flags set
+//! the same variables, see `config::options`.
 
-use super::{Backoff, OtlpSignal, QueueLimits};
-use percent_encoding::percent_decode_str;
+mod env;
+mod tls;
+
+use super::{Backoff, OtlpCompression, OtlpSignal, QueueLimits};
+use env::{Env, parse_headers, parse_target, parse_url};
 use reqwest::Url;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::HeaderMap;
 use std::time::Duration;
+pub use tls::{OtlpTls, Pem};
 
 /// Settings of the exporter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtlpConfig {
-    /// Where to: the whole URL.
+    /// Where to: the whole URL; of gRPC that of its method.
     pub endpoint: Url,
+    /// How it is said.
+    pub protocol: OtlpProtocol,
     /// Added to every request. Values are marked sensitive.
     pub headers: HeaderMap,
     /// For one try of one request.
     pub timeout: Duration,
-    /// Requests are compressed with gzip.
-    pub gzip: bool,
+    /// Of requests.
+    pub compression: OtlpCompression,
+    /// Certificates and key, where the endpoint's scheme is https.
+    pub tls: OtlpTls,
     /// Queue and batches.
     pub queue: QueueLimits,
     /// Tries.
     pub backoff: Backoff,
 }
 
+/// The protocols of OTLP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// gRPC, over HTTP/2.
+    Grpc,
+    /// HTTP with protobuf.
+    #[default]
+    HttpProtobuf,
+    /// HTTP with JSON, for debugging.
+    HttpJson,
+}
+
 /// A variable does not make sense. Never holds a header's value, which may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OtlpConfigError {
-    /// Not a URL of the web.
-    #[error("{name}: not an http:// or https:// URL: {why}")]
-    Endpoint {
-        /// The variable.
-        name: &'static str,
-        /// What is wrong.
-        why: String,
-    },
-    /// Another protocol of OTLP.
-    #[error("{name}: {value} comes later; use http/protobuf (the receiver's port is usually 4318)")]
-    ProtocolLater {
-        /// The variable.
-        name: &'static str,
-        /// Its value.
-        value: String,
-    },
-    /// Not one of the values it can have.
-    #[error("{name}: {value:?} is not known; use {expect}")]
-    Unknown {
-        /// The variable.
-        name: &'static str,
-        /// Its value.
-        value: String,
-        /// The values it can have.
-        expect: &'static str,
-    },
-    /// Not a number, or one that cannot be.
-    #[error("{name}: {value:?} is not {expect}")]
-    Number {
-        /// The variable.
-        name: &'static str,
-        /// Its value.
-        value: String,
-        /// What it has to be.
-        expect: String,
-    },
-    /// Not a list of `key=value`.
-    #[error("{name}: entry {entry} is not `key=value` (values percent-encoded, entries separated by commas)")]
-    Header {
-        /// The variable.
-        name: &'static str,
-        /// Position in the list, from 1.
-        entry: usize,
-    },
+#[error("{name}: {what}")]
+pub struct OtlpConfigError {
+    /// The variable.
+    pub name: &'static str,
+    /// What is wrong and what would be right: the end of a sentence that begins with the name.
+    pub what: String,
+}
+
+impl OtlpConfigError {
+    fn new(name: &'static str, what: impl Into<String>) -> OtlpConfigError {
+        OtlpConfigError {
+            name,
+            what: what.into(),
+        }
+    }
+
+    fn unknown(name: &'static str, value: &str, expect: &str) -> OtlpConfigError {
+        OtlpConfigError::new(name, format!("{value:?} is not known; use {expect}"))
+    }
 }
 
 impl OtlpConfig {
@@ -79,16 +74,22 @@ impl OtlpConfig {
     pub fn new(endpoint: Url) -> OtlpConfig {
         OtlpConfig {
             endpoint,
+            protocol: OtlpProtocol::default(),
             headers: HeaderMap::new(),
             timeout: Duration::from_secs(10),
-            gzip: true,
+            compression: OtlpCompression::default(),
+            tls: OtlpTls::default(),
             queue: QueueLimits::default(),
             backoff: Backoff::default(),
         }
     }
 
-    /// Reads the variables of a signal. `None`: it is not to be exported by OTLP, because no endpoint is set (and
-    /// `OTEL_{signal}_EXPORTER` does not ask for the default one), or because `OTEL_SDK_DISABLED` or `OTEL_{signal}_EXPORTER` says so.
+    /// Reads the variables of a signal, and the files that they name. `None`: it is not to be exported by OTLP, because no endpoint
+    /// is set (and `OTEL_{signal}_EXPORTER` does not ask for the default one), or because `OTEL_SDK_DISABLED` or
+    /// `OTEL_{signal}_EXPORTER` says so.
+    ///
+    /// # Errors
+    /// The first variable that does not make sense, also when no endpoint is set.
     pub fn from_env(
         signal: OtlpSignal,
         get: &dyn Fn(&str) -> Option<String>,
@@ -100,42 +101,42 @@ impl OtlpConfig {
         {
             return Ok(None);
         }
-        let wanted = match env
-            .one(names.exporter)
-            .map(|value| value.to_ascii_lowercase())
-            .as_deref()
-        {
+        let wanted = match env.one(names.exporter) {
             None => false,
-            Some("otlp") => true,
-            Some("none") => return Ok(None),
-            Some(other) => return Err(unknown(names.exporter, other, "otlp or none")),
+            Some(value) if value.eq_ignore_ascii_case("otlp") => true,
+            Some(value) if value.eq_ignore_ascii_case("none") => return Ok(None),
+            Some(value) => return Err(OtlpConfigError::unknown(names.exporter, &value, "otlp or none")),
         };
-        let endpoint = if let Some(url) = env.one(names.endpoint) {
-            parse_url(names.endpoint, &url)?
-        } else if let Some(base) = env.one("OTEL_EXPORTER_OTLP_ENDPOINT") {
-            let mut url = parse_url("OTEL_EXPORTER_OTLP_ENDPOINT", &base)?;
-            let path = format!("{}{}", url.path().trim_end_matches('/'), names.path);
-            url.set_path(&path);
-            url
-        } else if wanted {
-            parse_url(names.exporter, names.default)?
-        } else {
-            return Ok(None);
+        let protocol = env.choice(
+            &names.protocol,
+            &[
+                ("grpc", OtlpProtocol::Grpc),
+                ("http/protobuf", OtlpProtocol::HttpProtobuf),
+                ("http/json", OtlpProtocol::HttpJson),
+            ],
+            "grpc, http/protobuf or http/json",
+        )?;
+        let protocol = protocol.unwrap_or_default();
+        let insecure = env.choice(&names.insecure, &[("true", true), ("false", false)], "true or false")?;
+        let endpoint = match protocol {
+            OtlpProtocol::Grpc => grpc_endpoint(&env, signal, insecure.unwrap_or(false), wanted)?,
+            OtlpProtocol::HttpProtobuf | OtlpProtocol::HttpJson => http_endpoint(&env, signal, wanted)?,
         };
-        let mut config = OtlpConfig::new(endpoint);
-        if let Some((name, value)) = env.either(&names.protocol) {
-            match value.to_ascii_lowercase().as_str() {
-                "http/protobuf" => {}
-                "grpc" | "http/json" => return Err(OtlpConfigError::ProtocolLater { name, value }),
-                _ => return Err(unknown(name, &value, "http/protobuf")),
-            }
-        }
-        if let Some((name, value)) = env.either(&names.compression) {
-            config.gzip = match value.to_ascii_lowercase().as_str() {
-                "gzip" => true,
-                "none" => false,
-                _ => return Err(unknown(name, &value, "gzip or none")),
-            };
+        // What is set is checked even if nothing is to be sent: it was meant to be of use.
+        let nowhere = Url::parse("http://localhost/")
+            .map_err(|error| OtlpConfigError::new(names.endpoint[0], error.to_string()))?;
+        let mut config = OtlpConfig::new(endpoint.clone().unwrap_or(nowhere));
+        config.protocol = protocol;
+        if let Some(compression) = env.choice(
+            &names.compression,
+            &[
+                ("gzip", OtlpCompression::Gzip),
+                ("zstd", OtlpCompression::Zstd),
+                ("none", OtlpCompression::None),
+            ],
+            "gzip, zstd or none",
+        )? {
+            config.compression = compression;
         }
         if let Some((name, value)) = env.either(&names.headers) {
             config.headers = parse_headers(name, &value)?;
@@ -143,91 +144,66 @@ impl OtlpConfig {
         if let Some(ms) = env.number(&names.timeout, 1, 3_600_000, "milliseconds")? {
             config.timeout = Duration::from_millis(ms);
         }
-        let queue = &mut config.queue;
-        if let Some(ms) = env.number(&[names.delay], 0, 3_600_000, "milliseconds")? {
-            queue.delay = Duration::from_millis(ms);
-        }
-        let unit = signal.plural();
-        if let Some(items) = env.number(&[names.queue], 1, 1_000_000, unit)? {
-            queue.items = items as usize;
-            queue.batch = queue.batch.min(queue.items);
-        }
-        let most = queue.items as u64;
-        if let Some(items) = env.number(&[names.batch], 1, most, &format!("{unit} (no more than the queue)"))? {
-            queue.batch = items as usize;
-        }
-        Ok(Some(config))
-    }
-}
-
-fn unknown(name: &'static str, value: &str, expect: &'static str) -> OtlpConfigError {
-    OtlpConfigError::Unknown {
-        name,
-        value: value.to_owned(),
-        expect,
-    }
-}
-
-/// Variables; empty is as unset, spaces around are not meant.
-struct Env<'a>(&'a dyn Fn(&str) -> Option<String>);
-
-impl Env<'_> {
-    fn one(&self, name: &str) -> Option<String> {
-        (self.0)(name)
-            .map(|value| value.trim().to_owned())
-            .filter(|value| !value.is_empty())
-    }
-    fn either(&self, names: &[&'static str]) -> Option<(&'static str, String)> {
-        names.iter().find_map(|&name| Some((name, self.one(name)?)))
-    }
-    fn number(
-        &self,
-        names: &[&'static str],
-        least: u64,
-        most: u64,
-        unit: &str,
-    ) -> Result<Option<u64>, OtlpConfigError> {
-        let Some((name, value)) = self.either(names) else {
-            return Ok(None);
-        };
-        match value.parse() {
-            Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
-            _ => {
-                let expect = format!("a whole number of {unit} from {least} to {most}");
-                Err(OtlpConfigError::Number { name, value, expect })
+        config.tls = OtlpTls::read(
+            env.either(&names.certificate),
+            env.either(&names.client_certificate),
+            env.either(&names.client_key),
+        )?;
+        if let Some(batches) = &names.batches {
+            let queue = &mut config.queue;
+            if let Some(ms) = env.number(&[batches.delay], 0, 3_600_000, "milliseconds")? {
+                queue.delay = Duration::from_millis(ms);
+            }
+            let unit = signal.plural();
+            if let Some(items) = env.number(&[batches.queue], 1, 1_000_000, unit)? {
+                queue.items = items as usize;
+                queue.batch = queue.batch.min(queue.items);
+            }
+            let most = queue.items as u64;
+            let unit = format!("{unit} (no more than the queue)");
+            if let Some(items) = env.number(&[batches.batch], 1, most, &unit)? {
+                queue.batch = items as usize;
             }
         }
+        Ok(endpoint.map(|_| config))
     }
 }
 
-fn parse_url(name: &'static str, text: &str) -> Result<Url, OtlpConfigError> {
-    let wrong = |why: String| OtlpConfigError::Endpoint { name, why };
-    let url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
-    match url.scheme() {
-        "http" | "https" => Ok(url),
-        other => Err(wrong(format!("its scheme is {other:?}"))),
+/// A signal's own URL is taken as it is; the path of the signal is appended to that of all signals.
+fn http_endpoint(env: &Env<'_>, signal: OtlpSignal, wanted: bool) -> Result<Option<Url>, OtlpConfigError> {
+    let names = signal.names();
+    let [own, common] = names.endpoint;
+    if let Some(url) = env.one(own) {
+        return parse_url(own, &url).map(Some);
     }
+    let base = match env.one(common) {
+        Some(base) => base,
+        None if wanted => "http://localhost:4318".to_owned(),
+        None => return Ok(None),
+    };
+    let mut url = parse_url(common, &base)?;
+    let path = format!("{}{}", url.path().trim_end_matches('/'), names.path);
+    url.set_path(&path);
+    Ok(Some(url))
 }
 
-/// `key1=value1,key2=value2`, as W3C Baggage has it, values percent-encoded.
-fn parse_headers(name: &'static str, text: &str) -> Result<HeaderMap, OtlpConfigError> {
-    let mut headers = HeaderMap::new();
-    let entries = text
-        .split(',')
-        .enumerate()
-        .filter(|(_, entry)| !entry.trim().is_empty());
-    for (index, entry) in entries {
-        let parsed = entry.split_once('=').and_then(|(key, value)| {
-            let key = HeaderName::try_from(key.trim()).ok()?;
-            let value: Vec<u8> = percent_decode_str(value.trim()).collect();
-            let mut value = HeaderValue::from_bytes(&value).ok()?;
-            value.set_sensitive(true);
-            Some((key, value))
-        });
-        let (key, value) = parsed.ok_or(OtlpConfigError::Header { name, entry: index + 1 })?;
-        headers.append(key, value);
-    }
-    Ok(headers)
+/// gRPC has one path alone, that of its method: a path of the endpoint is of no account.
+fn grpc_endpoint(
+    env: &Env<'_>,
+    signal: OtlpSignal,
+    insecure: bool,
+    wanted: bool,
+) -> Result<Option<Url>, OtlpConfigError> {
+    let names = signal.names();
+    let (name, target) = match env.either(&names.endpoint) {
+        Some(found) => found,
+        None if wanted => (names.endpoint[1], "http://localhost:4317".to_owned()),
+        None => return Ok(None),
+    };
+    let mut url = parse_target(name, &target, insecure)?;
+    url.set_path(names.method);
+    url.set_query(None);
+    Ok(Some(url))
 }
 
 #[cfg(test)]

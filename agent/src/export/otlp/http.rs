@@ -1,154 +1,20 @@
-//! OTLP/HTTP: one POST per batch, and what its response means
-//! (<https://opentelemetry.io/docs/specs/otlp/#otlphttp-response>).
+//! OTLP/HTTP: what the response to a POST means (<https://opentelemetry.io/docs/specs/otlp/#otlphttp-response>).
 
-use super::retry::{Outcome, Transport};
-use super::{Loss, OtlpConfig, OtlpItem};
-use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, Url};
-use std::io::Write;
+use super::Loss;
+use super::retry::Outcome;
+use super::status::Status;
+use super::text::{clean, with_message};
+use super::transport::Partial;
+use reqwest::Response;
+use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use std::time::{Duration, SystemTime};
 
 /// Bytes of a response that are read; a partial success' message is short.
-const RESPONSE_LIMIT: usize = 64 << 10;
+pub(super) const RESPONSE_LIMIT: usize = 64 << 10;
 /// No batch waits longer than this, whatever the receiver asks for.
-const RETRY_LIMIT: Duration = Duration::from_secs(86_400);
-/// Characters of a receiver's message that reach the log.
-const MESSAGE_LIMIT: usize = 300;
+pub(super) const RETRY_LIMIT: Duration = Duration::from_secs(86_400);
 
-/// The HTTP client could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot make an HTTP client for {target}: {source}")]
-pub struct OtlpSetupError {
-    target: String,
-    source: reqwest::Error,
-}
-
-/// HTTP clients of all exporters: those that go the same way share one, with its connections.
-#[derive(Debug, Default)]
-pub struct OtlpClients(Vec<(Way, Client)>);
-
-/// What an endpoint asks of its client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Way {
-    /// Without TLS.
-    plain: bool,
-    /// On this host.
-    near: bool,
-}
-
-impl OtlpClients {
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn of(&mut self, endpoint: &Url) -> Result<Client, reqwest::Error> {
-        let way = Way {
-            plain: endpoint.scheme() == "http",
-            near: is_loopback(endpoint),
-        };
-        if let Some((_, client)) = self.0.iter().find(|(known, _)| *known == way) {
-            return Ok(client.clone());
-        }
-        // An error says that there is a provider already: as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder()
-            .user_agent(concat!("OTel-OTLP-Exporter-Rust onlooker/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .http1_only();
-        if way.plain {
-            // No certificates are read from the disk for a connection that has none.
-            builder = builder.tls_certs_only([]);
-        }
-        if way.near {
-            builder = builder.no_proxy();
-        }
-        let client = builder.build()?;
-        self.0.push((way, client.clone()));
-        Ok(client)
-    }
-}
-
-pub(super) struct HttpTransport {
-    client: Client,
-    endpoint: Url,
-    headers: HeaderMap,
-    timeout: Duration,
-    gzip: bool,
-    /// The endpoint without user, password and query.
-    target: String,
-    /// See [`OtlpItem::partial`].
-    partial: fn(&[u8]) -> Option<(i64, String)>,
-}
-
-impl HttpTransport {
-    pub(super) fn new<I: OtlpItem>(
-        config: &OtlpConfig,
-        clients: &mut OtlpClients,
-    ) -> Result<HttpTransport, OtlpSetupError> {
-        let endpoint = config.endpoint.clone();
-        let target = format!("{}{}", endpoint.origin().ascii_serialization(), endpoint.path());
-        let client = clients.of(&endpoint).map_err(|source| OtlpSetupError {
-            target: target.clone(),
-            source,
-        })?;
-        let mut headers = config.headers.clone();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        if config.gzip {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        Ok(HttpTransport {
-            client,
-            endpoint,
-            headers,
-            timeout: config.timeout,
-            gzip: config.gzip,
-            target,
-            partial: I::partial,
-        })
-    }
-}
-
-impl Transport for HttpTransport {
-    async fn send(&self, request: Bytes) -> Outcome {
-        let request = self
-            .client
-            .post(self.endpoint.clone())
-            .headers(self.headers.clone())
-            .timeout(self.timeout)
-            .body(request);
-        match request.send().await {
-            Ok(response) => judge(response, self.partial).await,
-            Err(error) if error.is_builder() => Outcome::Refused {
-                loss: Loss::RefusedOther,
-                why: causes(&error),
-            },
-            Err(error) => Outcome::Retry {
-                after: None,
-                why: causes(&error),
-            },
-        }
-    }
-
-    fn pack(&self, request: Vec<u8>) -> Bytes {
-        if !self.gzip {
-            return request.into();
-        }
-        let mut encoder = GzEncoder::new(Vec::with_capacity(request.len() / 4), Compression::fast());
-        // Writing to a Vec does not fail.
-        let _ = encoder.write_all(&request);
-        encoder.finish().unwrap_or_default().into()
-    }
-
-    fn target(&self) -> &str {
-        &self.target
-    }
-}
-
-async fn judge(response: Response, partial: fn(&[u8]) -> Option<(i64, String)>) -> Outcome {
+pub(super) async fn judge(response: Response, partial: impl Fn(&[u8]) -> Partial) -> Outcome {
     let status = response.status();
     let after = response
         .headers()
@@ -164,18 +30,31 @@ async fn judge(response: Response, partial: fn(&[u8]) -> Option<(i64, String)>) 
         500..=599 => Loss::Refused5xx,
         _ => Loss::RefusedOther,
     };
+    let kind = response.headers().get(CONTENT_TYPE).cloned();
     let detail = body(response).await.unwrap_or_default();
-    // The body of an error is a protobuf `google.rpc.Status` or text; the readable part of either is of use.
+    // The body of an error is a `google.rpc.Status` or text of some sort; the readable part of either is of use.
+    let status = kind
+        .filter(|kind| kind.as_bytes().starts_with(b"application/x-protobuf"))
+        .and_then(|_| Status::read(&detail));
+    let message = status.map_or_else(
+        || String::from_utf8_lossy(&detail).into_owned(),
+        |status| status.message,
+    );
     Outcome::Refused {
         loss,
-        why: with_message(why, &String::from_utf8_lossy(&detail)),
+        why: with_message(why, &message),
     }
 }
 
 /// A success may be partial. The items are with the receiver even when its words are not understood.
-async fn accepted(response: Response, partial: fn(&[u8]) -> Option<(i64, String)>) -> Outcome {
+async fn accepted(response: Response, partial: impl Fn(&[u8]) -> Partial) -> Outcome {
     let body = body(response).await.unwrap_or_default();
-    let (rejected, message) = partial(&body).unwrap_or_default();
+    taken(partial(&body))
+}
+
+/// What was taken, but for what was rejected.
+pub(super) fn taken(partial: Partial) -> Outcome {
+    let (rejected, message) = partial.unwrap_or_default();
     Outcome::Accepted {
         rejected: u64::try_from(rejected).unwrap_or(0),
         message: clean(&message),
@@ -204,49 +83,6 @@ fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default().min(RETRY_LIMIT))
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost"
-        || host
-            .parse()
-            .is_ok_and(|address: std::net::IpAddr| address.is_loopback())
-}
-
-/// An error and what caused it, without the URL (it may hold a password).
-fn causes(error: &reqwest::Error) -> String {
-    let mut text = match error {
-        error if error.is_timeout() => "timed out".to_owned(),
-        error if error.is_connect() => "cannot connect".to_owned(),
-        _ => "sending failed".to_owned(),
-    };
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let next = error.source();
-        if next.is_none() {
-            text = format!("{text}: {error}");
-        }
-        cause = next;
-    }
-    text
-}
-
-fn with_message(text: String, message: &str) -> String {
-    let message = clean(message);
-    if message.is_empty() {
-        text
-    } else {
-        format!("{text}: {message}")
-    }
-}
-
-/// One line of bounded length without control characters.
-fn clean(text: &str) -> String {
-    text.chars()
-        .filter(|c| !c.is_control() && *c != char::REPLACEMENT_CHARACTER)
-        .take(MESSAGE_LIMIT)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,15 +102,5 @@ mod tests {
         check("Sun, 06 Nov 1994 08:49:27 GMT", Some(0));
         check("-1", None);
         check("soon", None);
-    }
-
-    #[test]
-    fn loopback() {
-        let check = |url: &str, expect: bool| assert_eq!(is_loopback(&Url::parse(url).unwrap()), expect, "{url}");
-        check("http://localhost:4318/", true);
-        check("http://127.3.2.1/", true);
-        check("http://[::1]:4318/", true);
-        check("http://10.0.0.1/", false);
-        check("http://localhost.example/", false);
     }
 }

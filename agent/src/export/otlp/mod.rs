@@ -1,28 +1,37 @@
-//! OTLP over HTTP with protobuf (<https://opentelemetry.io/docs/specs/otlp/>): takes spans and records of logs, sends them in
+//! OTLP over gRPC or HTTP (<https://opentelemetry.io/docs/specs/otlp/>): takes spans and records of logs, sends them in
 //! batches, tries again where the protocol says so, and counts what became of each.
 //!
 //! [`new`] gives two ends: the [`OtlpSink`] that any thread may offer items to, and the [`OtlpTask`] that somebody runs on a
-//! tokio runtime. The task knows how to send only through the trait `Transport`, the seam for gRPC. What differs by signal is in
+//! tokio runtime. The task knows how to send only through the trait `Transport`. What differs by signal is in
 //! [`OtlpItem`] and [`OtlpSignal`].
 
+mod client;
+mod compression;
 mod config;
 mod encode;
+mod grpc;
 mod http;
+mod json;
 mod retry;
 mod signal;
+mod status;
+mod text;
+mod transport;
 
-pub use config::{OtlpConfig, OtlpConfigError};
-pub use http::{OtlpClients, OtlpSetupError};
+pub use client::{OtlpClients, OtlpSetupError};
+pub use compression::OtlpCompression;
+pub use config::{OtlpConfig, OtlpConfigError, OtlpProtocol, OtlpTls, Pem};
 pub use retry::Backoff;
 pub use signal::OtlpSignal;
 
 use super::queue::{Loss, Queue, QueueCounts};
 use super::{Item, ItemSink, QueueLimits};
 use crate::cost::{self, Stage};
-use http::HttpTransport;
+use client::Link;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use transport::OtlpTransport;
 
 /// An item that OTLP has a service for.
 pub trait OtlpItem: Item {
@@ -40,7 +49,7 @@ pub fn new<I: OtlpItem>(
     clients: &mut OtlpClients,
 ) -> Result<(Arc<OtlpSink<I>>, OtlpTask<I>), OtlpSetupError> {
     let queue = Arc::new(Queue::new(config.queue));
-    let transport = HttpTransport::new::<I>(&config, clients)?;
+    let transport = OtlpTransport::new::<I>(&config, clients)?;
     let exporter = retry::Exporter::new(queue.clone(), transport, config.backoff);
     Ok((Arc::new(OtlpSink { queue }), OtlpTask { exporter }))
 }
@@ -71,7 +80,7 @@ impl<I: OtlpItem> ItemSink<I> for OtlpSink<I> {
 /// Sends the items.
 #[derive(Debug)]
 pub struct OtlpTask<I: OtlpItem> {
-    exporter: retry::Exporter<I, HttpTransport>,
+    exporter: retry::Exporter<I, OtlpTransport>,
 }
 
 impl<I: OtlpItem> OtlpTask<I> {

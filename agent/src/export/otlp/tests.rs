@@ -1,7 +1,11 @@
 //! Against an HTTP server of our own that knows nothing of the exporter and decodes by the published message types. What holds of
 //! each signal is tested with each.
 
+mod grpc;
+mod json;
 mod logs;
+mod server;
+mod tls;
 
 use super::*;
 use crate::export::queue::tests::{Log, ledger, span};
@@ -230,7 +234,7 @@ fn request_as_the_protocol_wants_it() {
     assert_eq!(request.header("authorization"), Some("Basic dXNlcjpwYXNz"));
     assert!(request.header("user-agent").unwrap().contains("onlooker/"));
     assert_eq!(request.count::<Span>(), 3);
-    let (_, requests) = export::<Span>(3, vec![ok()], |config| config.gzip = false);
+    let (_, requests) = export::<Span>(3, vec![ok()], |config| config.compression = OtlpCompression::None);
     assert_eq!(
         (requests[0].header("content-encoding"), requests[0].count::<Span>()),
         (None, 3)

@@ -1,3 +1,5 @@
+mod tls;
+
 use super::*;
 
 fn from(vars: &[(&str, &str)]) -> Result<Option<OtlpConfig>, OtlpConfigError> {
@@ -65,20 +67,12 @@ fn errors() {
     );
     check_error(
         "OTEL_EXPORTER_OTLP_PROTOCOL",
-        "grpc",
-        "grpc comes later; use http/protobuf",
-    );
-    check_error(
-        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-        "http/json",
-        "http/json comes later",
-    );
-    check_error(
-        "OTEL_EXPORTER_OTLP_PROTOCOL",
         "thrift",
-        "\"thrift\" is not known; use http/protobuf",
+        "\"thrift\" is not known; use grpc, http/protobuf or http/json",
     );
-    check_error("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "use gzip or none");
+    check_error("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http", "is not known; use grpc");
+    check_error("OTEL_EXPORTER_OTLP_INSECURE", "1", "use true or false");
+    check_error("OTEL_EXPORTER_OTLP_COMPRESSION", "lz4", "use gzip, zstd or none");
     check_error(
         "OTEL_EXPORTER_OTLP_TIMEOUT",
         "10s",
@@ -98,7 +92,11 @@ fn errors() {
 #[test]
 fn values() {
     let config = from(&[BASE]).unwrap().unwrap();
-    assert_eq!((config.timeout, config.gzip), (Duration::from_secs(10), true));
+    assert_eq!(config.protocol, OtlpProtocol::HttpProtobuf);
+    assert_eq!(
+        (config.timeout, config.compression),
+        (Duration::from_secs(10), OtlpCompression::Gzip)
+    );
     assert_eq!(config.queue, QueueLimits::default());
     let config = from(&[
         BASE,
@@ -116,7 +114,10 @@ fn values() {
     ])
     .unwrap()
     .unwrap();
-    assert_eq!((config.timeout, config.gzip), (Duration::from_millis(250), false));
+    assert_eq!(
+        (config.timeout, config.compression),
+        (Duration::from_millis(250), OtlpCompression::None)
+    );
     assert_eq!(
         (config.queue.items, config.queue.batch),
         (100, 100),
@@ -141,10 +142,12 @@ fn values() {
 #[test]
 fn logs() {
     let both = |vars: &[(&str, &str)]| {
-        OtlpSignal::ALL.map(|signal| {
+        let found = OtlpSignal::ALL.map(|signal| {
             let get = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
             OtlpConfig::from_env(signal, &get).unwrap()
-        })
+        });
+        let [traces, _, logs] = found;
+        [traces, logs]
     };
     let endpoints = |vars: &[(&str, &str)]| both(vars).map(|config| config.map(|config| config.endpoint.to_string()));
     let some = |text: &str| Some(text.to_owned());
@@ -175,8 +178,16 @@ fn logs() {
     ])
     .map(Option::unwrap);
     assert_eq!(spans.queue, QueueLimits::default());
-    assert!(spans.gzip && spans.headers.contains_key("a") && spans.timeout == Duration::from_secs(10));
-    assert!(!records.gzip && records.headers.contains_key("b") && !records.headers.contains_key("a"));
+    assert!(
+        spans.compression == OtlpCompression::Gzip
+            && spans.headers.contains_key("a")
+            && spans.timeout == Duration::from_secs(10)
+    );
+    assert!(
+        records.compression == OtlpCompression::None
+            && records.headers.contains_key("b")
+            && !records.headers.contains_key("a")
+    );
     assert_eq!(records.timeout, Duration::from_millis(250));
     let queue = QueueLimits {
         items: 100,
@@ -192,4 +203,101 @@ fn logs() {
     let error = wrong("OTEL_LOGS_EXPORTER").unwrap_err().to_string();
     assert!(error.contains("OTEL_LOGS_EXPORTER: \"syslog\""), "{error}");
     assert_eq!(wrong("OTEL_TRACES_EXPORTER"), Ok(None), "of no concern to logs");
+}
+
+/// The end point of gRPC: the scheme says whether there is TLS, and without one `INSECURE` does.
+#[test]
+fn endpoints_of_grpc() {
+    const PROTOCOL: (&str, &str) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    const METHOD: &str = "opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    let check = |endpoint: &str, insecure: &str, expect: &str| {
+        for name in ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] {
+            let vars = [(name, endpoint), ("OTEL_EXPORTER_OTLP_INSECURE", insecure), PROTOCOL];
+            check_endpoint(&vars, Some(&format!("{expect}/{METHOD}")));
+        }
+    };
+    check("http://collector:4317", "false", "http://collector:4317");
+    check("https://collector:4317/", "true", "https://collector:4317");
+    check("https://c.example/v1/traces?k=1", "", "https://c.example");
+    check("collector:4317", "", "https://collector:4317");
+    check("collector:4317", "False", "https://collector:4317");
+    check("collector:4317", "TRUE", "http://collector:4317");
+    check("collector", "true", "http://collector:4317");
+    check("collector:443", "", "https://collector");
+    check("collector:80", "true", "http://collector");
+    check("[::1]", "true", "http://[::1]:4317");
+    check("[::1]:9", "true", "http://[::1]:9");
+    check("192.0.2.1", "", "https://192.0.2.1:4317");
+    let own = ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "true");
+    let vars = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "c:1"),
+        ("OTEL_EXPORTER_OTLP_INSECURE", "false"),
+        own,
+        PROTOCOL,
+    ];
+    check_endpoint(&vars, Some(&format!("http://c:1/{METHOD}")));
+    let default = format!("http://localhost:4317/{METHOD}");
+    check_endpoint(&[("OTEL_TRACES_EXPORTER", "otlp"), PROTOCOL], Some(&default));
+    check_endpoint(&[PROTOCOL], None);
+    for (endpoint, expect) in [
+        ("unix:/run/otlp.sock", "its scheme is \"unix\""),
+        ("dns:///collector:4317", "its scheme is \"dns\""),
+        ("collector:port", "neither a host with a port nor a URL"),
+        (":4317", "neither a host with a port nor a URL"),
+    ] {
+        let error = from(&[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), PROTOCOL])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("OTEL_EXPORTER_OTLP_ENDPOINT: ") && error.contains(expect),
+            "{error}"
+        );
+    }
+    // By HTTP it is no URL.
+    let error = from(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("use e.g. http://collector.example:4318"), "{error}");
+}
+
+/// Each signal has a method of its own, and may have a protocol of its own.
+#[test]
+fn protocols_by_signal() {
+    let vars = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:1"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "GRPC"),
+        ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/json"),
+    ];
+    let get = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+    let found = OtlpSignal::ALL.map(|signal| {
+        let config = OtlpConfig::from_env(signal, &get).unwrap().unwrap();
+        (config.protocol, config.endpoint.path().to_owned())
+    });
+    let of = |protocol, path: &str| (protocol, path.to_owned());
+    assert_eq!(
+        found[0],
+        of(
+            OtlpProtocol::Grpc,
+            "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+        )
+    );
+    assert_eq!(
+        found[1],
+        of(
+            OtlpProtocol::Grpc,
+            "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+        )
+    );
+    assert_eq!(found[2], of(OtlpProtocol::HttpJson, "/v1/logs"));
+}
+
+/// What is set is checked, also when nothing is to be sent.
+#[test]
+fn mistakes_are_found_without_an_endpoint() {
+    let error = from(&[("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "lz4")]).unwrap_err();
+    assert_eq!(error.name, "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION");
+    assert_eq!(
+        from(&[("OTEL_EXPORTER_OTLP_COMPRESSION", "lz4"), ("OTEL_SDK_DISABLED", "true")]),
+        Ok(None)
+    );
 }
