@@ -58,6 +58,8 @@ struct Way {
     near: bool,
     /// HTTP/2 alone, as gRPC has it; else HTTP/1.1 alone.
     http2: bool,
+    /// The receiver's name: a client has one name to follow.
+    host: String,
     tls: OtlpTls,
 }
 
@@ -86,6 +88,7 @@ impl OtlpClients {
             plain,
             near: is_loopback(endpoint),
             http2: protocol == OtlpProtocol::Grpc,
+            host: endpoint.host_str().unwrap_or_default().to_owned(),
             tls: if plain { OtlpTls::default() } else { tls.clone() },
         };
         if let Some(link) = self.known.iter().find(|link| link.way == way) {

@@ -251,7 +251,9 @@ fn no_http2_at_all_is_tried_again() {
 /// A connection whose requests are not answered is left.
 #[test]
 fn silence_times_out_and_the_next_try_has_its_own_connection() {
-    let server = server(vec![Answer::head(200, &[]).ending(End::Never)]);
+    let server = server(vec![
+        Answer::head(200, &[("content-type", "application/grpc")]).ending(End::Never),
+    ]);
     let mut config = config::<Span>(server.address);
     config.timeout = Duration::from_millis(100);
     let transport = transport::<Span>(&config, &mut OtlpClients::default());

@@ -33,10 +33,10 @@ fn spans() {
     let rejects = partial(r#"{"partialSuccess": {"rejectedSpans": "1", "errorMessage": "too old"}}"#);
     let (sink, json) = export::<Span>(2, vec![rejects]);
     assert_eq!(ledger(&sink.counts()), (1, 0, vec![("rejected", 1)]));
-    let group = &json["resourceSpans"][0];
+    let group = &json["resourceSpans"][1];
     let name = json!({"key": "service.name", "value": {"stringValue": "shop"}});
     assert_eq!(group["resource"]["attributes"][0], name);
-    let span = &group["scopeSpans"][0]["spans"][1];
+    let span = &group["scopeSpans"][0]["spans"][0];
     assert_eq!(span["traceId"], "00000000000000010000000000000001");
     assert_eq!(span["spanId"], "0000000000000001");
     assert_eq!(span["kind"], 2);

@@ -104,7 +104,7 @@ fn records_as_the_protocol_wants_them() {
     );
 }
 
-/// Exporters of both signals to one place share a client, and with it connections; a way that differs has its own.
+/// Exporters of all signals to one host share a client, and with it connections; a way that differs has its own.
 #[test]
 fn clients_are_shared() {
     let mut clients = OtlpClients::default();
@@ -115,7 +115,8 @@ fn clients_are_shared() {
         clients.len()
     };
     assert_eq!(with("http://127.0.0.1:1/v1/logs"), 1);
-    assert_eq!(with("http://localhost:2/v1/traces"), 1);
-    assert_eq!(with("http://collector.example/v1/traces"), 2);
-    assert_eq!(with("https://127.0.0.1/v1/traces"), 3);
+    assert_eq!(with("http://127.0.0.1:2/v1/traces"), 1);
+    assert_eq!(with("http://localhost:2/v1/traces"), 2);
+    assert_eq!(with("http://collector.example/v1/traces"), 3);
+    assert_eq!(with("https://127.0.0.1/v1/traces"), 4);
 }
