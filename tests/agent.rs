@@ -151,6 +151,10 @@ impl Agent {
         if !options.args.iter().any(|arg| arg.starts_with("--events.interval")) {
             command.arg("--events.interval=1s");
         }
+        // What one test leaves on the disk is not for the receiver of another.
+        if !options.args.iter().any(|arg| arg.starts_with("--otlp.queue")) {
+            command.arg("--otlp.queue=memory");
+        }
         if !options.collectors {
             command.arg("--collector.disable-defaults");
         }

@@ -87,11 +87,17 @@ fn family<'a>(scrape: &'a Scrape, name: &'a str) -> &'a str {
 #[test]
 fn the_document_is_what_the_agent_serves() {
     need!(Need::Agent, Need::Program("nginx"));
+    // Of the queues on the disk too; nobody takes what is in them.
+    let queues = tempfile::tempdir().unwrap();
+    let mut args = probes::enabling();
+    args.push(format!("--otlp.queue.path={}", queues.path().display()));
+    let endpoint = format!("http://127.0.0.1:{}", onlooker_tests::process::free_port());
     let options = Options {
         spans: true,
         events: true,
+        env: vec![("OTEL_EXPORTER_OTLP_ENDPOINT".into(), endpoint)],
         // What collectors tell depends on the host: docs/collectors.md.
-        args: probes::enabling(),
+        args,
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();

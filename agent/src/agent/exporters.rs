@@ -1,12 +1,14 @@
 //! The exporters that were asked for, of spans and of records of logs.
 
+mod disk;
+
 use super::FLUSH;
 use crate::collectors::own::events::{EventCount, EventCounts};
 use crate::collectors::own::{Own, Reading};
 use crate::config::{Config, Export};
-use crate::export::otlp::{self, OtlpClients, OtlpConfig, OtlpItem, OtlpSink};
+use crate::export::otlp::{self, OtlpClients, OtlpConfig, OtlpItem, OtlpSignal, OtlpSink};
 use crate::export::stdout::{Line, StdoutSink};
-use crate::export::{ItemSink, QueueLimits};
+use crate::export::{ItemSink, QueueCounts, QueueFolder, QueueLimits};
 use crate::logs::LogRecord;
 use crate::trace::span::Span;
 use anyhow::Context;
@@ -21,6 +23,8 @@ pub(super) struct Exporters {
 /// Names of what exporters of one sort of item count.
 struct Names {
     otlp: &'static str,
+    /// Of those that the last run of the agent left.
+    former: &'static str,
     stdout: &'static str,
     queue: &'static str,
     queue_help: &'static str,
@@ -28,6 +32,7 @@ struct Names {
 
 const SPANS: Names = Names {
     otlp: "span_otlp",
+    former: "span_otlp_replayed",
     stdout: "span_stdout",
     queue: "onlooker_export_queue_spans",
     queue_help: "Spans in the queue of an exporter now; those being sent are in onlooker_events_pending.",
@@ -35,6 +40,7 @@ const SPANS: Names = Names {
 
 const LOGS: Names = Names {
     otlp: "log_otlp",
+    former: "log_otlp_replayed",
     stdout: "log_stdout",
     queue: "onlooker_export_queue_records",
     queue_help: "Records of logs in the queue of an exporter now; those being sent are in onlooker_events_pending.",
@@ -43,11 +49,11 @@ const LOGS: Names = Names {
 impl Exporters {
     /// Starts what settings and environment ask for.
     pub(super) fn start(config: &Config) -> anyhow::Result<Exporters> {
-        let mut clients = OtlpClients::default();
+        let mut otlp = Otlp::new(config)?;
         let to_stdout = |word| config.export.contains(&word);
         Ok(Exporters {
-            spans: Exporter::start(SPANS, config, to_stdout(Export::Stdout), &mut clients)?,
-            logs: Exporter::start(LOGS, config, to_stdout(Export::Events), &mut clients)?,
+            spans: Exporter::start(SPANS, config, to_stdout(Export::Stdout), &mut otlp)?,
+            logs: Exporter::start(LOGS, config, to_stdout(Export::Events), &mut otlp)?,
         })
     }
 
@@ -68,19 +74,62 @@ impl Exporters {
     }
 }
 
+/// What the OTLP exporters share.
+struct Otlp {
+    clients: OtlpClients,
+    /// Queues are to be on the disk.
+    on_disk: bool,
+    /// Their folder, if it can be used.
+    folder: Option<QueueFolder>,
+    /// Bytes of one queue on the disk.
+    each: u64,
+}
+
+impl Otlp {
+    fn new(config: &Config) -> anyhow::Result<Otlp> {
+        let mut signals = 0;
+        for signal in OtlpSignal::ALL {
+            signals += u64::from(OtlpConfig::from_env(signal, &config.otlp.over(&env))?.is_some());
+        }
+        // Without a receiver no folder is made.
+        let path = config.otlp_queue.folder().filter(|_| signals > 0);
+        let folder = path.and_then(|path| match QueueFolder::open(path) {
+            Ok(folder) => Some(folder),
+            Err(error) => {
+                tracing::warn!("batches wait in memory and do not outlive the agent: {error}");
+                None
+            }
+        });
+        Ok(Otlp {
+            clients: OtlpClients::default(),
+            on_disk: path.is_some(),
+            folder,
+            each: config.otlp_queue.max_bytes / signals.max(1),
+        })
+    }
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Exporters of one sort of item.
 pub(super) struct Exporter<T: OtlpItem> {
     names: Names,
     otlp: Option<(Arc<OtlpSink<T>>, tokio::task::JoinHandle<()>)>,
     stdout: Option<Arc<StdoutSink<T>>>,
+    /// Batches of OTLP are to wait on the disk.
+    on_disk: bool,
 }
 
 impl<T: OtlpItem + Line> Exporter<T> {
-    fn start(names: Names, config: &Config, stdout: bool, clients: &mut OtlpClients) -> anyhow::Result<Exporter<T>> {
-        let env = |name: &str| std::env::var(name).ok();
+    fn start(names: Names, config: &Config, stdout: bool, shared: &mut Otlp) -> anyhow::Result<Exporter<T>> {
         let otlp = match OtlpConfig::from_env(T::SIGNAL, &config.otlp.over(&env))? {
             Some(settings) => {
-                let (sink, task) = otlp::new(settings, clients)?;
+                let (sink, task) = match &shared.folder {
+                    Some(folder) => otlp::on_disk(settings, &mut shared.clients, folder, shared.each)?,
+                    None => otlp::new(settings, &mut shared.clients)?,
+                };
                 Some((sink, tokio::spawn(task.run())))
             }
             None => None,
@@ -89,7 +138,12 @@ impl<T: OtlpItem + Line> Exporter<T> {
             .then(|| StdoutSink::start(QueueLimits::default()))
             .transpose()
             .with_context(|| format!("cannot write {} to standard output", T::PLURAL))?;
-        Ok(Exporter { names, otlp, stdout })
+        Ok(Exporter {
+            names,
+            otlp,
+            stdout,
+            on_disk: shared.on_disk,
+        })
     }
 
     fn named(&self) -> Vec<(&'static str, Arc<dyn ItemSink<T>>)> {
@@ -121,6 +175,9 @@ impl<T: OtlpItem + Line> Exporter<T> {
             }
             own.register_events(Arc::new(Exported { kind, sink }));
         }
+        if let Some((sink, _)) = self.otlp.iter().find(|_| self.on_disk) {
+            disk::register(own, &self.names, sink);
+        }
     }
 
     async fn close(&mut self) {
@@ -142,12 +199,15 @@ struct Exported<T> {
 
 impl<T: OtlpItem> EventCounts for Exported<T> {
     fn events(&self) -> Vec<EventCount> {
-        let counts = self.sink.counts();
-        vec![EventCount {
-            kind: self.kind,
-            seen: counts.seen,
-            delivered: counts.delivered,
-            lost: counts.lost,
-        }]
+        vec![event_count(self.kind, self.sink.counts())]
+    }
+}
+
+fn event_count(kind: &'static str, counts: QueueCounts) -> EventCount {
+    EventCount {
+        kind,
+        seen: counts.seen,
+        delivered: counts.delivered,
+        lost: counts.lost,
     }
 }

@@ -55,6 +55,8 @@ pub struct Config {
     pub export: Vec<Export>,
     /// The OTLP exporter.
     pub otlp: Otlp,
+    /// Where batches of OTLP wait.
+    pub otlp_queue: OtlpQueue,
     /// Records of events.
     pub events: Events,
     /// Which traces are kept.
@@ -137,6 +139,9 @@ macro_rules! words {
         }
     };
 }
+
+mod queue;
+pub use queue::{OtlpQueue, QueueKind};
 
 words! {
     /// What is read of processes on demand only.
@@ -296,6 +301,11 @@ impl Config {
             series_ttl: Duration::ZERO,
             export: Vec::new(),
             otlp: Otlp::default(),
+            otlp_queue: OtlpQueue {
+                kind: QueueKind::Disk,
+                path: PathBuf::new(),
+                max_bytes: 0,
+            },
             events: Events::default(),
             sampler: Sampler {
                 kind: SamplerKind::ParentAlwaysOn,

@@ -132,6 +132,7 @@ macro_rules! checked {
 }
 
 mod otlp;
+mod queue;
 mod web;
 
 /// All options, in the order of the help: those of the agent, then those of collectors.
@@ -140,6 +141,7 @@ pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
         .iter()
         .chain(AGENT)
         .chain(otlp::OTLP.iter().flatten())
+        .chain(queue::QUEUE)
         .cloned()
         .collect();
     for collector in REGISTRY {

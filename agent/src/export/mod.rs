@@ -3,11 +3,11 @@
 mod item;
 pub mod otlp;
 pub mod prometheus;
-mod queue;
+pub mod queue;
 pub mod stdout;
 
 pub use item::Item;
-pub use queue::{QueueCounts, QueueLimits};
+pub use queue::{QueueCounts, QueueFolder, QueueFolderError, QueueLimits};
 
 /// Takes finished spans or records of logs away. `accept` never blocks: what cannot be taken is counted as lost.
 pub trait ItemSink<T>: Send + Sync {

@@ -2,10 +2,19 @@
 //! what became of them. Queue and ledger stand under one lock, so that `seen = delivered + pending + lost` holds whenever somebody
 //! looks.
 //!
-//! This is the seam for a durable queue: an exporter only calls [`Queue::take`] and [`Queue::settle`], and every item taken is
-//! settled exactly once.
+//! An exporter only calls [`Queue::take`] and [`Queue::settle`], and every item taken is settled exactly once. Between the two a batch
+//! may be in memory or on the disk (`durable`): it is pending.
+
+pub(super) mod disk;
+pub(super) mod durable;
+mod files;
+mod folder;
+pub mod segment;
+
+pub use folder::{QueueFolder, QueueFolderError};
 
 use super::Item;
+use crate::logs::Receipt;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -72,10 +81,14 @@ pub(super) enum Loss {
     Shutdown,
     /// Standard output is closed.
     Closed,
+    /// Spoilt on the disk.
+    Corrupt,
+    /// On the disk, and cannot be read.
+    DiskError,
 }
 
 impl Loss {
-    const NAMES: [&str; 8] = [
+    const NAMES: [&str; 10] = [
         "queue_full",
         "rejected",
         "refused_4xx",
@@ -84,6 +97,8 @@ impl Loss {
         "retries_exhausted",
         "shutdown",
         "closed",
+        "corrupt",
+        "disk_error",
     ];
 }
 
@@ -143,7 +158,7 @@ impl<T: Item> Queue<T> {
     }
 
     /// Takes an item in, or counts it as lost. Wakes the consumer only when it can have a reason to look.
-    pub(super) fn offer(&self, item: T) {
+    pub(super) fn offer(&self, mut item: T) {
         let weight = item.weight();
         let mut state = self.state();
         state.seen += 1;
@@ -157,6 +172,11 @@ impl<T: Item> Queue<T> {
         };
         if let Some(loss) = refuse {
             state.lost[loss as usize] += 1;
+            drop(state);
+            // What comes too late is made again after the start, if its source can do that.
+            if loss != Loss::Shutdown {
+                item.take_receipt().into_iter().for_each(Receipt::settle);
+            }
             return;
         }
         state.bytes += weight;
@@ -230,11 +250,18 @@ impl<T: Item> Queue<T> {
 
     /// Counts everything that waits or is on the way as lost, and all that may come.
     pub(super) fn end(&self, loss: Loss) {
+        self.end_keeping(loss, 0);
+    }
+
+    /// The same, but for so many that are on the way and outlive the agent: they stay pending.
+    pub(super) fn end_keeping(&self, loss: Loss, kept: u64) {
         let mut state = self.state();
-        let pending = state.waiting.len() as u64 + state.taken;
-        state.lost[loss as usize] += pending;
-        state.taken = 0;
+        let kept = kept.min(state.taken);
+        let lost = state.waiting.len() as u64 + state.taken - kept;
+        state.lost[loss as usize] += lost;
+        state.taken = kept;
         state.bytes = 0;
+        // Receipts of these are not handed back: what can be made again after the start is.
         state.waiting = VecDeque::new();
         state.ended.get_or_insert(loss);
         drop(state);

@@ -1,13 +1,14 @@
 //! OTLP over gRPC or HTTP (<https://opentelemetry.io/docs/specs/otlp/>): takes spans and records of logs, sends them in
 //! batches, tries again where the protocol says so, and counts what became of each.
 //!
-//! [`new`] gives two ends: the [`OtlpSink`] that any thread may offer items to, and the [`OtlpTask`] that somebody runs on a
+//! [`new`] and [`on_disk`] give two ends: the [`OtlpSink`] that any thread may offer items to, and the [`OtlpTask`] that somebody runs on a
 //! tokio runtime. The task knows how to send only through the trait `Transport`. What differs by signal is in
 //! [`OtlpItem`] and [`OtlpSignal`].
 
 mod client;
 mod compression;
 mod config;
+mod durable;
 mod encode;
 mod grpc;
 mod http;
@@ -24,7 +25,10 @@ pub use config::{OtlpConfig, OtlpConfigError, OtlpProtocol, OtlpTls, Pem};
 pub use retry::Backoff;
 pub use signal::OtlpSignal;
 
-use super::queue::{Loss, Queue, QueueCounts};
+use super::queue::disk::Disk;
+pub use super::queue::durable::DiskCounts;
+use super::queue::durable::{Durable, Showing};
+use super::queue::{Loss, Queue, QueueCounts, QueueFolder};
 use super::{Item, ItemSink, QueueLimits};
 use crate::cost::{self, Stage};
 use client::Link;
@@ -43,7 +47,8 @@ pub trait OtlpItem: Item {
     fn partial(body: &[u8]) -> Option<(i64, String)>;
 }
 
-/// Makes an exporter. Nothing is sent before [`OtlpTask::run`] is polled; a receiver that cannot be reached is no error here.
+/// Makes an exporter whose batches wait in memory. Nothing is sent before [`OtlpTask::run`] is polled; a receiver that cannot be
+/// reached is no error here.
 pub fn new<I: OtlpItem>(
     config: OtlpConfig,
     clients: &mut OtlpClients,
@@ -51,20 +56,80 @@ pub fn new<I: OtlpItem>(
     let queue = Arc::new(Queue::new(config.queue));
     let transport = OtlpTransport::new::<I>(&config, clients)?;
     let exporter = retry::Exporter::new(queue.clone(), transport, config.backoff);
-    Ok((Arc::new(OtlpSink { queue }), OtlpTask { exporter }))
+    let sink = OtlpSink { queue, disk: None };
+    Ok((Arc::new(sink), OtlpTask(Exporter::Memory(exporter))))
+}
+
+/// Makes an exporter whose batches go to a folder of the disk, `limit` bytes at most, and first what is there. If the disk cannot be
+/// used that is logged, and they wait in memory.
+pub fn on_disk<I: OtlpItem>(
+    config: OtlpConfig,
+    clients: &mut OtlpClients,
+    folder: &QueueFolder,
+    limit: u64,
+) -> Result<(Arc<OtlpSink<I>>, OtlpTask<I>), OtlpSetupError> {
+    let (name, number) = place_of(I::SIGNAL);
+    let path = folder.path().join(name);
+    let opened = folder.signal(name).and_then(|files| Disk::open(files, number, limit));
+    let (disk, found) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::warn!("{} wait in memory: cannot use {path:?}: {error}", I::PLURAL);
+            return new(config, clients);
+        }
+    };
+    if found.batches > 0 {
+        tracing::info!("{} {} of the last run wait in {path:?}", found.items, I::PLURAL);
+    }
+    if found.torn_bytes > 0 {
+        let bytes = found.torn_bytes;
+        tracing::warn!("{bytes} bytes in {path:?} are dropped: their writing was cut off, or they are spoilt");
+    }
+    if let Some((files, version)) = found.other_versions {
+        tracing::warn!(
+            "{files} files in {path:?} are left alone: their format is of another version ({version}) of onlooker; \
+             remove them, or let that version send them"
+        );
+    }
+    if let Some((files, why)) = found.unreadable {
+        tracing::warn!("{files} files in {path:?} are left alone: {why}");
+    }
+    let queue = Arc::new(Queue::new(config.queue));
+    let transport = OtlpTransport::new::<I>(&config, clients)?;
+    let disk = Durable::new(disk, found.items, queue.clone());
+    let sink = OtlpSink {
+        queue: queue.clone(),
+        disk: Some(disk.shown()),
+    };
+    let exporter = durable::Exporter::new(queue, transport, config.backoff, disk);
+    Ok((Arc::new(sink), OtlpTask(Exporter::Disk(exporter))))
+}
+
+/// Name of a signal's folder, and its number in records. Both are for ever.
+fn place_of(signal: OtlpSignal) -> (&'static str, u8) {
+    // What the protocol calls it: traces, logs, and so on.
+    let path = signal.names().path;
+    let name = path.rsplit('/').next().unwrap_or(path);
+    (name, name.bytes().next().unwrap_or_default())
 }
 
 /// Where items go in.
 #[derive(Debug)]
 pub struct OtlpSink<I> {
     queue: Arc<Queue<I>>,
+    disk: Option<Showing>,
 }
 
 impl<I: OtlpItem> OtlpSink<I> {
     /// Takes nothing more in; [`OtlpTask::run`] sends what waits and returns, at the latest after this time. What could not be
-    /// sent until then is counted as lost.
+    /// sent until then and is not on the disk is counted as lost.
     pub fn close(&self, within: Duration) {
         self.queue.close(Instant::now() + within);
+    }
+
+    /// What is on the disk; `None`: batches wait in memory alone.
+    pub fn disk(&self) -> Option<DiskCounts> {
+        self.disk.as_ref().map(Showing::counts)
     }
 }
 
@@ -79,14 +144,21 @@ impl<I: OtlpItem> ItemSink<I> for OtlpSink<I> {
 
 /// Sends the items.
 #[derive(Debug)]
-pub struct OtlpTask<I: OtlpItem> {
-    exporter: retry::Exporter<I, OtlpTransport>,
+pub struct OtlpTask<I: OtlpItem>(Exporter<I>);
+
+#[derive(Debug)]
+enum Exporter<I: OtlpItem> {
+    Memory(retry::Exporter<I, OtlpTransport>),
+    Disk(durable::Exporter<I, OtlpTransport>),
 }
 
 impl<I: OtlpItem> OtlpTask<I> {
-    /// Runs until [`OtlpSink::close`]. Afterwards nothing is pending.
+    /// Runs until [`OtlpSink::close`]. Afterwards nothing is pending but what is on the disk.
     pub async fn run(self) {
-        cost::counted(Stage::Otlp, self.exporter.run()).await;
+        match self.0 {
+            Exporter::Memory(exporter) => cost::counted(Stage::Otlp, exporter.run()).await,
+            Exporter::Disk(exporter) => cost::counted(Stage::Otlp, exporter.run()).await,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Against an HTTP server of our own that knows nothing of the exporter and decodes by the published message types. What holds of
 //! each signal is tested with each.
 
+mod disk;
 mod grpc;
 mod json;
 mod logs;

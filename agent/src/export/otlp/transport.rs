@@ -128,6 +128,10 @@ impl Transport for OtlpTransport {
         packed.into()
     }
 
+    fn packs_gzip(&self) -> bool {
+        self.protocol == OtlpProtocol::HttpProtobuf && self.compression == OtlpCompression::Gzip
+    }
+
     fn target(&self) -> &str {
         &self.target
     }

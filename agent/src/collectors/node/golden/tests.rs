@@ -50,6 +50,7 @@ fn host() -> Host {
         sys: folder.join("sys"),
         root: folder.join("root"),
         udev: folder.join("udev"),
+        own_sys: folder.join("sys"),
     }
 }
 
