@@ -2,6 +2,7 @@
 
 mod build_info;
 mod exporters;
+mod push;
 mod readings;
 
 use crate::aggregate::{AggregateConfig, MeasuresConfig, SharedAggregate, SharedMeasures, row_bounds};
@@ -90,10 +91,12 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     if !config.web.disable_exporter_metrics {
         all.push(own.clone());
     }
+    let collectors = Arc::new(Runner::new(&config.host, &config.collectors));
+    let pushed = push::sources(&collectors, &all);
     let sources = Sources {
         always: vec![Arc::new(BuildInfo)],
         all,
-        collectors: Runner::new(&config.host, &config.collectors),
+        collectors,
     };
     let web = Web::bind(web_config(config), sources, health.clone())?;
     let mut exporters = Exporters::start(config)?;
@@ -212,6 +215,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
         .transpose()
         .context("cannot start the live summary")?;
 
+    exporters.read(pushed);
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(web.serve(async {
         let _ = ended.await;

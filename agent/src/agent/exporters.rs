@@ -1,8 +1,9 @@
-//! The exporters that were asked for, of spans and of records of logs.
+//! The exporters that were asked for, of spans, of records of logs and of metrics.
 
-mod disk;
+pub(super) mod disk;
 
 use super::FLUSH;
+use super::push::{Push, Pushed};
 use crate::collectors::own::events::{EventCount, EventCounts};
 use crate::collectors::own::{Own, Reading};
 use crate::config::{Config, Export};
@@ -13,21 +14,23 @@ use crate::logs::LogRecord;
 use crate::trace::span::Span;
 use anyhow::Context;
 use std::sync::Arc;
+use tokio::task::JoinHandle;
 
 /// All exporters.
 pub(super) struct Exporters {
     pub(super) spans: Exporter<Span>,
     pub(super) logs: Exporter<LogRecord>,
+    metrics: Option<Push>,
 }
 
 /// Names of what exporters of one sort of item count.
-struct Names {
-    otlp: &'static str,
+pub(super) struct Names {
+    pub(super) otlp: &'static str,
     /// Of those that the last run of the agent left.
-    former: &'static str,
-    stdout: &'static str,
-    queue: &'static str,
-    queue_help: &'static str,
+    pub(super) former: &'static str,
+    pub(super) stdout: &'static str,
+    pub(super) queue: &'static str,
+    pub(super) queue_help: &'static str,
 }
 
 const SPANS: Names = Names {
@@ -52,8 +55,9 @@ impl Exporters {
         let mut otlp = Otlp::new(config)?;
         let to_stdout = |word| config.export.contains(&word);
         Ok(Exporters {
-            spans: Exporter::start(SPANS, config, to_stdout(Export::Stdout), &mut otlp)?,
-            logs: Exporter::start(LOGS, config, to_stdout(Export::Events), &mut otlp)?,
+            spans: Exporter::start(SPANS, to_stdout(Export::Stdout), &mut otlp)?,
+            logs: Exporter::start(LOGS, to_stdout(Export::Events), &mut otlp)?,
+            metrics: Push::start(config, &mut otlp)?,
         })
     }
 
@@ -66,16 +70,33 @@ impl Exporters {
     pub(super) fn register(&self, own: &Own) {
         self.spans.register(own);
         self.logs.register(own);
+        if let Some(push) = &self.metrics {
+            push.register(own);
+        }
+    }
+
+    /// Begins to push metrics, where they are to be pushed.
+    pub(super) fn read(&mut self, sources: Pushed) {
+        if let Some(push) = &mut self.metrics {
+            push.read(sources);
+        }
     }
 
     /// Sends what waits, for [`FLUSH`] at most.
     pub(super) async fn close(&mut self) {
-        tokio::join!(self.spans.close(), self.logs.close());
+        let metrics = self.metrics.take();
+        let metrics = async {
+            if let Some(push) = metrics {
+                push.close().await;
+            }
+        };
+        tokio::join!(self.spans.close(), self.logs.close(), metrics);
     }
 }
 
 /// What the OTLP exporters share.
-struct Otlp {
+pub(super) struct Otlp {
+    settings: crate::config::Otlp,
     clients: OtlpClients,
     /// Queues are to be on the disk.
     on_disk: bool,
@@ -85,11 +106,15 @@ struct Otlp {
     each: u64,
 }
 
+/// A sink and the task that sends what goes in there.
+pub(super) type Started<T> = (Arc<OtlpSink<T>>, JoinHandle<()>);
+
 impl Otlp {
     fn new(config: &Config) -> anyhow::Result<Otlp> {
+        let settings = config.otlp.clone();
         let mut signals = 0;
         for signal in OtlpSignal::ALL {
-            signals += u64::from(OtlpConfig::from_env(signal, &config.otlp.over(&env))?.is_some());
+            signals += u64::from(OtlpConfig::from_env(signal, &settings.over(&env))?.is_some());
         }
         // Without a receiver no folder is made.
         let path = config.otlp_queue.folder().filter(|_| signals > 0);
@@ -101,11 +126,34 @@ impl Otlp {
             }
         });
         Ok(Otlp {
+            settings,
             clients: OtlpClients::default(),
             on_disk: path.is_some(),
             folder,
             each: config.otlp_queue.max_bytes / signals.max(1),
         })
+    }
+
+    /// Whether queues are to be on the disk.
+    pub(super) fn on_disk(&self) -> bool {
+        self.on_disk
+    }
+
+    /// A standard variable, whoever set it.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        self.settings.over(&env)(name)
+    }
+
+    /// Starts the exporter of one sort of item, if there is a receiver for it.
+    pub(super) fn start<T: OtlpItem>(&mut self) -> anyhow::Result<Option<Started<T>>> {
+        let Some(config) = OtlpConfig::from_env(T::SIGNAL, &self.settings.over(&env))? else {
+            return Ok(None);
+        };
+        let (sink, task) = match &self.folder {
+            Some(folder) => otlp::on_disk(config, &mut self.clients, folder, self.each)?,
+            None => otlp::new(config, &mut self.clients)?,
+        };
+        Ok(Some((sink, tokio::spawn(task.run()))))
     }
 }
 
@@ -116,24 +164,15 @@ fn env(name: &str) -> Option<String> {
 /// Exporters of one sort of item.
 pub(super) struct Exporter<T: OtlpItem> {
     names: Names,
-    otlp: Option<(Arc<OtlpSink<T>>, tokio::task::JoinHandle<()>)>,
+    otlp: Option<Started<T>>,
     stdout: Option<Arc<StdoutSink<T>>>,
     /// Batches of OTLP are to wait on the disk.
     on_disk: bool,
 }
 
 impl<T: OtlpItem + Line> Exporter<T> {
-    fn start(names: Names, config: &Config, stdout: bool, shared: &mut Otlp) -> anyhow::Result<Exporter<T>> {
-        let otlp = match OtlpConfig::from_env(T::SIGNAL, &config.otlp.over(&env))? {
-            Some(settings) => {
-                let (sink, task) = match &shared.folder {
-                    Some(folder) => otlp::on_disk(settings, &mut shared.clients, folder, shared.each)?,
-                    None => otlp::new(settings, &mut shared.clients)?,
-                };
-                Some((sink, tokio::spawn(task.run())))
-            }
-            None => None,
-        };
+    fn start(names: Names, stdout: bool, shared: &mut Otlp) -> anyhow::Result<Exporter<T>> {
+        let otlp = shared.start()?;
         let stdout = stdout
             .then(|| StdoutSink::start(QueueLimits::default()))
             .transpose()
@@ -192,9 +231,9 @@ impl<T: OtlpItem + Line> Exporter<T> {
 }
 
 /// What became of the items of one exporter.
-struct Exported<T> {
-    kind: &'static str,
-    sink: Arc<dyn ItemSink<T>>,
+pub(super) struct Exported<T> {
+    pub(super) kind: &'static str,
+    pub(super) sink: Arc<dyn ItemSink<T>>,
 }
 
 impl<T: OtlpItem> EventCounts for Exported<T> {

@@ -57,6 +57,8 @@ pub struct Config {
     pub otlp: Otlp,
     /// Where batches of OTLP wait.
     pub otlp_queue: OtlpQueue,
+    /// Which families are pushed over OTLP.
+    pub metric_families: MetricFamilies,
     /// Records of events.
     pub events: Events,
     /// Which traces are kept.
@@ -224,6 +226,16 @@ words! {
 }
 
 words! {
+    /// Families that are pushed over OTLP.
+    MetricFamilies {
+        /// Those of the agent, and of the host those that OpenTelemetry has names for.
+        Semconv = "semconv",
+        /// All of the host's too.
+        All = "all",
+    }
+}
+
+words! {
     /// When the live summary is shown.
     Summary {
         /// When standard output is a terminal and nothing else is written to it.
@@ -306,6 +318,7 @@ impl Config {
                 path: PathBuf::new(),
                 max_bytes: 0,
             },
+            metric_families: MetricFamilies::Semconv,
             events: Events::default(),
             sampler: Sampler {
                 kind: SamplerKind::ParentAlwaysOn,

@@ -1,4 +1,4 @@
-//! Where spans and events are sent to by OTLP: can a connection be opened?
+//! Where spans, events and metrics are sent to by OTLP: can a connection be opened?
 
 use super::{Finding, Patient};
 use crate::export::otlp::{OtlpConfig, OtlpSignal};
@@ -19,8 +19,8 @@ pub(super) fn endpoint(patient: &Patient<'_>) -> Vec<Finding> {
         .filter_map(|signal| {
             let (name, what) = match signal {
                 OtlpSignal::Traces => ("OTLP", "spans"),
-                OtlpSignal::Metrics => ("OTLP metrics", "metrics"),
                 OtlpSignal::Logs => ("OTLP logs", "events"),
+                OtlpSignal::Metrics => ("OTLP metrics", "pushed metrics"),
             };
             let config = match OtlpConfig::from_env(signal, &patient.config.otlp.over(patient.env)) {
                 Ok(Some(config)) => config,
@@ -44,7 +44,7 @@ pub(super) fn endpoint(patient: &Patient<'_>) -> Vec<Finding> {
                 Err(error) => Finding::warn(
                     name,
                     format!("{shown}: {error}{}", proxy(patient, &url)),
-                    format!("{what}, once the queue is full; metrics are not concerned"),
+                    format!("{what}, once the queue is full; /metrics is not concerned"),
                     "start the receiver there, or correct OTEL_EXPORTER_OTLP_ENDPOINT (usually port 4318, of gRPC 4317)",
                 ),
             })

@@ -4,13 +4,18 @@ use crate::logs::{LogRecord, Receipt};
 use crate::trace::span::{Attribute, AttributeValue, Span};
 use std::mem::size_of;
 
-/// A span or a record of a log.
+/// A span, a record of a log, or a piece of a collection of metrics.
 pub trait Item: Clone + Send + Sync + 'static {
     /// What several are called in messages.
     const PLURAL: &'static str;
 
     /// Bytes of memory that it holds, about; not the resource, which all items of a process share.
     fn weight(&self) -> usize;
+
+    /// How many it counts as: a piece of a collection of metrics is many data points.
+    fn units(&self) -> u64 {
+        1
+    }
 
     /// Who waits to hear what becomes of it. Whoever takes an item in hands this back once.
     fn take_receipt(&mut self) -> Option<Receipt> {

@@ -1,4 +1,4 @@
-//! The bounded queue between the thread that makes items (spans, records of logs) and the task that exports them, and the ledger of
+//! The bounded queue between the thread that makes items (spans, records of logs, pieces of metrics) and the task that exports them, and the ledger of
 //! what became of them. Queue and ledger stand under one lock, so that `seen = delivered + pending + lost` holds whenever somebody
 //! looks.
 //!
@@ -48,7 +48,7 @@ impl Default for QueueLimits {
 /// What became of items since the start. `seen = delivered + pending + (sum of lost)`, always.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueCounts {
-    /// Offered.
+    /// Offered. All but `waiting` and `waiting_bytes` in what items count as.
     pub seen: u64,
     /// Accepted by the receiver.
     pub delivered: u64,
@@ -116,6 +116,8 @@ pub(super) struct Queue<T> {
 #[derive(Debug)]
 struct State<T> {
     waiting: VecDeque<T>,
+    /// What those that wait count as.
+    units: u64,
     bytes: usize,
     seen: u64,
     delivered: u64,
@@ -132,6 +134,7 @@ impl<T> Default for State<T> {
     fn default() -> State<T> {
         State {
             waiting: VecDeque::new(),
+            units: 0,
             bytes: 0,
             seen: 0,
             delivered: 0,
@@ -159,9 +162,9 @@ impl<T: Item> Queue<T> {
 
     /// Takes an item in, or counts it as lost. Wakes the consumer only when it can have a reason to look.
     pub(super) fn offer(&self, mut item: T) {
-        let weight = item.weight();
+        let (weight, units) = (item.weight(), item.units());
         let mut state = self.state();
-        state.seen += 1;
+        state.seen += units;
         let refuse = match (state.ended, state.deadline) {
             (Some(loss), _) => Some(loss),
             (None, Some(_)) => Some(Loss::Shutdown),
@@ -171,7 +174,7 @@ impl<T: Item> Queue<T> {
             _ => None,
         };
         if let Some(loss) = refuse {
-            state.lost[loss as usize] += 1;
+            state.lost[loss as usize] += units;
             drop(state);
             // What comes too late is made again after the start, if its source can do that.
             if loss != Loss::Shutdown {
@@ -180,6 +183,7 @@ impl<T: Item> Queue<T> {
             return;
         }
         state.bytes += weight;
+        state.units += units;
         state.waiting.push_back(item);
         let len = state.waiting.len();
         drop(state);
@@ -213,11 +217,11 @@ impl<T: Item> Queue<T> {
         }
     }
 
-    /// What became of `count` items taken before: these were lost, the others delivered.
-    pub(super) fn settle(&self, count: usize, lost: u64, loss: Loss) {
+    /// What became of items taken before, by what they count as: so many were lost, the others delivered.
+    pub(super) fn settle(&self, count: u64, lost: u64, loss: Loss) {
         let mut state = self.state();
         // After `end` they are already counted.
-        let count = (count as u64).min(state.taken);
+        let count = count.min(state.taken);
         let lost = lost.min(count);
         state.taken -= count;
         state.delivered += count - lost;
@@ -257,9 +261,10 @@ impl<T: Item> Queue<T> {
     pub(super) fn end_keeping(&self, loss: Loss, kept: u64) {
         let mut state = self.state();
         let kept = kept.min(state.taken);
-        let lost = state.waiting.len() as u64 + state.taken - kept;
+        let lost = state.units + state.taken - kept;
         state.lost[loss as usize] += lost;
         state.taken = kept;
+        state.units = 0;
         state.bytes = 0;
         // Receipts of these are not handed back: what can be made again after the start is.
         state.waiting = VecDeque::new();
@@ -273,7 +278,7 @@ impl<T: Item> Queue<T> {
         QueueCounts {
             seen: state.seen,
             delivered: state.delivered,
-            pending: state.waiting.len() as u64 + state.taken,
+            pending: state.units + state.taken,
             waiting: state.waiting.len(),
             waiting_bytes: state.bytes,
             lost: Loss::NAMES.into_iter().zip(state.lost).collect(),
@@ -286,7 +291,9 @@ impl<T: Item> State<T> {
         let count = self.waiting.len().min(max);
         let items: Vec<T> = self.waiting.drain(..count).collect();
         self.bytes -= items.iter().map(T::weight).sum::<usize>().min(self.bytes);
-        self.taken += count as u64;
+        let units = items.iter().map(T::units).sum::<u64>();
+        self.units -= units.min(self.units);
+        self.taken += units;
         items
     }
 }

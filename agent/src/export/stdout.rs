@@ -88,7 +88,7 @@ async fn write<T: Line>(queue: &Queue<T>, mut writer: impl Write) {
             }
             return queue.end(Loss::Closed);
         }
-        queue.settle(items.len(), 0, Loss::Closed);
+        queue.settle(items.iter().map(T::units).sum(), 0, Loss::Closed);
         cost::lap(Stage::Stdout);
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct State {
     pub(crate) always: Vec<Arc<dyn Source>>,
     pub(crate) sources: Vec<Arc<dyn Source>>,
     /// Collectors that may be asked for one by one.
-    pub(crate) collectors: Runner,
+    pub(crate) collectors: Arc<Runner>,
     pub(crate) stats: Stats,
     pub(crate) max_requests: usize,
     pub(crate) own_metrics: bool,

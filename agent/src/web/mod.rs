@@ -153,7 +153,7 @@ pub struct Sources {
     /// Those that a scrape tells unless it asks for single collectors.
     pub all: Vec<Arc<dyn Source>>,
     /// Those that a scrape may ask for one by one.
-    pub collectors: Runner,
+    pub collectors: Arc<Runner>,
 }
 
 impl From<Vec<Arc<dyn Source>>> for Sources {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Registers the queue of one sort of item, which was to be on the disk.
-pub(super) fn register<T: OtlpItem>(own: &Own, names: &Names, sink: &Arc<OtlpSink<T>>) {
+pub(in crate::agent) fn register<T: OtlpItem>(own: &Own, names: &Names, sink: &Arc<OtlpSink<T>>) {
     let read = |value: fn(&DiskCounts) -> f64| {
         let sink = sink.clone();
         move || sink.disk().as_ref().map_or(f64::NAN, value)

@@ -6,8 +6,10 @@
 mod env;
 mod tls;
 
+use super::metrics::MetricsConfig;
 use super::{Backoff, OtlpCompression, OtlpSignal, QueueLimits};
-use env::{Env, parse_headers, parse_target, parse_url};
+pub(super) use env::Env;
+use env::{parse_headers, parse_target, parse_url};
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 use std::time::Duration;
@@ -57,14 +59,14 @@ pub struct OtlpConfigError {
 }
 
 impl OtlpConfigError {
-    fn new(name: &'static str, what: impl Into<String>) -> OtlpConfigError {
+    pub(super) fn new(name: &'static str, what: impl Into<String>) -> OtlpConfigError {
         OtlpConfigError {
             name,
             what: what.into(),
         }
     }
 
-    fn unknown(name: &'static str, value: &str, expect: &str) -> OtlpConfigError {
+    pub(super) fn unknown(name: &'static str, value: &str, expect: &str) -> OtlpConfigError {
         OtlpConfigError::new(name, format!("{value:?} is not known; use {expect}"))
     }
 }
@@ -105,6 +107,10 @@ impl OtlpConfig {
             None => false,
             Some(value) if value.eq_ignore_ascii_case("otlp") => true,
             Some(value) if value.eq_ignore_ascii_case("none") => return Ok(None),
+            // They are served at /metrics in any case.
+            Some(value) if signal == OtlpSignal::Metrics && value.eq_ignore_ascii_case("prometheus") => {
+                return Ok(None);
+            }
             Some(value) => return Err(OtlpConfigError::unknown(names.exporter, &value, "otlp or none")),
         };
         let protocol = env.choice(
@@ -164,6 +170,12 @@ impl OtlpConfig {
             if let Some(items) = env.number(&[batches.batch], 1, most, &unit)? {
                 queue.batch = items as usize;
             }
+        }
+        if signal == OtlpSignal::Metrics {
+            // A piece of a collection is a request of its own; the reader has no batch processor.
+            config.queue.batch = 1;
+            config.queue.delay = Duration::ZERO;
+            MetricsConfig::from_env(get)?;
         }
         Ok(endpoint.map(|_| config))
     }

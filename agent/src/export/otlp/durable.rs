@@ -158,7 +158,8 @@ impl<I: OtlpItem, T: Transport> Exporter<I, T> {
         let mut disk_after = Instant::now();
         let mut failed = false;
         while let Some(mut items) = self.queue.take().await {
-            let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
+            let units: u64 = items.iter().map(I::units).sum();
+            let count = u32::try_from(units).unwrap_or(u32::MAX);
             let receipts = receipts(&mut items);
             let (kept, request) = self.pack(I::encode(items));
             let hand = |place, receipts| Hand {
@@ -194,7 +195,7 @@ impl<I: OtlpItem, T: Transport> Exporter<I, T> {
                         "{count} {} of {bytes} bytes are more than the queue may hold",
                         I::PLURAL
                     );
-                    self.queue.settle(count as usize, u64::from(count), Loss::QueueFull);
+                    self.queue.settle(u64::from(count), u64::from(count), Loss::QueueFull);
                     receipts.into_iter().for_each(Receipt::settle);
                 }
                 other => {
@@ -246,7 +247,7 @@ impl<I: OtlpItem, T: Transport> Exporter<I, T> {
                     receipts.into_iter().flatten().for_each(Receipt::settle);
                 }
                 None => {
-                    self.queue.settle(hand.items as usize, lost, loss);
+                    self.queue.settle(u64::from(hand.items), lost, loss);
                     hand.receipts.into_iter().for_each(Receipt::settle);
                 }
             }

@@ -83,7 +83,7 @@ fn by_resource<T>(items: Vec<T>, of: impl Fn(&T) -> &Arc<Resource>) -> Vec<(Arc<
     groups
 }
 
-fn scope() -> InstrumentationScope {
+pub(super) fn scope() -> InstrumentationScope {
     InstrumentationScope {
         name: env!("CARGO_PKG_NAME").to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,4 +1,4 @@
-//! OTLP over gRPC or HTTP (<https://opentelemetry.io/docs/specs/otlp/>): takes spans and records of logs, sends them in
+//! OTLP over gRPC or HTTP (<https://opentelemetry.io/docs/specs/otlp/>): takes spans, records of logs and metrics, sends them in
 //! batches, tries again where the protocol says so, and counts what became of each.
 //!
 //! [`new`] and [`on_disk`] give two ends: the [`OtlpSink`] that any thread may offer items to, and the [`OtlpTask`] that somebody runs on a
@@ -13,6 +13,7 @@ mod encode;
 mod grpc;
 mod http;
 mod json;
+pub mod metrics;
 mod retry;
 mod signal;
 mod status;

@@ -212,10 +212,10 @@ impl<I: OtlpItem, T: Transport> Exporter<I, T> {
     pub(super) async fn run(self) {
         let work = async {
             while let Some(mut items) = self.queue.take().await {
-                let count = items.len();
+                let count = items.iter().map(I::units).sum();
                 let receipts = receipts(&mut items);
                 let request = self.sender.transport.pack(I::encode(items));
-                let sent = self.sender.deliver(&self.queue, request, count as u64, false, &Unmoved);
+                let sent = self.sender.deliver(&self.queue, request, count, false, &Unmoved);
                 if let Sent::Settled(lost, loss) = sent.await {
                     self.queue.settle(count, lost, loss);
                     receipts.into_iter().for_each(Receipt::settle);

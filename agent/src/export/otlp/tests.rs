@@ -5,9 +5,11 @@ mod disk;
 mod grpc;
 mod json;
 mod logs;
+mod metrics;
 mod server;
 mod tls;
 
+use super::metrics::MetricBatch;
 use super::*;
 use crate::export::queue::tests::{Log, ledger, span};
 use crate::logs::LogRecord;
@@ -89,6 +91,9 @@ macro_rules! of_each_signal {
         }
         mod of_logs {
             $(#[test] fn $test() { super::$test::<super::LogRecord>(); })*
+        }
+        mod of_metrics {
+            $(#[test] fn $test() { super::$test::<super::MetricBatch>(); })*
         }
     };
 }

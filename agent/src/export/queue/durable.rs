@@ -107,7 +107,7 @@ impl<T: Item> Inner<T> {
         for lost in disk.take_lost() {
             match lost.former {
                 true => shown.former.settle(lost.items, lost.items, lost.loss),
-                false => self.queue.settle(lost.items as usize, lost.items, lost.loss),
+                false => self.queue.settle(lost.items, lost.items, lost.loss),
             }
         }
         shown.view = disk.view();
@@ -188,7 +188,7 @@ impl<T: Item> Durable<T> {
     pub(in crate::export) fn settle(&self, former: bool, items: u32, lost: u64, loss: Loss) {
         match former {
             true => self.0.shown.lock().former.settle(u64::from(items), lost, loss),
-            false => self.0.queue.settle(items as usize, lost, loss),
+            false => self.0.queue.settle(u64::from(items), lost, loss),
         }
     }
 

@@ -347,10 +347,10 @@ fn some_sources_are_told_whatever_is_asked_for() {
     let sources = Sources {
         always: vec![Arc::new(Build)],
         all: vec![Arc::new(One)],
-        collectors: Runner::new(
+        collectors: Arc::new(Runner::new(
             &crate::host::Host::default(),
             &crate::collectors::node::flags::Settings::default(),
-        ),
+        )),
     };
     let web = Running::start_with(|_| (), sources);
     let text = |path: &str| String::from_utf8_lossy(&web.request("GET", path, "").1).into_owned();

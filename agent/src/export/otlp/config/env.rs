@@ -9,21 +9,21 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 const GRPC_PORT: u16 = 4317;
 
 /// Variables; empty is as unset, spaces around are not meant.
-pub(super) struct Env<'a>(pub(super) &'a dyn Fn(&str) -> Option<String>);
+pub(in crate::export::otlp) struct Env<'a>(pub(in crate::export::otlp) &'a dyn Fn(&str) -> Option<String>);
 
 impl Env<'_> {
-    pub(super) fn one(&self, name: &str) -> Option<String> {
+    pub(in crate::export::otlp) fn one(&self, name: &str) -> Option<String> {
         (self.0)(name)
             .map(|value| value.trim().to_owned())
             .filter(|value| !value.is_empty())
     }
 
-    pub(super) fn either(&self, names: &[&'static str]) -> Option<(&'static str, String)> {
+    pub(in crate::export::otlp) fn either(&self, names: &[&'static str]) -> Option<(&'static str, String)> {
         names.iter().find_map(|&name| Some((name, self.one(name)?)))
     }
 
     /// A word of a choice, in capitals or not; `expect` lists them.
-    pub(super) fn choice<T: Copy>(
+    pub(in crate::export::otlp) fn choice<T: Copy>(
         &self,
         names: &[&'static str],
         words: &[(&str, T)],
@@ -37,7 +37,7 @@ impl Env<'_> {
         Ok(Some(*meant))
     }
 
-    pub(super) fn number(
+    pub(in crate::export::otlp) fn number(
         &self,
         names: &[&'static str],
         least: u64,

@@ -301,3 +301,36 @@ fn mistakes_are_found_without_an_endpoint() {
         Ok(None)
     );
 }
+
+/// Metrics have no batch processor: a piece is a request, and the variables of other signals' processors are not theirs.
+#[test]
+fn metrics() {
+    let from = |vars: &[(&str, &str)]| {
+        OtlpConfig::from_env(OtlpSignal::Metrics, &|name| {
+            assert!(!name.is_empty(), "a variable has a name");
+            vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
+        })
+    };
+    let config = from(&[BASE, ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "7")]).unwrap().unwrap();
+    assert_eq!(config.endpoint.as_str(), "http://collector:4318/v1/metrics");
+    assert_eq!((config.queue.batch, config.queue.delay), (1, Duration::ZERO));
+    for word in ["none", "prometheus"] {
+        assert_eq!(from(&[BASE, ("OTEL_METRICS_EXPORTER", word)]), Ok(None));
+    }
+    let own = from(&[
+        ("OTEL_METRICS_EXPORTER", "otlp"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "5"),
+    ]);
+    let own = own.unwrap().unwrap();
+    assert_eq!(own.endpoint.as_str(), "http://localhost:4318/v1/metrics");
+    assert_eq!(own.timeout, Duration::from_millis(5));
+    let error = from(&[
+        BASE,
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "base2_exponential_bucket_histogram",
+        ),
+    ]);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("use explicit_bucket_histogram"), "{error}");
+}

@@ -44,7 +44,7 @@ fn what_one_life_left_the_next_one_sends_each_signal_for_itself() {
     leave::<LogRecord>(&folder, 7);
     send::<Span>(&folder, 5, |_| {});
     // Requests are tied to no compression.
-    send::<LogRecord>(&folder, 7, |config| config.gzip = false);
+    send::<LogRecord>(&folder, 7, |config| config.compression = OtlpCompression::None);
 }
 
 #[test]
