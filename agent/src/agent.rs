@@ -2,6 +2,7 @@
 
 mod build_info;
 mod exporters;
+mod logs;
 mod push;
 mod readings;
 
@@ -201,6 +202,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
         })
         .context("cannot start the pipeline's thread")?;
 
+    let lines = logs::start(config, &own, exporters.logs.sinks())?;
     let summary = config
         .shows_summary(std::io::stdout().is_terminal())
         .then(|| {
@@ -229,9 +231,13 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     drop(summary);
     tracing::info!("ending");
     stop.store(true, Ordering::Release);
-    // The pipeline hands over its last spans, then the exporters send them.
+    // The pipeline hands over its last spans, then the exporters send them; then it is known how far logs were read.
+    lines.iter().for_each(|lines| lines.rest());
     let joined = tokio::task::spawn_blocking(move || pipeline.join()).await;
     exporters.close().await;
+    if let Some(lines) = lines {
+        let _ = tokio::task::spawn_blocking(move || lines.finish()).await;
+    }
     let _ = end.send(());
     let _ = server.await;
     if !matches!(joined, Ok(Ok(()))) && outcome.is_ok() {

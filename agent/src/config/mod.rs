@@ -12,6 +12,7 @@ pub mod value;
 use crate::collectors::node::flags::Settings;
 use crate::collectors::node::runner;
 use crate::host::Host;
+use crate::logs::sources;
 use crate::probes::Choice;
 use crate::web::guard;
 use file::Entry;
@@ -61,6 +62,8 @@ pub struct Config {
     pub metric_families: MetricFamilies,
     /// Records of events.
     pub events: Events,
+    /// Logs that are read.
+    pub logs: Logs,
     /// Which traces are kept.
     pub sampler: Sampler,
     /// When the live summary is shown.
@@ -119,6 +122,34 @@ pub struct Events {
     pub interval: Duration,
     /// Records a minute and service.
     pub rate: u32,
+}
+
+/// Settings of the logs that are read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Logs {
+    /// Files.
+    pub include: Vec<sources::Glob>,
+    /// Not these of them.
+    pub exclude: Vec<sources::Glob>,
+    /// Logs of containers.
+    pub containers: bool,
+    /// The journal of systemd.
+    pub journal: bool,
+    /// Services by the paths of their files.
+    pub services: Vec<sources::Named>,
+    /// Where logs begin at the very first start.
+    pub start: sources::StartAt,
+    /// File that remembers how far they were read.
+    pub state: PathBuf,
+    /// How many lines of a service.
+    pub rate: sources::Rate,
+}
+
+impl Logs {
+    /// Whether anything is read.
+    pub fn wanted(&self) -> bool {
+        !self.include.is_empty() || self.containers || self.journal
+    }
 }
 
 /// Declares an enum whose variants are words of the configuration.
@@ -320,6 +351,7 @@ impl Config {
             },
             metric_families: MetricFamilies::Semconv,
             events: Events::default(),
+            logs: Logs::default(),
             sampler: Sampler {
                 kind: SamplerKind::ParentAlwaysOn,
                 arg: 1.0,

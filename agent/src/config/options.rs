@@ -133,17 +133,19 @@ macro_rules! checked {
     };
 }
 
+mod logs;
 mod otlp;
 mod queue;
 mod web;
 
-/// All options, in the order of the help: those of the agent, then those of collectors.
+/// All options, in the order of the help: those of the agent, of OTLP, of logs, then those of collectors.
 pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
     let mut options: Vec<Opt> = web::WEB
         .iter()
         .chain(AGENT)
         .chain(otlp::OTLP.iter().flatten())
         .chain(queue::QUEUE)
+        .chain(logs::LOGS)
         .cloned()
         .collect();
     for collector in REGISTRY {

@@ -13,6 +13,10 @@ pub use queue::{QueueCounts, QueueFolder, QueueFolderError, QueueLimits};
 pub trait ItemSink<T>: Send + Sync {
     /// Takes one, or counts it as lost.
     fn accept(&self, item: T);
+    /// How many items and bytes it takes now without losing one, about; for makers who can wait.
+    fn room(&self) -> (usize, usize) {
+        (usize::MAX, usize::MAX)
+    }
     /// What became of those so far.
     fn counts(&self) -> QueueCounts;
 }

@@ -192,6 +192,16 @@ impl<T: Item> Queue<T> {
         }
     }
 
+    /// Items and bytes that find room now. What is lost for another reason than a full queue needs not be waited for.
+    pub(super) fn room(&self) -> (usize, usize) {
+        let state = self.state();
+        if state.ended.is_some() || state.deadline.is_some() {
+            return (usize::MAX, usize::MAX);
+        }
+        let items = self.limits.items.saturating_sub(state.waiting.len());
+        (items, self.limits.bytes.saturating_sub(state.bytes))
+    }
+
     /// Waits for the next batch: full, or the delay after its first item is over, or closing began. `None`: closed and empty,
     /// or ended.
     pub(super) async fn take(&self) -> Option<Vec<T>> {

@@ -69,6 +69,9 @@ impl<T: Line> ItemSink<T> for StdoutSink<T> {
     fn accept(&self, item: T) {
         self.queue.offer(item);
     }
+    fn room(&self) -> (usize, usize) {
+        self.queue.room()
+    }
     fn counts(&self) -> QueueCounts {
         self.queue.counts()
     }

@@ -138,6 +138,9 @@ impl<I: OtlpItem> ItemSink<I> for OtlpSink<I> {
     fn accept(&self, item: I) {
         self.queue.offer(item);
     }
+    fn room(&self) -> (usize, usize) {
+        self.queue.room()
+    }
     fn counts(&self) -> QueueCounts {
         self.queue.counts()
     }

@@ -1,0 +1,416 @@
+//! Looking for files: which are new, which were renamed, copied, removed or are known from before.
+
+use super::super::describe::{Place, describe};
+use super::super::feed::{Feed, Skip};
+use super::super::find::{Candidate, find, origins, related, resolve};
+use super::super::follow::{Follow, stamp};
+use super::super::mark::{FileId, Mark};
+use super::super::settings::StartAt;
+use super::super::tail::Tail;
+use super::super::tracker::Tracker;
+use super::Reader;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a file beside another may turn out to be a copy that is being made.
+const COPYING: Duration = Duration::from_secs(2);
+/// Files that may turn out to be copies at the same time.
+const COPIES: usize = 256;
+/// How long a removed file that goes on growing is read.
+const HELD: Duration = Duration::from_secs(600);
+/// How long a file is remembered that is not found any more.
+const GONE: Duration = Duration::from_secs(60);
+/// How long a file that was there before a restart may be absent (a file system that is mounted later) before it is forgotten.
+const ABSENT: Duration = Duration::from_secs(3600);
+/// Marks whose files no longer have them.
+const FORGOTTEN: usize = 4096;
+/// What clocks of file systems may be behind, milliseconds.
+const COARSE: u64 = 100;
+
+type Marks = FxHashMap<PathBuf, Vec<Mark>>;
+
+impl Reader {
+    /// Looks which files there are, and tells in which folders others can appear. `wall`: Unix time in milliseconds.
+    pub(in crate::logs::sources) fn look(&mut self, now: Duration, wall: u64) -> Vec<PathBuf> {
+        self.again = false;
+        self.sender.turn(now);
+        if self.first && self.fresh {
+            self.looked = wall;
+        }
+        let found = find(
+            &self.settings.host.root,
+            &self.settings.globs,
+            self.settings.limits.files,
+        );
+        self.counts.refused.add(found.refused);
+        for file in self.files.values_mut() {
+            file.found = false;
+        }
+        let mut seen = FxHashSet::default();
+        let mut unknown = Vec::new();
+        for candidate in found.files {
+            let real = resolve(&self.settings.host.root, &candidate.path);
+            let Ok(metadata) = fs::metadata(&real) else {
+                continue; // gone already
+            };
+            let id = FileId::of(&metadata);
+            if !metadata.is_file() || self.is_mine(id, &candidate.path) || !seen.insert(id) {
+                continue;
+            }
+            let origin = candidate.of.as_ref().unwrap_or(&candidate.path);
+            if !self.since.contains_key(origin) {
+                self.since.insert(origin.clone(), self.looked.saturating_sub(COARSE));
+            }
+            self.place(&candidate, id, now);
+            unknown.push((candidate, real, id, stamp(&metadata)));
+        }
+        // Only now it is known which of those that are open are still there.
+        unknown.retain(|(candidate, _, id, stamp)| !self.known(candidate, *id, *stamp, now));
+        unknown.retain(|(candidate, real, id, _)| !self.resume(candidate, real, *id, now));
+        if !unknown.is_empty() || !self.copies.is_empty() {
+            let marks = self.marks();
+            for (candidate, real, id, stamp) in unknown {
+                self.appear(candidate, &real, id, stamp, now, &marks);
+            }
+            self.decide_copies(&seen, now, &marks);
+        }
+        self.part(now);
+        let paths: FxHashSet<&PathBuf> = self.files.values().map(|file| &file.path).collect();
+        if self.since.len() > self.settings.limits.files {
+            let remembered: FxHashSet<&PathBuf> = self.remembered.values().map(|saved| &saved.path).collect();
+            self.since
+                .retain(|path, _| paths.contains(path) || remembered.contains(path));
+        }
+        if now > ABSENT {
+            self.remembered.clear();
+        }
+        self.first = false;
+        self.looked = wall;
+        self.tell();
+        found.folders
+    }
+
+    fn is_mine(&self, id: FileId, path: &Path) -> bool {
+        let mine = &self.settings.mine;
+        let path = self.settings.on_host(path);
+        let place = path.to_str().map_or(Place::Plain, Place::of);
+        mine.files.contains(&id) || place.is_of(mine.pod.as_deref(), mine.container.as_deref())
+    }
+
+    /// Where a file is that is followed already.
+    fn place(&mut self, candidate: &Candidate, id: FileId, now: Duration) {
+        let Some(file) = self.files.get_mut(&id) else {
+            return;
+        };
+        file.found = true;
+        let moved = file.path != candidate.path;
+        if moved && candidate.of.is_none() && !related(&file.path, &candidate.path) {
+            // Renamed for good, and still what is asked for.
+            file.path.clone_from(&candidate.path);
+            file.away = None;
+        } else if moved && file.away.is_none() {
+            file.away = Some(now);
+            self.counts.rotations.add(1);
+        } else if !moved {
+            file.away = None;
+        }
+    }
+
+    /// A file that is followed already: opened again if it has to be.
+    fn known(&mut self, candidate: &Candidate, id: FileId, stamp: (u64, i128), now: Duration) -> bool {
+        let Some(file) = self.files.get(&id) else {
+            return false;
+        };
+        if file.tail.is_some() || file.stamp == stamp {
+            return true;
+        }
+        // It grew after it was let go, or its inode was given to another one.
+        if self.ring.len() >= self.settings.limits.open && !self.make_room(now) {
+            return true;
+        }
+        let Some(file) = self.files.get_mut(&id) else {
+            return true;
+        };
+        let opened = match open(&resolve(&self.settings.host.root, &candidate.path), id) {
+            Ok(Some(opened)) => Ok(opened),
+            Ok(None) => {
+                self.again = true;
+                return true;
+            }
+            Err(error) => Err(error),
+        };
+        match opened.and_then(|opened| Tail::resume(opened, &file.mark)) {
+            Ok(Some(tail)) => {
+                file.tail = Some(tail);
+                file.size = file.size.max(stamp.0);
+                file.due = now;
+                self.ring.push(id);
+                self.counts.open.add(1);
+                true
+            }
+            Ok(None) => {
+                let gone = self.files.remove(&id);
+                if let Some(gone) = gone {
+                    self.forget(gone.path, gone.tracker.settled_to());
+                }
+                false
+            }
+            Err(_) => {
+                self.counts.unreadable.add(1);
+                true
+            }
+        }
+    }
+
+    /// A file of the checkpoint.
+    fn resume(&mut self, candidate: &Candidate, real: &Path, id: FileId, now: Duration) -> bool {
+        if !self.remembered.contains_key(&id) {
+            return false;
+        }
+        if self.ring.len() >= self.settings.limits.open && !self.make_room(now) {
+            self.counts.refused.add(1);
+            return true; // at a later look
+        }
+        let Some(saved) = self.remembered.get(&id).cloned() else {
+            return false;
+        };
+        let file = match open(real, id) {
+            Ok(Some(file)) => Ok(file),
+            Ok(None) => {
+                self.again = true;
+                return true;
+            }
+            Err(error) => Err(error),
+        };
+        match file.and_then(|file| Tail::resume(file, &saved.mark)) {
+            Ok(Some(tail)) => {
+                self.remembered.remove(&id);
+                let origin = candidate.of.as_ref().unwrap_or(&candidate.path).clone();
+                self.follow(id, origin, candidate.of.is_some(), tail, false, now);
+                true
+            }
+            Ok(None) => {
+                self.remembered.remove(&id);
+                self.forget(saved.path, saved.mark);
+                false
+            }
+            Err(_) => {
+                self.counts.unreadable.add(1);
+                true // at a later look
+            }
+        }
+    }
+
+    fn forget(&mut self, path: PathBuf, mark: Mark) {
+        if self.forgotten.len() >= FORGOTTEN {
+            self.forgotten.swap_remove(0);
+        }
+        self.forgotten.push((path, mark));
+    }
+
+    /// A file that nobody knows.
+    fn appear(
+        &mut self,
+        candidate: Candidate,
+        real: &Path,
+        id: FileId,
+        stamp: (u64, i128),
+        now: Duration,
+        marks: &Marks,
+    ) {
+        let origin = candidate.of.as_ref().unwrap_or(&candidate.path).clone();
+        let since = self.since.get(&origin).copied().unwrap_or(self.looked);
+        let changed = u64::try_from(stamp.1 / 1_000_000).unwrap_or(0);
+        // What was rotated away before the file was followed is history.
+        if self.copies.contains_key(&id) || candidate.of.is_some() && (changed < since || stamp.0 == 0) {
+            return;
+        }
+        if self.files.len() >= self.settings.limits.files
+            || self.ring.len() >= self.settings.limits.open && !self.make_room(now)
+        {
+            self.counts.refused.add(1);
+            return;
+        }
+        let file = match open(real, id) {
+            Ok(Some(file)) => file,
+            Ok(None) => {
+                self.again = true;
+                return;
+            }
+            Err(_) => {
+                self.counts.unreadable.add(1);
+                return;
+            }
+        };
+        let begun = self.begin(&candidate, &file, stamp.0, marks);
+        match begun {
+            Ok(Some((tail, within))) => self.follow(id, origin, candidate.of.is_some(), tail, within, now),
+            Ok(None) if self.copies.len() < COPIES => {
+                self.copies.insert(id, (candidate, file, now));
+                self.again = true;
+            }
+            Ok(None) => self.follow(id, origin, candidate.of.is_some(), Tail::begin(file), false, now),
+            Err(_) => self.counts.unreadable.add(1),
+        }
+    }
+
+    /// By path: places up to which files were settled there, with what stood before them. Copies have that too. What was read of the one and
+    /// is not settled is read of the other as well: the one may be truncated by the next start.
+    fn marks(&self) -> Marks {
+        let mut marks = Marks::default();
+        let mut add = |path: &PathBuf, mark: Mark| {
+            if mark.offset > 0 {
+                marks.entry(path.clone()).or_default().push(mark);
+            }
+        };
+        for file in self.files.values() {
+            add(&file.path, file.tracker.settled_to());
+            file.past.iter().for_each(|mark| add(&file.path, *mark));
+        }
+        self.remembered.values().for_each(|saved| add(&saved.path, saved.mark));
+        self.forgotten.iter().for_each(|(path, mark)| add(path, *mark));
+        marks
+    }
+
+    /// Where a new file is read from. `None`: it may be a copy that is being made.
+    fn begin(&self, candidate: &Candidate, file: &File, size: u64, marks: &Marks) -> io::Result<Option<(Tail, bool)>> {
+        // A file at the very path of one that was there is no copy of it.
+        let name = candidate
+            .path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let theirs = origins(name).filter_map(|origin| marks.get(&candidate.path.with_file_name(origin)));
+        let mut best: Option<Mark> = None;
+        let mut may_come = false;
+        for mark in theirs.flatten() {
+            if mark.offset > best.map_or(0, |best| best.offset) && mark.is_in(file)? {
+                best = Some(*mark);
+            }
+            may_come |= mark.may_come(file, size)?;
+        }
+        if let Some(mark) = best {
+            return Ok(Tail::resume(file.try_clone()?, &mark)?.map(|tail| (tail, false)));
+        }
+        let very_first = self.first && self.fresh;
+        if may_come && !very_first {
+            return Ok(None);
+        }
+        Ok(Some(
+            match very_first && self.settings.start == StartAt::End && candidate.of.is_none() {
+                true => Tail::at_end(file.try_clone()?)?,
+                false => (Tail::begin(file.try_clone()?), false),
+            },
+        ))
+    }
+
+    /// Files that might have been copies: by now they are, or are not.
+    fn decide_copies(&mut self, seen: &FxHashSet<FileId>, now: Duration, marks: &Marks) {
+        let ids: Vec<FileId> = self.copies.keys().copied().collect();
+        for id in ids {
+            let Some((candidate, file, since)) = self.copies.get(&id) else {
+                continue;
+            };
+            let over = !seen.contains(&id) || now - *since >= COPYING;
+            let size = file.metadata().map_or(0, |metadata| metadata.len());
+            let begun = match self.begin(candidate, file, size, marks) {
+                Ok(None) if over => file.try_clone().map(|file| Some((Tail::begin(file), false))),
+                begun => begun,
+            };
+            match begun {
+                Ok(None) => self.again = true,
+                Ok(Some((tail, within))) => {
+                    if let Some((candidate, ..)) = self.copies.remove(&id) {
+                        let beside = candidate.of.is_some();
+                        let origin = candidate.of.unwrap_or(candidate.path);
+                        self.follow(id, origin, beside, tail, within, now);
+                        if let Some(file) = self.files.get_mut(&id) {
+                            file.found = seen.contains(&id);
+                        }
+                    }
+                }
+                Err(_) => {
+                    self.copies.remove(&id);
+                    self.counts.unreadable.add(1);
+                }
+            }
+        }
+    }
+
+    fn follow(&mut self, id: FileId, path: PathBuf, away: bool, mut tail: Tail, within: bool, now: Duration) {
+        let host = self.settings.on_host(&path);
+        let service = self.settings.service(&host);
+        let text = host.to_string_lossy();
+        let source = describe(&self.settings.host, self.settings.node.as_deref(), &text, service);
+        let limits = &self.settings.limits;
+        let mut feed = Feed::new(Arc::new(source), self.counts.clone(), limits.line, limits.parts);
+        feed.skips = within.then_some(Skip::Begun);
+        let mark = tail.mark();
+        let size = tail.file.metadata().map_or(0, |metadata| metadata.len());
+        let file = Follow {
+            path,
+            feed,
+            tracker: Arc::new(Tracker::new(self.unsettled.clone(), mark)),
+            tail: Some(tail),
+            mark,
+            past: Vec::new(),
+            size: size.max(mark.offset),
+            stamp: (0, 0),
+            grew: now,
+            due: now,
+            away: away.then_some(now),
+            found: true,
+        };
+        self.files.insert(id, file);
+        self.ring.push(id);
+        self.counts.open.add(1);
+    }
+
+    /// Files that were not found, and those that are held for too long or too many.
+    fn part(&mut self, now: Duration) {
+        let mut gone = Vec::new();
+        let mut held = Vec::new();
+        for (id, file) in &mut self.files {
+            if !file.found && file.away.is_none() {
+                file.away = Some(now);
+                self.counts.rotations.add(1);
+            }
+            match (&file.tail, file.away) {
+                // A name that is changed just now can be missed by a look.
+                (None, Some(since)) if !file.found && now.saturating_sub(since) > GONE => gone.push(*id),
+                (Some(_), Some(since)) => held.push((since, *id, file.found)),
+                _ => {}
+            }
+        }
+        for id in gone {
+            if let Some(file) = self.files.remove(&id) {
+                // It grew while nobody held it.
+                self.counts
+                    .unread_removed
+                    .add(file.stamp.0.saturating_sub(file.mark.offset));
+                self.forget(file.path, file.tracker.settled_to());
+            }
+        }
+        held.sort_by_key(|(since, ..)| *since);
+        let over = held.len().saturating_sub(self.settings.limits.away);
+        for (index, (since, id, found)) in held.into_iter().enumerate() {
+            // One that is still there is read on at a later look.
+            if index < over || !found && now.saturating_sub(since) > HELD {
+                self.close(id);
+            }
+        }
+    }
+}
+
+/// Opens the file that was looked at. `None`: another one has its name by now.
+fn open(path: &Path, id: FileId) -> io::Result<Option<File>> {
+    // A pipe that took its place must not stop everybody.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    Ok((metadata.is_file() && FileId::of(&metadata) == id).then_some(file))
+}
