@@ -5,10 +5,11 @@ use crate::collectors::own::{Own, Reading};
 use crate::config::Config;
 use crate::export::ItemSink;
 use crate::host::Host;
-use crate::logs::LogRecord;
+use crate::logs::lines::Lines;
 use crate::logs::sources::{
     self, FileId, Globs, Journal, Limits, Mine, Number, Outlet, Room, Running, Settings, SourceCounts,
 };
+use crate::logs::{LogRecord, redact};
 use anyhow::Context;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -32,8 +33,12 @@ pub(super) fn start(
         return Ok(None);
     }
     let settings = settings(config)?;
-    let running = sources::start(settings, Arc::new(Sinks(sinks)), Arc::new(sources::plain))?;
+    let lines = Arc::new(Lines::new(&config.logs));
+    let reader = lines.clone();
+    let make = Arc::new(move |line: &sources::Line<'_>| reader.read(line));
+    let running = sources::start(settings, Arc::new(Sinks(sinks)), make)?;
     register(own, &running.counts());
+    register_lines(own, &lines);
     Ok(Some(running))
 }
 
@@ -266,6 +271,37 @@ const LABELLED: [Labelled; 3] = [
     ),
 ];
 
+/// Tells what was found in lines.
+fn register_lines(own: &Own, lines: &Arc<Lines>) {
+    for kind in redact::Kind::ALL {
+        let lines = lines.clone();
+        let reading = Reading::counter(
+            "onlooker_log_redacted_total",
+            "",
+            "Secrets and personal data in lines of logs that were replaced.",
+            move || lines.redacted(kind) as f64,
+        );
+        own.register(reading.label("kind", kind.name()));
+    }
+    type Count = fn(&Lines) -> u64;
+    let counters: [(&'static str, &'static str, Count); 2] = [
+        (
+            "onlooker_log_attributes_dropped_total",
+            "Fields of structured lines that were left out: more than 64 of a line, or with names of more than 256 bytes.",
+            Lines::dropped,
+        ),
+        (
+            "onlooker_log_values_cut_total",
+            "Values of structured lines that were cut at 16 KiB.",
+            Lines::cut,
+        ),
+    ];
+    for (name, help, read) in counters {
+        let lines = lines.clone();
+        own.register(Reading::counter(name, "", help, move || read(&lines) as f64));
+    }
+}
+
 /// Tells what is counted.
 fn register(own: &Own, counts: &Arc<SourceCounts>) {
     let reads = |read: fn(&SourceCounts) -> &Number| {
@@ -345,6 +381,7 @@ mod tests {
             attributes: Vec::new(),
             resource: Arc::default(),
             span: None,
+            severity_text: None,
             receipt: Some(Receipt::new(settled.clone(), 1)),
         });
         for sink in sinks {

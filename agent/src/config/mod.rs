@@ -12,7 +12,8 @@ pub mod value;
 use crate::collectors::node::flags::Settings;
 use crate::collectors::node::runner;
 use crate::host::Host;
-use crate::logs::sources;
+use crate::logs::parse::Zone;
+use crate::logs::{redact, sources};
 use crate::probes::Choice;
 use crate::web::guard;
 use file::Entry;
@@ -143,6 +144,12 @@ pub struct Logs {
     pub state: PathBuf,
     /// How many lines of a service.
     pub rate: sources::Rate,
+    /// Lines are records as they are.
+    pub raw: bool,
+    /// Zone of times that do not say theirs.
+    pub zone: Zone,
+    /// What is redacted in them.
+    pub redact: redact::Kinds,
 }
 
 impl Logs {
@@ -351,7 +358,10 @@ impl Config {
             },
             metric_families: MetricFamilies::Semconv,
             events: Events::default(),
-            logs: Logs::default(),
+            logs: Logs {
+                redact: redact::Kinds::NONE,
+                ..Logs::default()
+            },
             sampler: Sampler {
                 kind: SamplerKind::ParentAlwaysOn,
                 arg: 1.0,

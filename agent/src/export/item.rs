@@ -36,7 +36,8 @@ impl Item for LogRecord {
 
     fn weight(&self) -> usize {
         let name = self.event_name.as_ref().map_or(0, |name| name.len());
-        size_of::<LogRecord>() + name + self.body.len() + attributes(&self.attributes)
+        let severity = self.severity_text.as_ref().map_or(0, |text| text.len());
+        size_of::<LogRecord>() + name + severity + self.body.len() + attributes(&self.attributes)
     }
 
     fn take_receipt(&mut self) -> Option<Receipt> {

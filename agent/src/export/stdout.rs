@@ -142,7 +142,10 @@ impl Serialize for RecordLine<'_> {
         let record = self.0;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("time", &rfc3339(record.timestamp))?;
-        map.serialize_entry("severity", record.severity.text())?;
+        map.serialize_entry(
+            "severity",
+            record.severity_text.as_deref().unwrap_or(record.severity.text()),
+        )?;
         map.serialize_entry("service", &service(&record.resource))?;
         map.serialize_entry("event", &record.event_name)?;
         map.serialize_entry("body", &record.body)?;

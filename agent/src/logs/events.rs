@@ -314,6 +314,7 @@ impl Events {
                 None => self.config.host.clone(),
             },
             span: None,
+            severity_text: None,
             receipt: None,
         }
     }

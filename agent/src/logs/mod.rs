@@ -1,6 +1,7 @@
 //! Records of logs: events that probes tell, deduplicated and limited in rate; lines of files, containers and the journal.
 
 pub mod events;
+pub mod lines;
 pub mod multiline;
 pub mod parse;
 mod receipt;

@@ -67,6 +67,8 @@ pub struct LogRecord {
     pub observed: u64,
     /// How bad it is.
     pub severity: Severity,
+    /// The word or number that says so where it came from, if it is another one than the severity's own name.
+    pub severity_text: Option<Cow<'static, str>>,
     /// Name of the event, e.g. `onlooker.syscall.error`; records of one name have attributes of the same names. `None`: a line of a
     /// log.
     pub event_name: Option<Cow<'static, str>>,

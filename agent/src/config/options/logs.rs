@@ -3,6 +3,8 @@
 use super::{BASE, Opt, Set, one_of};
 use crate::collectors::node::flags;
 use crate::config::value::{count, path, ratio};
+use crate::logs::parse::Zone;
+use crate::logs::redact::{Kind, Kinds};
 use crate::logs::sources::{Named, StartAt};
 
 /// In the order of the help.
@@ -110,4 +112,68 @@ pub(super) static LOGS: &[Opt] = &[
         set: checked!(ratio, logs.rate.share),
         ..BASE
     },
+    Opt {
+        name: "logs.parse",
+        value: "BOOL",
+        help: "Read lines: time, severity, message, fields, trace and span ids; else a record is its line.",
+        default: &["true"],
+        switch: true,
+        set: Set::Field(|config, value| {
+            config.logs.raw = !flags::boolean(value)?;
+            Ok(())
+        }),
+        ..BASE
+    },
+    Opt {
+        name: "logs.time-zone",
+        value: "ZONE",
+        help: "Zone of times in lines that do not say theirs: unknown (such a time is an attribute), utc, host, or an offset such as +02:00.",
+        default: &["unknown"],
+        set: Set::Field(|config, value| {
+            config.logs.zone = match value {
+                "host" => {
+                    let file = config.host.root.join("etc/localtime");
+                    let bytes =
+                        std::fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+                    Zone::of_file(&bytes).ok_or_else(|| format!("{} is no time zone", file.display()))?
+                }
+                other => Zone::parse(other).ok_or("is no zone: use unknown, utc, host, or an offset such as +02:00")?,
+            };
+            Ok(())
+        }),
+        ..BASE
+    },
+    Opt {
+        name: "logs.redact",
+        value: "KIND",
+        help: "What is redacted in lines: authorization, url-password, secret, aws-key, token, jwt, private-key, card, cookie, email; \
+               default (all but email), or none. Repeatable.",
+        default: &["default"],
+        repeatable: true,
+        set: Set::Field(|config, value| {
+            let kinds = &mut config.logs.redact;
+            *kinds = match value {
+                "default" => Kind::ALL
+                    .into_iter()
+                    .filter(|kind| Kinds::default().has(*kind))
+                    .fold(*kinds, Kinds::with),
+                "none" => Kinds::NONE,
+                other => kinds.with(Kind::parse(other).ok_or_else(|| one_of(&WORDS, other))?),
+            };
+            Ok(())
+        }),
+        ..BASE
+    },
 ];
+
+/// What can be redacted, and the words for several.
+static WORDS: [&str; Kind::ALL.len() + 2] = {
+    let mut words = ["default"; Kind::ALL.len() + 2];
+    words[1] = "none";
+    let mut at = 0;
+    while at < Kind::ALL.len() {
+        words[at + 2] = Kind::ALL[at].name();
+        at += 1;
+    }
+    words
+};

@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as ProtoSpan, Status};
 use prost::Message;
 use rustc_hash::FxHashMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The semantic conventions that the attributes follow.
@@ -104,7 +105,9 @@ fn convert_record(record: LogRecord) -> ProtoRecord {
         time_unix_nano: record.timestamp,
         observed_time_unix_nano: record.observed,
         severity_number: record.severity.number().into(),
-        severity_text: record.severity.text().to_owned(),
+        severity_text: record
+            .severity_text
+            .map_or_else(|| record.severity.text().to_owned(), Cow::into_owned),
         body: Some(AnyValue {
             value: Some(Value::StringValue(record.body)),
         }),

@@ -74,6 +74,7 @@ fn line_of_a_record() {
         attributes: vec![("onlooker.event.count".into(), AttributeValue::Int(134))],
         resource: span(1).resource,
         span: None,
+        severity_text: None,
         receipt: None,
     };
     sink.accept(record.clone());

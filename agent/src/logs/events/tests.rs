@@ -206,6 +206,7 @@ fn record() {
         ],
         resource: service.resource.clone(),
         span: None,
+        severity_text: None,
         receipt: None,
     };
     assert_eq!(out, [expect]);

@@ -31,7 +31,7 @@ mod zone;
 use super::{Severity, SpanContext};
 use crate::trace::span::Attribute;
 use std::borrow::Cow;
-pub use zone::Zone;
+pub use zone::{Rules, Zone};
 
 /// Attributes of a line; further ones are left out and counted in [`Parsed::dropped`].
 pub const ATTRIBUTES: usize = 64;

@@ -49,6 +49,7 @@ pub fn plain(line: &Line<'_>) -> LogRecord {
         attributes: stream.into_iter().collect(),
         resource: line.source.resource.clone(),
         span: None,
+        severity_text: None,
         receipt: None,
     }
 }

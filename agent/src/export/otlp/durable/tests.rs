@@ -394,6 +394,7 @@ async fn receipts_come_back_when_the_batch_is_safe() {
             attributes: Vec::new(),
             resource: span(1).resource,
             span: None,
+            severity_text: None,
             receipt: Some(Receipt::new(source.clone(), place)),
         });
     };

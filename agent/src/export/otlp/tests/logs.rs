@@ -25,6 +25,7 @@ impl Sample for LogRecord {
             attributes: vec![("error.type".into(), AttributeValue::Text("EACCES".into()))],
             resource: resource("billing"),
             span: None,
+            severity_text: None,
             receipt: None,
         }
     }
