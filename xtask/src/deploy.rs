@@ -28,9 +28,22 @@ pub(crate) struct Options {
     /// Write dashboards and manifests anew from their sources
     #[arg(long)]
     write: bool,
+    /// Leave out the chart and its manifests: helm, which renders it, takes minutes to build
+    #[arg(long)]
+    no_chart: bool,
     /// Add the families of the host's metrics and their labels that a saved scrape holds to deploy/families.txt. Repeatable.
     #[arg(long, value_name = "FILE")]
     learn: Vec<PathBuf>,
+}
+
+impl Options {
+    /// All but the chart.
+    pub(crate) fn without_chart() -> Options {
+        Options {
+            no_chart: true,
+            ..Options::default()
+        }
+    }
 }
 
 /// What is wrong, a sentence each, and which tools were not there.
@@ -76,7 +89,10 @@ pub(crate) fn run(options: &Options) -> Result<Ran> {
     dashboards::check(&known, promtool.as_deref(), options.write, &mut findings)?;
     alertmanager(&mut findings)?;
     units::check(&mut findings)?;
-    chart::check(options.write, &mut findings)?;
+    if !options.no_chart {
+        programs::build("helm")?;
+        chart::check(options.write, &mut findings)?;
+    }
     for wrong in &findings.wrong {
         println!("{wrong}");
     }

@@ -18,7 +18,7 @@ pub(crate) struct Options {
     /// Only this target of fuzz/fuzz_targets
     target: Option<String>,
     /// Seconds for each target
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 6)]
     seconds: u32,
 }
 
@@ -26,7 +26,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             target: None,
-            seconds: 10,
+            seconds: 6,
         }
     }
 }

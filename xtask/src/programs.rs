@@ -23,7 +23,7 @@ enum From {
     Unpacked { package: &'static str, file: &'static str },
     /// Likewise, of the newest Debian: a program that needs no library of its release.
     Newest { package: &'static str, file: &'static str },
-    /// A Go module, built (some minutes, once) into `target/tools`.
+    /// A Go module, built into `target/tools` by [`build`] where it is asked for: that takes minutes.
     Module(&'static str),
 }
 
@@ -96,6 +96,11 @@ const PROGRAMS: &[Program] = &[
             file: "usr/bin/promtool",
         },
         used_for: "a second opinion on /metrics",
+    },
+    Program {
+        command: "systemd-analyze",
+        from: From::Packages(&["systemd"]),
+        used_for: "checks of deploy/systemd",
     },
     Program {
         command: "amtool",
@@ -175,7 +180,7 @@ pub(crate) fn install() -> Vec<String> {
             From::Packages(packages) => apt::install(packages),
             From::Unpacked { package, file } => apt::unpack(package, file, &tools().join("bin")),
             From::Newest { package, file } => vm::newest_file(package, file, &tools().join("bin")),
-            From::Module(module) => go_install(module),
+            From::Module(_) => continue,
         };
         let installed =
             installed.and_then(|()| find(program.command).context("the package is here, its command is not on PATH"));
@@ -198,7 +203,15 @@ pub(crate) fn install() -> Vec<String> {
     missing
 }
 
-/// Builds a program of Go's modules.
+/// Builds a program of the table that is a Go module, unless it is there.
+pub(crate) fn build(command: &str) -> Result<()> {
+    let program = PROGRAMS.iter().find(|program| program.command == command);
+    match program.map(|program| &program.from) {
+        Some(From::Module(module)) if find(command).is_none() => go_install(module),
+        _ => Ok(()),
+    }
+}
+
 fn go_install(module: &str) -> Result<()> {
     let go = find("go").context("there is no go to build it")?;
     say(format!("{module}: building (some minutes, once)"));

@@ -52,7 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if everything {
         report.stage("clippy", |_| lint::user_side().map(|()| Ran::Done));
         report.stage("clippy, kernel side", |_| lint_kernel_side(toolchain.as_ref()));
-        report.stage("deploy", |_| deploy::run(&deploy::Options::default()));
+        report.stage("deploy", |_| deploy::run(&deploy::Options::without_chart()));
         report.stage("licences and sources", |report| deny::run(report.strict()));
     }
     report.stage("unit tests", |report| {

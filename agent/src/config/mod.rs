@@ -4,6 +4,7 @@
 //! each option the first source that gives it wins: flag, environment, file, default. All mistakes are found in one go.
 
 pub mod file;
+mod logs;
 pub mod options;
 mod otlp;
 mod setting;
@@ -12,11 +13,10 @@ pub mod value;
 use crate::collectors::node::flags::Settings;
 use crate::collectors::node::runner;
 use crate::host::Host;
-use crate::logs::parse::Zone;
-use crate::logs::{redact, sources};
 use crate::probes::Choice;
 use crate::web::guard;
 use file::Entry;
+pub use logs::{Events, Logs};
 use options::{OPTIONS, Opt};
 pub use otlp::Otlp;
 pub use setting::{Origin, Setting};
@@ -114,49 +114,6 @@ pub struct Limits {
     pub routes_per_service: usize,
     /// Kinds of events known at the same time.
     pub events: usize,
-}
-
-/// Settings of the records that events become.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Events {
-    /// Least time between two records of the same event.
-    pub interval: Duration,
-    /// Records a minute and service.
-    pub rate: u32,
-}
-
-/// Settings of the logs that are read.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Logs {
-    /// Files.
-    pub include: Vec<sources::Glob>,
-    /// Not these of them.
-    pub exclude: Vec<sources::Glob>,
-    /// Logs of containers.
-    pub containers: bool,
-    /// The journal of systemd.
-    pub journal: bool,
-    /// Services by the paths of their files.
-    pub services: Vec<sources::Named>,
-    /// Where logs begin at the very first start.
-    pub start: sources::StartAt,
-    /// File that remembers how far they were read.
-    pub state: PathBuf,
-    /// How many lines of a service.
-    pub rate: sources::Rate,
-    /// Lines are records as they are.
-    pub raw: bool,
-    /// Zone of times that do not say theirs.
-    pub zone: Zone,
-    /// What is redacted in them.
-    pub redact: redact::Kinds,
-}
-
-impl Logs {
-    /// Whether anything is read.
-    pub fn wanted(&self) -> bool {
-        !self.include.is_empty() || self.containers || self.journal
-    }
 }
 
 /// Declares an enum whose variants are words of the configuration.
@@ -358,10 +315,7 @@ impl Config {
             },
             metric_families: MetricFamilies::Semconv,
             events: Events::default(),
-            logs: Logs {
-                redact: redact::Kinds::NONE,
-                ..Logs::default()
-            },
+            logs: Logs::none(),
             sampler: Sampler {
                 kind: SamplerKind::ParentAlwaysOn,
                 arg: 1.0,

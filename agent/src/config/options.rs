@@ -2,9 +2,7 @@
 //! (the same name, nested at the dots), its help, its default and its check follow.
 
 use super::value::{bytes, count, cpu_budget, duration, path, ring_bytes};
-use super::{
-    Config, Expected, Export, Hooks, LogFormat, LogLevel, MetricFamilies, Roles, SamplerKind, Summary, UsageDetail,
-};
+use super::{Config, Expected, Export, Hooks, LogFormat, LogLevel, Roles, SamplerKind, Summary, UsageDetail};
 use crate::collectors::node::flags::{self, Flag, Form};
 use crate::collectors::node::{Collector, REGISTRY};
 use crate::probes::{measurable, switchable};
@@ -418,16 +416,6 @@ static AGENT: &[Opt] = &[
             }
             Ok(())
         }),
-        ..BASE
-    },
-    Opt {
-        name: "otlp.metrics.families",
-        value: "WHICH",
-        help: "Metrics that are pushed over OTLP: those of the agent and what OpenTelemetry has names for (docs/otlp-metrics.md), or \
-               all of the host's too.",
-        default: &["semconv"],
-        words: MetricFamilies::WORDS,
-        set: choice!(MetricFamilies, metric_families),
         ..BASE
     },
     Opt {

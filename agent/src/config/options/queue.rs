@@ -1,10 +1,20 @@
 //! Options of the export by OTLP; the rest of it is set by OpenTelemetry's variables.
 
 use super::{BASE, Opt, Set, one_of};
-use crate::config::QueueKind;
 use crate::config::value::bytes;
+use crate::config::{MetricFamilies, QueueKind};
 
 pub(super) static QUEUE: &[Opt] = &[
+    Opt {
+        name: "otlp.metrics.families",
+        value: "WHICH",
+        help: "Metrics that are pushed over OTLP: those of the agent and what OpenTelemetry has names for (docs/otlp-metrics.md), or \
+               all of the host's too.",
+        default: &["semconv"],
+        words: MetricFamilies::WORDS,
+        set: choice!(MetricFamilies, metric_families),
+        ..BASE
+    },
     Opt {
         name: "otlp.queue",
         path: "otlp.queue.kind",

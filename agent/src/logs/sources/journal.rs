@@ -2,7 +2,7 @@
 //! compressions, which libsystemd would have to be linked for.
 
 mod entry;
-mod export;
+mod format;
 
 use super::counts::SourceCounts;
 use super::sender::Sender;
@@ -11,7 +11,7 @@ use super::thread::Order;
 use super::tracker::{Open, Tracker};
 use crate::logs::Receipt;
 use entry::{Entry, Sources};
-use export::Parser;
+use format::Parser;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::ffi::OsString;
 use std::io::{self, Read};
