@@ -87,6 +87,7 @@ pub fn collect(collector: &str, folder: &Path, flags: &[(&'static str, &str)], b
         sys: folder.join("sys"),
         root: folder.join("root"),
         udev: folder.join("udev"),
+        own_sys: folder.join("sys"),
     };
     let given = flags.iter().map(|(flag, value)| (*flag, vec![(*value).to_owned()]));
     let settings = Settings {
