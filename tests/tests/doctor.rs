@@ -434,11 +434,9 @@ fn otlp_end_points() {
     assert!(said.code >= 1 && !said.text.contains("secret"), "{}", said.text);
     let wrong = with("collector:4318");
     assert_eq!(wrong.code, 2, "the agent does not start with it");
-    let found = check(&wrong.json(), "environment")["found"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    assert!(found.contains("OTEL_EXPORTER_OTLP_ENDPOINT"), "{found}");
+    let report = wrong.json();
+    let found = check(&report, "OTEL_EXPORTER_OTLP_ENDPOINT")["found"].as_str().unwrap();
+    assert!(found.contains("use e.g. http://"), "{found}");
 }
 
 /// What listens is named as the agent names it, with pid, place, and the TLS library that it truly has.

@@ -6,6 +6,7 @@ use onlooker_tests::agent::{Agent, Options};
 use onlooker_tests::load::get_many;
 use onlooker_tests::metrics::Scrape;
 use onlooker_tests::need;
+use onlooker_tests::otlp::Receiver;
 use onlooker_tests::require::{Need, agent_program, say};
 use onlooker_tests::servers::{Nginx, NginxOptions};
 use onlooker_tests::{probes, wait};
@@ -87,15 +88,20 @@ fn family<'a>(scrape: &'a Scrape, name: &'a str) -> &'a str {
 #[test]
 fn the_document_is_what_the_agent_serves() {
     need!(Need::Agent, Need::Program("nginx"));
-    // Of the queues on the disk too; nobody takes what is in them.
-    let queues = tempfile::tempdir().unwrap();
+    // Of the queues on the disk and of logs too.
+    let state = tempfile::tempdir().unwrap();
+    let place = |name: &str| state.path().join(name).display().to_string();
     let mut args = probes::enabling();
-    args.push(format!("--otlp.queue.path={}", queues.path().display()));
-    let endpoint = format!("http://127.0.0.1:{}", onlooker_tests::process::free_port());
+    args.extend([
+        format!("--otlp.queue.path={}", place("queue")),
+        format!("--logs.state-path={}", place("logs.json")),
+        format!("--logs.include={}", place("*.log")),
+    ]);
+    let receiver = Receiver::start(&[]).unwrap();
     let options = Options {
         spans: true,
         events: true,
-        env: vec![("OTEL_EXPORTER_OTLP_ENDPOINT".into(), endpoint)],
+        env: vec![("OTEL_EXPORTER_OTLP_ENDPOINT".into(), receiver.endpoint.clone())],
         // What collectors tell depends on the host: docs/collectors.md.
         args,
         ..Options::default()
