@@ -27,7 +27,10 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!((found.end, found.torn), (end, data.len() as u64 - end));
     let waiting = || records.iter().filter(|(record, _)| !record.done);
     assert_eq!(found.batches, waiting().count() as u64);
-    assert_eq!(found.items, waiting().map(|(record, _)| u64::from(record.items)).sum::<u64>());
+    assert_eq!(
+        found.items,
+        waiting().map(|(record, _)| u64::from(record.items)).sum::<u64>()
+    );
     let bodies: usize = records.iter().flat_map(|(_, body)| body).map(Vec::len).sum();
     assert!(bodies <= data.len());
 
