@@ -4,7 +4,7 @@
 use super::queue::{Loss, Queue};
 use super::{Item, ItemSink, QueueCounts, QueueLimits};
 use crate::cost::{self, Stage};
-use crate::logs::LogRecord;
+use crate::logs::{LogRecord, Receipt};
 use crate::trace::context::Hex;
 use crate::trace::span::{Attribute, AttributeValue, Resource, Span, SpanKind};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -79,7 +79,7 @@ impl<T: Line> ItemSink<T> for StdoutSink<T> {
 
 async fn write<T: Line>(queue: &Queue<T>, mut writer: impl Write) {
     let mut lines = Vec::new();
-    while let Some(items) = queue.take().await {
+    while let Some(mut items) = queue.take().await {
         lines.clear();
         for item in &items {
             item.line(&mut lines);
@@ -92,6 +92,8 @@ async fn write<T: Line>(queue: &Queue<T>, mut writer: impl Write) {
             return queue.end(Loss::Closed);
         }
         queue.settle(items.iter().map(T::units).sum(), 0, Loss::Closed);
+        let receipts = items.iter_mut().filter_map(T::take_receipt);
+        receipts.for_each(Receipt::settle);
         cost::lap(Stage::Stdout);
     }
 }

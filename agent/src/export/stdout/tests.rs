@@ -1,6 +1,6 @@
 use super::*;
 use crate::export::queue::tests::{ledger, span};
-use crate::logs::{Severity, SpanContext};
+use crate::logs::{Acknowledge, Receipt, Severity, SpanContext};
 use std::sync::mpsc::Sender;
 
 /// Hands every write to the test, and waits for leave before each when there is a gate.
@@ -129,4 +129,38 @@ fn reader_that_does_not_read() {
     drop(open);
     while lines.recv().is_ok() {}
     assert_eq!(ledger(&sink.counts()).0, 0);
+}
+
+/// Who reads logs waits for receipts: without them it would read on from an old place after a restart, and stop reading before.
+#[test]
+fn a_record_that_is_written_is_settled() {
+    #[derive(Default)]
+    struct Places(Mutex<Vec<u64>>);
+
+    impl Acknowledge for Places {
+        fn settled(&self, place: u64) {
+            self.0.lock().unwrap().push(place);
+        }
+    }
+
+    let (out, lines) = mpsc::channel();
+    let sink = StdoutSink::start_with(Pipe { out, gate: None }, limits(9)).unwrap();
+    let places = Arc::new(Places::default());
+    for place in [7, 8] {
+        sink.accept(LogRecord {
+            timestamp: 1,
+            observed: 1,
+            severity: Severity::UNSPECIFIED,
+            severity_text: None,
+            event_name: None,
+            body: "line".to_owned(),
+            attributes: Vec::new(),
+            resource: Arc::default(),
+            span: None,
+            receipt: Some(Receipt::new(places.clone(), place)),
+        });
+    }
+    sink.close(Duration::from_secs(60));
+    assert_eq!(lines.iter().count(), 2);
+    assert_eq!(*places.0.lock().unwrap(), [7, 8]);
 }
