@@ -125,7 +125,7 @@ fn as_root(starter: &Starter, program: &Path) -> Run {
         // Starts and ends of the agent under load; 200 take over two minutes.
         .env(
             "ONLOOKER_TEST_CYCLES",
-            std::env::var("ONLOOKER_TEST_CYCLES").unwrap_or_else(|_| "60".into()),
+            std::env::var("ONLOOKER_TEST_CYCLES").unwrap_or_else(|_| "30".into()),
         )
         .path_first(&programs::folders())
 }

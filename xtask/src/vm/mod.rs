@@ -81,7 +81,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     judge(&outcomes)
 }
 
-/// The stage of the test command: the short tests on the four series.
+/// Machines of the test command: the oldest series, those whose verifiers refuse most, the newest. 6.12 attaches as kernels do that the
+/// other tests run on, and takes as long.
+const SHORT: [&str; 3] = ["7", "5.10", "6.1"];
+
+/// The stage of the test command: the short tests on three series.
 pub(crate) fn fast(report: &mut Report) -> Result<Ran> {
     if find_program(&machine::program()).is_none() {
         return Ok(Ran::Skipped(format!("{} is missing", machine::program())));
@@ -92,7 +96,7 @@ pub(crate) fn fast(report: &mut Report) -> Result<Ran> {
         deadline: 600,
         ..Options::default()
     };
-    let chosen = entries::select(&[]).map_err(anyhow::Error::msg)?;
+    let chosen = entries::select(&SHORT.map(str::to_owned)).map_err(anyhow::Error::msg)?;
     let outcomes = machines(&chosen, &options)?;
     for line in outcomes.iter().filter_map(|outcome| outcome.results.as_ref().ok()) {
         line.totals().iter().for_each(|line| report.note(line));

@@ -102,7 +102,7 @@ fn render(outcomes: &[Outcome], fast: bool, day: &str) -> String {
     };
     let mut text = format!(
         "# Kernels\n\nWritten by {command} on {day}; what stands here is what the tests found in machines under qemu.\n\
-         The test command runs a part of them on the four series and compares.\n\n\
+         The test command runs a part of them on three of the series and compares.\n\n\
          | Machine | Kernel | Package | CPUs | What for | Result |\n|---|---|---|---|---|---|\n"
     );
     for outcome in outcomes {
