@@ -35,8 +35,8 @@ pub(crate) fn type_id(index: usize) -> u64 {
     u64::from(unsafe { core::ptr::read_volatile(&raw const TYPES[index]) })
 }
 
-/// Settings as the loader wrote them, each read by itself: read as a whole they would lie on the stack, where 6.1 loses that a word
-/// is a constant and walks what is not in force.
+/// Settings as the loader wrote them, each read by itself, as [`offset`]: read as a whole they would lie on the stack, and be copied for
+/// one word of them.
 macro_rules! settings {
     ($($name:ident),* $(,)?) => {$(
         #[doc = concat!("[`ProbeConfig::", stringify!($name), "`]")]
