@@ -75,6 +75,13 @@ impl Host {
     }
 }
 
+/// A quarter of the descriptors that the process may have open: so many files may be kept without being in the way of connections, maps
+/// and programs.
+pub fn quarter_of_descriptors() -> usize {
+    let may = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    may.map_or(usize::MAX, |may| usize::try_from(may / 4).unwrap_or(usize::MAX))
+}
+
 fn types(sys: &Path) -> PathBuf {
     sys.join("kernel/btf/vmlinux")
 }

@@ -33,6 +33,24 @@ pub(super) struct Names {
     pub(super) queue_help: &'static str,
 }
 
+impl Names {
+    /// Tells what waits in a sink, and what became of its items.
+    pub(super) fn register<T: OtlpItem>(&self, own: &Own, kind: &'static str, sink: Arc<dyn ItemSink<T>>) {
+        let (items, bytes) = (sink.clone(), sink.clone());
+        let queue = Reading::gauge(self.queue, "", self.queue_help, move || items.counts().waiting as f64);
+        let memory = Reading::gauge(
+            "onlooker_export_queue_bytes",
+            "bytes",
+            "Memory of what is in the queue of an exporter now, about, in bytes.",
+            move || bytes.counts().waiting_bytes as f64,
+        );
+        for reading in [queue, memory] {
+            own.register(reading.label("kind", kind));
+        }
+        own.register_events(Arc::new(Exported { kind, sink }));
+    }
+}
+
 const SPANS: Names = Names {
     otlp: "span_otlp",
     former: "span_otlp_replayed",
@@ -96,6 +114,8 @@ impl Exporters {
 
 /// What the OTLP exporters share.
 pub(super) struct Otlp {
+    /// Exporters that were asked for and are not started yet.
+    wanted: Vec<(OtlpSignal, OtlpConfig)>,
     settings: crate::config::Otlp,
     clients: OtlpClients,
     /// Queues are to be on the disk.
@@ -112,10 +132,12 @@ pub(super) type Started<T> = (Arc<OtlpSink<T>>, JoinHandle<()>);
 impl Otlp {
     fn new(config: &Config) -> anyhow::Result<Otlp> {
         let settings = config.otlp.clone();
-        let mut signals = 0;
+        let mut wanted = Vec::new();
         for signal in OtlpSignal::ALL {
-            signals += u64::from(OtlpConfig::from_env(signal, &settings.over(&env))?.is_some());
+            let config = OtlpConfig::from_env(signal, &settings.over(&env))?;
+            wanted.extend(config.map(|config| (signal, config)));
         }
+        let signals = wanted.len() as u64;
         // Without a receiver no folder is made.
         let path = config.otlp_queue.folder().filter(|_| signals > 0);
         let folder = path.and_then(|path| match QueueFolder::open(path) {
@@ -126,6 +148,7 @@ impl Otlp {
             }
         });
         Ok(Otlp {
+            wanted,
             settings,
             clients: OtlpClients::default(),
             on_disk: path.is_some(),
@@ -146,9 +169,10 @@ impl Otlp {
 
     /// Starts the exporter of one sort of item, if there is a receiver for it.
     pub(super) fn start<T: OtlpItem>(&mut self) -> anyhow::Result<Option<Started<T>>> {
-        let Some(config) = OtlpConfig::from_env(T::SIGNAL, &self.settings.over(&env))? else {
+        let Some(place) = self.wanted.iter().position(|(signal, _)| *signal == T::SIGNAL) else {
             return Ok(None);
         };
+        let (_, config) = self.wanted.swap_remove(place);
         let (sink, task) = match &self.folder {
             Some(folder) => otlp::on_disk(config, &mut self.clients, folder, self.each)?,
             None => otlp::new(config, &mut self.clients)?,
@@ -199,20 +223,7 @@ impl<T: OtlpItem + Line> Exporter<T> {
 
     fn register(&self, own: &Own) {
         for (kind, sink) in self.named() {
-            let (items, bytes) = (sink.clone(), sink.clone());
-            let queue = Reading::gauge(self.names.queue, "", self.names.queue_help, move || {
-                items.counts().waiting as f64
-            });
-            let memory = Reading::gauge(
-                "onlooker_export_queue_bytes",
-                "bytes",
-                "Memory of what is in the queue of an exporter now, about, in bytes.",
-                move || bytes.counts().waiting_bytes as f64,
-            );
-            for reading in [queue, memory] {
-                own.register(reading.label("kind", kind));
-            }
-            own.register_events(Arc::new(Exported { kind, sink }));
+            self.names.register(own, kind, sink);
         }
         if let Some((sink, _)) = self.otlp.iter().find(|_| self.on_disk) {
             disk::register(own, &self.names, sink);
@@ -231,9 +242,9 @@ impl<T: OtlpItem + Line> Exporter<T> {
 }
 
 /// What became of the items of one exporter.
-pub(super) struct Exported<T> {
-    pub(super) kind: &'static str,
-    pub(super) sink: Arc<dyn ItemSink<T>>,
+struct Exported<T> {
+    kind: &'static str,
+    sink: Arc<dyn ItemSink<T>>,
 }
 
 impl<T: OtlpItem> EventCounts for Exported<T> {

@@ -4,7 +4,7 @@ use crate::attribute::container::Cgroup;
 use crate::collectors::own::{Own, Reading};
 use crate::config::Config;
 use crate::export::ItemSink;
-use crate::host::Host;
+use crate::host::{Host, quarter_of_descriptors};
 use crate::logs::lines::Lines;
 use crate::logs::sources::{
     self, FileId, Globs, Journal, Limits, Mine, Number, Outlet, Room, Running, Settings, SourceCounts,
@@ -73,11 +73,9 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
     })
 }
 
-/// A quarter of the descriptors that the process may have: connections, maps and programs need theirs.
+/// Log files that are open at the same time.
 fn open_files() -> usize {
-    let may = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let quarter = may.map_or(usize::MAX, |may| usize::try_from(may / 4).unwrap_or(usize::MAX));
-    quarter.clamp(16, Limits::default().open)
+    quarter_of_descriptors().clamp(16, Limits::default().open)
 }
 
 /// What is the agent's own: to read it would be to write more of it.

@@ -1,7 +1,7 @@
 //! Metrics pushed over OTLP: all sources are read at an interval, on a thread of the runtime's pool, and once more at the end.
 
 use super::FLUSH;
-use super::exporters::{Exported, Names, Otlp, disk};
+use super::exporters::{Names, Otlp, disk};
 use crate::collectors::node::runner::Runner;
 use crate::collectors::own::process::boot_time;
 use crate::collectors::own::{Own, Reading};
@@ -90,23 +90,7 @@ impl Push {
 
     /// Tells what becomes of data points.
     pub(super) fn register(&self, own: &Own) {
-        let kind = NAMES.otlp;
-        let (pieces, bytes) = (self.sink.clone(), self.sink.clone());
-        let pieces = Reading::gauge(NAMES.queue, "", NAMES.queue_help, move || {
-            pieces.counts().waiting as f64
-        });
-        let bytes = Reading::gauge(
-            "onlooker_export_queue_bytes",
-            "bytes",
-            "Memory of what is in the queue of an exporter now, about, in bytes.",
-            move || bytes.counts().waiting_bytes as f64,
-        );
-        own.register(pieces.label("kind", kind));
-        own.register(bytes.label("kind", kind));
-        own.register_events(Arc::new(Exported {
-            kind,
-            sink: self.sink.clone() as Arc<dyn ItemSink<MetricBatch>>,
-        }));
+        NAMES.register(own, NAMES.otlp, self.sink.clone() as Arc<dyn ItemSink<MetricBatch>>);
         if self.on_disk {
             disk::register(own, &NAMES, &self.sink);
         }

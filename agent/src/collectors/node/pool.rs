@@ -1,6 +1,7 @@
 //! Small files that are read at every scrape and stay open in between: to open a file of sysfs or of a cgroup costs several times
 //! what reading it does.
 
+use crate::host::quarter_of_descriptors;
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::fs::File;
@@ -53,11 +54,9 @@ impl Pool {
         }
     }
 
-    /// As many as a process may have open without being in the way of what else it opens: a quarter, up to `most`.
+    /// Keeps up to `most` open, and no more than a quarter of what the process may.
     pub fn within_limits(most: usize) -> Pool {
-        let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let quarter = allowed.map_or(usize::MAX, |allowed| allowed as usize / 4);
-        Pool::new(most.min(quarter))
+        Pool::new(most.min(quarter_of_descriptors()))
     }
 
     /// The text of a file now, without white space around it; `None` when it is not there, cannot be read or has more than 1 MiB.

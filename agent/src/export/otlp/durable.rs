@@ -11,17 +11,15 @@
 //! When the disk fails, batches wait in memory as if there were none, and the disk is tried again.
 
 use super::retry::{Sender, Sent, Transport, Trouble, over, receipts};
-use super::{Backoff, Loss, OtlpItem, Queue};
+use super::{Backoff, Loss, OtlpCompression, OtlpItem, Queue};
 use crate::export::queue::disk::{AppendError, Place};
 use crate::export::queue::durable::{Durable, Showing};
 use crate::logs::Receipt;
 use bytes::Bytes;
-use flate2::Compression;
 use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -334,11 +332,8 @@ impl<I: OtlpItem, T: Transport> Exporter<I, T> {
             let packed = self.sender.transport.pack(request);
             return (packed.clone(), packed);
         }
-        let mut encoder = GzEncoder::new(Vec::with_capacity(request.len() / 4), Compression::fast());
-        // Writing to a Vec does not fail.
-        let _ = encoder.write_all(&request);
-        let kept = encoder.finish().unwrap_or_default().into();
-        (kept, self.sender.transport.pack(request))
+        let kept = OtlpCompression::Gzip.append(&request, Vec::with_capacity(request.len() / 4));
+        (kept.into(), self.sender.transport.pack(request))
     }
 
     async fn sync_now_and_then(&self) {

@@ -129,10 +129,15 @@ pub(super) fn iso(bytes: &[u8]) -> Option<(Stamp, usize)> {
 
 /// `02/Jan/2026:03:04:05 +0000`, of access logs.
 pub(super) fn clf(bytes: &[u8]) -> Option<(Stamp, usize)> {
+    day_month_year(bytes, *b"//:")
+}
+
+/// Day, month, year and clock with these between them, and an offset or none.
+fn day_month_year(bytes: &[u8], between: [u8; 3]) -> Option<(Stamp, usize)> {
     let day = number::<2>(bytes, 0)?;
     let month = month(bytes.get(3..6)?)?;
     let year = number::<4>(bytes, 7)? as i32;
-    if [bytes[2], bytes[6], *bytes.get(11)?] != [b'/', b'/', b':'] {
+    if [bytes[2], bytes[6], *bytes.get(11)?] != between {
         return None;
     }
     let (second, nanos, mut at) = clock(bytes, 12)?;
@@ -188,24 +193,7 @@ pub(super) fn ctime(bytes: &[u8]) -> Option<(Stamp, usize)> {
 
 /// `02 Jan 2026 03:04:05.123`, of Redis and, with an offset, of RFC 2822.
 pub(super) fn day_first(bytes: &[u8]) -> Option<(Stamp, usize)> {
-    let day = number::<2>(bytes, 0)?;
-    let month = month(bytes.get(3..6)?)?;
-    let year = number::<4>(bytes, 7)? as i32;
-    if [bytes[2], bytes[6], *bytes.get(11)?] != [b' '; 3] {
-        return None;
-    }
-    let (second, nanos, mut at) = clock(bytes, 12)?;
-    let offset = offset(bytes, &mut at);
-    days(year, month, day)?;
-    let stamp = Stamp {
-        year: Some(year),
-        month,
-        day,
-        second,
-        nanos,
-        offset,
-    };
-    Some((stamp, at))
+    day_month_year(bytes, [b' '; 3])
 }
 
 /// `Fri, 02 Jan 2026 03:04:05 GMT`.

@@ -9,8 +9,11 @@ use crate::export::queue::disk::{Disk, tests::SIGNAL};
 use crate::export::queue::tests::{Log, ledger, span};
 use crate::logs::{Acknowledge, LogRecord, Severity};
 use crate::trace::span::Span;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
+use std::io::Write;
 use std::path::Path;
 use tempfile::TempDir;
 
