@@ -1,8 +1,10 @@
 //! Loads the eBPF object, attaches each probe by its best alternative, hands out the maps. The one file that touches
 //! `EbpfLoader`. Nothing is pinned: when the process ends, however it ends, the kernel drops programs and maps.
 
-use super::maps::{FallbackTable, Graves, KernelCounters, RecordRing, SocketTable};
+use super::maps::{FallbackTable, Graves, KernelCounters, SocketTable};
 use super::refusals::{self, Refusals};
+use super::ring::RecordRing;
+use super::spare;
 use super::stats::{MapSize, ProgramStats, size_of_map};
 use super::tables::Tables;
 use super::{
@@ -17,7 +19,7 @@ use crate::health::ProbeState;
 use crate::host::Host;
 use crate::probes::{Alternative, Choice, Hook, Probe, Program as Ours, REGISTRY, WITHOUT_AGAIN};
 use crate::signal::Role;
-use aya::maps::{HashMap, MapError, PerCpuArray, RingBuf};
+use aya::maps::{HashMap, Map, MapError, PerCpuArray};
 use aya::{Ebpf, EbpfLoader};
 use flate2::read::GzDecoder;
 use onlooker_common::record::role;
@@ -241,7 +243,7 @@ pub fn load(host: &Host, options: &Options) -> Result<Kernel, LoadError> {
         ..
     } = opened;
     drop(types);
-    give_back();
+    spare::give_back();
 
     // Alternatives share programs.
     let names: BTreeSet<&'static str> = REGISTRY
@@ -262,10 +264,13 @@ pub fn load(host: &Host, options: &Options) -> Result<Kernel, LoadError> {
         .trace
         .then(|| aya_log::EbpfLogger::init(&mut programs).ok())
         .flatten();
-    let ring = RingBuf::try_from(programs.take_map("RING").ok_or_else(|| missing("RING"))?).map_err(wrong)?;
+    let ring = match programs.take_map("RING") {
+        Some(Map::RingBuf(data)) => RecordRing::new(data).map_err(|error| LoadError::Setup(error.to_string()))?,
+        _ => return Err(missing("RING")),
+    };
     let sockets = programs.take_map("SOCKETS").ok_or_else(|| missing("SOCKETS"))?;
     let sockets_fd = match &sockets {
-        aya::maps::Map::HashMap(data) => data.fd().as_fd().try_clone_to_owned(),
+        Map::HashMap(data) => data.fd().as_fd().try_clone_to_owned(),
         _ => return Err(missing("SOCKETS")),
     };
     let sockets = SocketTable {
@@ -281,7 +286,7 @@ pub fn load(host: &Host, options: &Options) -> Result<Kernel, LoadError> {
     let graves = HashMap::try_from(programs.take_map("GRAVES").ok_or_else(|| missing("GRAVES"))?).map_err(wrong)?;
     Ok(Kernel {
         graves: Graves(graves),
-        ring: RecordRing(ring),
+        ring,
         sockets,
         fallback: FallbackTable::new(fallback),
         counters: KernelCounters(Arc::new(counters)),
@@ -294,15 +299,6 @@ pub fn load(host: &Host, options: &Options) -> Result<Kernel, LoadError> {
             sparing: again,
         },
     })
-}
-
-/// The kernel's types and the object were some megabytes, in many small pieces, needed once.
-fn give_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: no arguments that matter; glibc locks its own heap.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 /// Before Linux 5.11 maps count as locked memory, of which few are allowed. Without the right to raise the limit the maps may

@@ -2,30 +2,14 @@
 
 use super::batch;
 use crate::signal::{ConnId, Nanos};
-use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::{HashMap, MapData, PerCpuArray};
 use onlooker_common::count;
 use onlooker_common::fallback::{FallbackCounts, FallbackKey};
 use onlooker_common::socket::{Grave, SocketState, verdict};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::Cell;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-
-/// The ring buffer, from its reader's side.
-pub struct RecordRing(pub(super) RingBuf<MapData>);
-
-impl RecordRing {
-    /// The next record's bytes, and the room it gives back when dropped.
-    pub fn next_record(&mut self) -> Option<impl std::ops::Deref<Target = [u8]> + '_> {
-        self.0.next()
-    }
-}
-
-impl AsFd for RecordRing {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
 
 /// The socket table, from the user's side.
 pub struct SocketTable {
