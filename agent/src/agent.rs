@@ -329,8 +329,8 @@ pub(crate) fn loader_options(config: &Config, traces: bool) -> loader::Options {
         tcp_connections: config.limits.tcp_connections,
         capture: match config.hooks {
             Hooks::Auto => None,
-            Hooks::Socket => Some("socket"),
-            Hooks::Syscall => Some("syscall"),
+            // No probe has the name of `off`.
+            only => Some(only.as_str()),
         },
         roles: match config.roles {
             Roles::All => &[Role::Server, Role::Client],

@@ -185,6 +185,8 @@ words! {
         Socket = "socket",
         /// `sys_exit`.
         Syscall = "syscall",
+        /// Nowhere: no byte of a request or response is read.
+        Off = "off",
     }
 }
 

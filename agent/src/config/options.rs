@@ -254,7 +254,8 @@ static AGENT: &[Opt] = &[
     Opt {
         name: "capture.hooks",
         value: "HOOKS",
-        help: "Where the kernel is watched: the socket tracepoints (Linux 6.3), the exit of system calls, or what fits.",
+        help: "Where the kernel is watched for requests: the socket tracepoints (Linux 6.3), the exit of system calls, what \
+               fits, or nowhere.",
         default: &["auto"],
         words: Hooks::WORDS,
         set: choice!(Hooks, hooks),

@@ -5,7 +5,7 @@ use super::tls::Finder;
 use super::{Patient, proc};
 use crate::attribute::process::reader::Reader;
 use crate::attribute::process::{Processes, ProcessesConfig};
-use crate::config::Roles;
+use crate::config::{Hooks, Roles};
 use crate::signal::ProcessKey;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -131,6 +131,7 @@ fn name(processes: &mut Processes, key: ProcessKey) -> String {
 /// The same for all: the agent looks at sockets, whoever has them.
 fn plaintext(patient: &Patient<'_>) -> Sight {
     let seen = match patient.config.roles {
+        _ if patient.config.hooks == Hooks::Off => "no: --capture.hooks=off",
         _ if !patient.captures() => "no: no probe that sees requests attaches, see above",
         Roles::Client => "no: --capture.roles=client leaves servers' ends out",
         Roles::All | Roles::Server => "yes",
