@@ -3,6 +3,7 @@
 use crate::http::{self, Connection, Response, Target};
 use crate::ledger::Ledger;
 use crate::metrics::Scrape;
+use crate::probes;
 use crate::process::{Program, copy_as, free_port};
 use crate::require::{agent_program, say, which};
 use crate::skipped;
@@ -61,6 +62,9 @@ pub struct Options {
     pub blind: bool,
     /// With collectors of the host's metrics, which cost each scrape something.
     pub collectors: bool,
+    /// Probes that the test is about; none: all. Where the processor is emulated no others are attached and no request is captured: what
+    /// the verifier walks for them is most of what a start takes there.
+    pub about: &'static [&'static str],
     /// In a pid namespace of its own, with the host's `/proc`. What is told to the process goes to the one that made it then.
     pub own_pids: bool,
 }
@@ -137,7 +141,8 @@ impl Agent {
     /// Starts an agent and waits until it is ready.
     pub fn start(options: &Options) -> Result<Agent> {
         let port = free_port();
-        let hooks = options.hooks.unwrap_or("auto");
+        let alone = wait::slow() > 1 && !options.about.is_empty();
+        let hooks = options.hooks.unwrap_or(if alone { "off" } else { "auto" });
         let (mut command, dir) = options.command()?;
         command
             .arg("run")
@@ -147,6 +152,9 @@ impl Agent {
             .args(&options.args)
             .env("OTEL_SERVICE_NAME", "onlooker-under-test")
             .envs(options.env.iter().map(|(name, value)| (name, value)));
+        if alone {
+            command.args(probes::disabling_all_but(options.about));
+        }
         // What is summed is pending until the interval is over, and the balance of events is waited for.
         if !options.args.iter().any(|arg| arg.starts_with("--events.interval")) {
             command.arg("--events.interval=1s");

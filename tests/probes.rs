@@ -234,6 +234,19 @@ pub fn enabling() -> Vec<String> {
     links.map(|(probe, ..)| format!("--probes.enable={probe}")).collect()
 }
 
+/// Arguments that disable those that are attached by default, but for these, and lives of processes and ends of connections.
+pub fn disabling_all_but(about: &[&str]) -> Vec<String> {
+    let kept = ["tcp_state", "process"];
+    let names = ALL
+        .iter()
+        .flat_map(|chain| chain.links.first())
+        .map(|(probe, ..)| *probe);
+    names
+        .filter(|name| *name != "socket" && !kept.contains(name) && !about.contains(name))
+        .map(|name| format!("--probes.disable={name}"))
+        .collect()
+}
+
 /// Alternatives of a probe, the best first.
 pub fn alternatives(probe: &str) -> Vec<&'static str> {
     let links = ALL.iter().chain(OPTIONAL).flat_map(|chain| chain.links);

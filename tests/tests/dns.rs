@@ -401,6 +401,7 @@ fn lost_messages() {
     let bed = Bed::new();
     let options = Options {
         args: vec!["--limits.ring-bytes=524288".into()],
+        about: &["dns", "udp_drops"],
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();

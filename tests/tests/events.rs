@@ -130,6 +130,7 @@ fn busy_receiver_of_logs_alone() {
             ),
             ("OTEL_BLRP_SCHEDULE_DELAY", "100"),
         ]),
+        about: &["errors", "tcp", "tcp_open", "usage", "oom"],
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();
@@ -162,6 +163,7 @@ fn refused_records_are_counted() {
             ("OTEL_TRACES_EXPORTER", "none"),
             ("OTEL_BLRP_SCHEDULE_DELAY", "0"),
         ]),
+        about: &["errors", "tcp", "tcp_open", "usage", "oom"],
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();
@@ -202,6 +204,7 @@ fn silent_receiver() {
             ("OTEL_BLRP_MAX_QUEUE_SIZE", "2"),
         ]),
         args: vec!["--events.rate=1000".into()],
+        about: &["errors", "tcp", "tcp_open", "usage", "oom"],
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();
@@ -235,6 +238,7 @@ fn limits() {
             "--events.rate=1".into(),
             format!("--events.interval={}s", 2 * wait::slow()),
         ],
+        about: &["errors", "tcp", "tcp_open", "usage", "oom"],
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();
@@ -281,6 +285,7 @@ fn the_end_tells_what_waits() {
             ("OTEL_BLRP_SCHEDULE_DELAY", "0"),
         ]),
         args: vec!["--events.interval=1h".into()],
+        about: &["errors", "tcp", "tcp_open", "usage", "oom"],
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();
@@ -353,6 +358,7 @@ fn system_call_errors() {
             ("OTEL_BLRP_SCHEDULE_DELAY", "100"),
         ]),
         args: vec!["--events.interval=5s".into(), "--events.rate=1000".into()],
+        about: &["errors", "tcp", "tcp_open", "usage", "oom"],
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();
@@ -423,6 +429,7 @@ fn refused_connections_of_others_alone() {
     let options = Options {
         events: true,
         env: env(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://127.0.0.1:{port}"))]),
+        about: &["errors", "tcp", "tcp_open", "usage", "oom"],
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();

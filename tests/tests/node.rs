@@ -24,6 +24,7 @@ fn agent(args: &[&str]) -> Agent {
     let options = Options {
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         collectors: true,
+        about: &["oom"],
         ..Options::default()
     };
     Agent::start(&options).unwrap()

@@ -77,7 +77,11 @@ impl Drop for Driver {
 }
 
 fn agent() -> Agent {
-    Agent::start(&Options::default()).unwrap()
+    Agent::start(&Options {
+        about: &["usage", "oom"],
+        ..Options::default()
+    })
+    .unwrap()
 }
 
 /// Waits until the driver's own end is counted: everything before it is, too.
@@ -141,6 +145,7 @@ fn lives_without_usage() {
     need!(Need::Agent);
     let options = Options {
         args: vec!["--probes.disable=usage".into()],
+        about: &["usage", "oom"],
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();
@@ -192,6 +197,7 @@ fn a_fork_bomb_and_a_full_ring() {
     let before = made();
     let options = Options {
         args: vec!["--limits.ring-bytes=64KiB".into()],
+        about: &["usage", "oom"],
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();
@@ -352,6 +358,7 @@ fn threads_by_name_and_shares_of_memory() {
         args: ["--usage.detail=threads", "--usage.detail=smaps"]
             .map(String::from)
             .to_vec(),
+        about: &["usage", "oom"],
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();
@@ -443,6 +450,7 @@ fn out_of_memory() {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.endpoint),
             ("OTEL_BLRP_SCHEDULE_DELAY", "100"),
         ]),
+        about: &["usage", "oom"],
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();

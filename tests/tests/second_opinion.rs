@@ -76,7 +76,11 @@ impl Counting {
 fn bpftrace_agrees() {
     need!(Need::Agent, Need::Program("ip"), Need::Program("bpftrace"));
     let n = u64::from(wait::eased(700));
-    let agent = Agent::start(&Options::default()).unwrap();
+    let agent = Agent::start(&Options {
+        about: &["errors", "tcp", "tcp_open"],
+        ..Options::default()
+    })
+    .unwrap();
     let ns = NetNs::new("second", "127.0.0.1").unwrap();
     let (mut server, mut client) = (Driver::start(&ns, "server"), Driver::start(&ns, "client"));
     let (pid, connect, refused) = (client.talker.program.pid(), libc::SYS_connect, -libc::ECONNREFUSED);

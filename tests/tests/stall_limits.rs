@@ -46,6 +46,7 @@ fn agent(enable: &[&str]) -> Agent {
     let args = args.chain(["--limits.processes=16384".into()]);
     Agent::start(&Options {
         args: args.collect(),
+        about: &["block", "reclaim"],
         ..Options::default()
     })
     .unwrap()

@@ -25,6 +25,7 @@ fn agent(enable: &str) -> Agent {
     let args = (!enable.is_empty()).then(|| format!("--probes.enable={enable}"));
     Agent::start(&Options {
         args: args.into_iter().chain(["--collector.cgroup".into()]).collect(),
+        about: &["block", "reclaim"],
         ..Options::default()
     })
     .unwrap()

@@ -46,7 +46,11 @@ fn expect(agent: &Agent, service: &str, abi: &str, truth: &Counts) {
 }
 
 fn agent() -> Agent {
-    Agent::start(&Options::default()).unwrap()
+    Agent::start(&Options {
+        about: &["errors", "latency"],
+        ..Options::default()
+    })
+    .unwrap()
 }
 
 /// A million errors (fewer on a slow machine) of each of four kinds by four threads at once: every single one is counted.
@@ -153,6 +157,7 @@ fn expected_errors_together() {
     let _beside = beside_others();
     let options = Options {
         args: vec!["--syscalls.expected=together".into()],
+        about: &["errors", "latency"],
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();
@@ -283,6 +288,7 @@ fn durations_on_demand() {
         args: ["--probes.enable=latency", "--syscalls.latency=clock_nanosleep"]
             .map(String::from)
             .into(),
+        about: &["errors", "latency"],
         ..Options::default()
     };
     let agent = Agent::start(&options).unwrap();
@@ -318,6 +324,7 @@ fn measuring(calls: &[&str]) -> Agent {
     let chosen = calls.iter().map(|call| format!("--syscalls.latency={call}"));
     let options = Options {
         args: ["--probes.enable=latency".into()].into_iter().chain(chosen).collect(),
+        about: &["errors", "latency"],
         ..Options::default()
     };
     Agent::start(&options).unwrap()

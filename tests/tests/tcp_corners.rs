@@ -107,7 +107,11 @@ fn a_shared_port() {
 #[test]
 fn drops_of_a_moment() {
     need!(Need::Agent, Need::Program("ip"));
-    let agent = Agent::start(&Options::default()).unwrap();
+    let agent = Agent::start(&Options {
+        about: &["tcp", "tcp_open", "tcp_accept"],
+        ..Options::default()
+    })
+    .unwrap();
     let ns = NetNs::new("tcp", "127.0.0.1").unwrap();
     let (mut server, mut client) = (Driver::start(&ns, "server"), Driver::start(&ns, "client"));
     agent.pause().unwrap();

@@ -18,9 +18,14 @@ fn a_full_table() {
     const ROOM: u64 = 64;
     const N: u64 = 200;
     let _alone = alone();
-    let roomy = &Agent::start(&Options::default()).unwrap();
+    let roomy = &Agent::start(&Options {
+        about: &["tcp", "tcp_open", "tcp_accept"],
+        ..Options::default()
+    })
+    .unwrap();
     let agent = Agent::start(&Options {
         args: vec![format!("--limits.tcp-connections={ROOM}")],
+        about: &["tcp", "tcp_open", "tcp_accept"],
         ..Options::default()
     })
     .unwrap();
@@ -93,7 +98,11 @@ fn full_tables_of_counts() {
     need!(Need::Agent, Need::Program("ip"));
     const PORTS: u64 = 3000;
     let _alone = alone();
-    let agent = Agent::start(&Options::default()).unwrap();
+    let agent = Agent::start(&Options {
+        about: &["tcp", "tcp_open", "tcp_accept"],
+        ..Options::default()
+    })
+    .unwrap();
     let ns = NetNs::new("tcp", "127.0.0.1").unwrap();
     let mut client = Driver::start(&ns, "client");
     let all = |scrape: &Scrape, service: &str| {
@@ -124,7 +133,11 @@ fn a_full_table_of_listeners() {
     need!(Need::Agent, Need::Program("ip"));
     const SOCKETS: u64 = 700;
     let _alone = alone();
-    let agent = Agent::start(&Options::default()).unwrap();
+    let agent = Agent::start(&Options {
+        about: &["tcp", "tcp_open", "tcp_accept"],
+        ..Options::default()
+    })
+    .unwrap();
     let ns = NetNs::new("tcp", "127.0.0.1").unwrap();
     let (mut server, mut other) = (Driver::start(&ns, "server"), Driver::start(&ns, "other"));
     // Its socket is left by its owner to a child while nobody looks: then all open files are looked over for the new owner, and those

@@ -102,7 +102,11 @@ fn what_was_there_before() {
     let (mut server, mut client) = (Driver::start(&ns, "server"), Driver::start(&ns, "client"));
     let (to, port) = server.listen("127.0.0.1", 50, "serve");
     client.ask(&format!("connect {to} 9 1000 1000 keep"));
-    let agent = Agent::start(&Options::default()).unwrap();
+    let agent = Agent::start(&Options {
+        about: &["tcp", "tcp_open", "tcp_accept"],
+        ..Options::default()
+    })
+    .unwrap();
     one(&agent, "open connections", |scrape| {
         for end in [&client, &server] {
             exactly(
@@ -180,6 +184,7 @@ fn events() {
     need!(Need::Agent, Need::Program("ip"));
     let agent = Agent::start(&Options {
         events: true,
+        about: &["tcp", "tcp_open", "tcp_accept"],
         ..Options::default()
     })
     .unwrap();

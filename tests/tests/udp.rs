@@ -163,7 +163,11 @@ fn a_full_table() {
     need!(Need::Agent);
     const PROCESSES: u32 = 3000;
     let _alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
-    let agent = Agent::start(&Options::default()).unwrap();
+    let agent = Agent::start(&Options {
+        about: &["dns", "udp_drops"],
+        ..Options::default()
+    })
+    .unwrap();
     let service = unique("crowd");
     // Nobody reads the table meanwhile.
     agent.pause().unwrap();
