@@ -7,7 +7,7 @@
 //! - **fork** gives the child what is known of its parent, so that prefork workers are their master's service although
 //!   their title, and with it the environment behind it in memory, was overwritten.
 //!   An exec whose record was lost is found when such facts are first used, and by and by for all processes: at once when
-//!   records are known to be lost ([`Processes::doubt`]), else each process is held against `/proc` once in some 15 s.
+//!   records are known to be lost ([`Processes::doubt`]), else each process is held against `/proc` once a minute.
 //! - **exit** leaves the facts for a grace time: records of the process may still be on their way.
 //!
 //! Facts of `/proc` are taken only of a process with the start time that was asked for (see [`reader`]).
@@ -63,7 +63,7 @@ impl Default for ProcessesConfig {
             grace: 30_000_000_000,
             exec_reads: 200,
             sweep: 64,
-            round: 15,
+            round: 60,
             places: 1024,
             host_name: None,
         }
