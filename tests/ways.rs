@@ -13,7 +13,7 @@ pub fn of_dns() -> Ways {
     of("dns", &["dns", "udp_drops"], &[])
 }
 
-/// The same of the probe `tcp`. The probe `tcp_accept` is enabled.
+/// The same of the probe `tcp`. The probe `tcp_accept` is enabled; answers of name servers give peers their names.
 pub fn of_tcp() -> Ways {
     of(
         "tcp",

@@ -9,6 +9,9 @@ use super::entries::Binary;
 use crate::programs;
 use crate::shell::{Run, root, say, target};
 
+/// Test binaries that measure the network's times: one test at a time, for those beside it would take the processor from it.
+const ONE_AT_A_TIME: [&str; 1] = ["tcp_wire"];
+
 /// Test binaries by name.
 pub(super) type Binaries = BTreeMap<String, PathBuf>;
 
@@ -92,8 +95,9 @@ pub(super) fn tests(binaries: &Binaries, tests: &[Binary], filter: &[String]) ->
             .with_context(|| format!("there is no test binary {name}"))?;
         let words = filters.iter().copied().chain(filter.iter().map(String::as_str));
         let words: Vec<String> = words.map(quoted).collect();
+        let threads = if ONE_AT_A_TIME.contains(name) { 1 } else { 4 };
         script += &format!(
-            "echo 'onlooker-vm: binary {name}'\nof {} --color=never --test-threads=4 {}\n",
+            "echo 'onlooker-vm: binary {name}'\nof {} --color=never --test-threads={threads} {}\n",
             quoted(&binary.display().to_string()),
             words.join(" "),
         );
