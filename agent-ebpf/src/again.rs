@@ -11,6 +11,8 @@
 //! - stalls with a begin and an end: the entry is there after a begin, and gone after an end.
 //! - all else that a thread does has no entry of its own: by a mark of the thread, see [`DEALT`].
 //!
+//! What finds no room in a table leaves no entry to know it by: the first copy alone counts it as lost.
+//!
 //! A mark stays when the second copy is skipped and not the first; the next call of that thread on that connection in that
 //! direction overwrites it. Only if the first copy is skipped at that very call, the call is missed.
 

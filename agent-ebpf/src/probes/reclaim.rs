@@ -42,7 +42,7 @@ macro_rules! pairs {
         #[inline(always)]
         pub fn $begin_btf(_ctx: BtfTracePointContext) -> i32 {
             let _undivided = Undivided::begin();
-            on_begin($reason);
+            on_begin::<false>($reason);
             0
         }
         #[doc = "Second copy, see [`crate::again`]."]
@@ -50,7 +50,7 @@ macro_rules! pairs {
         #[inline(always)]
         pub fn $begin_again(_ctx: BtfTracePointContext) -> i32 {
             if RECLAIM_BEGUN.get_ptr(&thread($reason)).is_none() {
-                on_begin($reason);
+                on_begin::<true>($reason);
             }
             0
         }
@@ -59,7 +59,7 @@ macro_rules! pairs {
         #[inline(always)]
         pub fn $begin_raw(_ctx: RawTracePointContext) -> i32 {
             let _undivided = Undivided::begin();
-            on_begin($reason);
+            on_begin::<false>($reason);
             0
         }
         #[doc = "By direct loads."]
@@ -104,9 +104,10 @@ fn thread(reason: u32) -> u64 {
 }
 
 #[inline(always)]
-fn on_begin(reason: u32) {
+fn on_begin<const AGAIN: bool>(reason: u32) {
     let at = now();
-    if RECLAIM_BEGUN.insert(&thread(reason), &at, 0).is_err() {
+    // What finds no room the first copy counts, which is rarely skipped.
+    if RECLAIM_BEGUN.insert(&thread(reason), &at, 0).is_err() && !AGAIN {
         lose(&RECLAIM_LOST);
     }
 }

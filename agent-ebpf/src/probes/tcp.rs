@@ -142,7 +142,7 @@ unsafe fn on_change<A: Current, const AGAIN: bool>(sk: *const u8, old: u8, new: 
         }
         if new == state::LISTEN {
             if (!AGAIN || TCP_LISTENERS.at(&id).is_none()) && !listens::<A>(sk, &actor::<A>(A::task())) {
-                lose(count::LISTENERS_LOST);
+                no_room::<AGAIN>(count::LISTENERS_LOST);
             }
             return;
         }
@@ -161,7 +161,7 @@ unsafe fn on_change<A: Current, const AGAIN: bool>(sk: *const u8, old: u8, new: 
             {
                 return;
             }
-            connects::<A>(sk, id);
+            connects::<A, AGAIN>(sk, id);
             return;
         }
         if new == state::ESTABLISHED {
@@ -172,7 +172,7 @@ unsafe fn on_change<A: Current, const AGAIN: bool>(sk: *const u8, old: u8, new: 
                         connected::<A>(sk, connection);
                     }
                 }
-                _ if old == state::SYN_RECV => accepted::<A>(sk, id),
+                _ if old == state::SYN_RECV => accepted::<A, AGAIN>(sk, id),
                 _ => (),
             }
             return;
@@ -188,9 +188,17 @@ unsafe fn on_change<A: Current, const AGAIN: bool>(sk: *const u8, old: u8, new: 
     }
 }
 
+/// Counts what finds no room. The first copy, which is rarely skipped, does, and cannot mark it.
+#[inline(always)]
+fn no_room<const AGAIN: bool>(place: usize) {
+    if !AGAIN {
+        lose(place);
+    }
+}
+
 /// The SYN is about to be sent: the call that connects is under way.
 #[inline(always)]
-unsafe fn connects<A: Current>(sk: *const u8, id: u64) {
+unsafe fn connects<A: Current, const AGAIN: bool>(sk: *const u8, id: u64) {
     // SAFETY: the caller's.
     unsafe {
         let actor = actor::<A>(A::task());
@@ -208,7 +216,7 @@ unsafe fn connects<A: Current>(sk: *const u8, id: u64) {
             pad: [0; 6],
         };
         if TCP_CONNECTIONS.insert(&id, &connection, 0).is_err() {
-            lose(count::LOST);
+            no_room::<AGAIN>(count::LOST);
         }
     }
 }
@@ -245,7 +253,7 @@ unsafe fn connected<A: Access>(sk: *const u8, connection: *mut Connection) {
 
 /// The server's end is established; nobody has accepted it yet.
 #[inline(always)]
-unsafe fn accepted<A: Access>(sk: *const u8, id: u64) {
+unsafe fn accepted<A: Access, const AGAIN: bool>(sk: *const u8, id: u64) {
     // SAFETY: the caller's.
     unsafe {
         let tcp = A::tcp(sk);
@@ -270,7 +278,7 @@ unsafe fn accepted<A: Access>(sk: *const u8, id: u64) {
             pad: [0; 6],
         };
         if TCP_CONNECTIONS.insert(&id, &connection, 0).is_err() {
-            lose(count::LOST);
+            no_room::<AGAIN>(count::LOST);
             return;
         }
         if let Some(numbers) = numbers(&key) {
