@@ -3,7 +3,7 @@
 //! A joiner is of one stream; lines of streams that are interleaved go to one joiner each. What the first line is decides what it may
 //! be followed by ([`rules`]). A group ends with the first line that does not belong to it, by time ([`Joiner::flush`]), or where it
 //! has as many lines or bytes as it may; what follows is then a group of its own, and the cut is counted. Nothing is left out but
-//! empty lines at the end of a group.
+//! empty lines at the end of a group, which are told by number.
 
 mod rules;
 
@@ -52,6 +52,8 @@ pub struct Group<'a, T> {
     pub last: T,
     /// How many lines were taken, the empty ones behind it included.
     pub lines: u32,
+    /// How many of them are empty ones behind it, which the text does not have.
+    pub blank: u32,
     /// Why there is more of it in the next group.
     pub cut: Option<Cut>,
 }
@@ -78,6 +80,8 @@ pub struct Joiner<T> {
     text: Vec<u8>,
     /// The group at hand, if there is one.
     open: Option<Open<T>>,
+    /// What the next line goes on with: the group before was cut at a limit.
+    carried: Option<State>,
     counts: JoinCounts,
 }
 
@@ -100,47 +104,62 @@ impl<T: Copy> Joiner<T> {
             limits,
             text: Vec::new(),
             open: None,
+            carried: None,
             counts: JoinCounts::default(),
         }
     }
 
     /// Takes a line without its end; `at` is any clock in nanoseconds that does not go back. Tells the groups that are complete: up to
-    /// two.
+    /// two, and up to one right after [`Joiner::make_way`].
     pub fn push(&mut self, line: &[u8], at: u64, place: T, mut tell: impl FnMut(Group<'_, T>)) {
         self.counts.lines += 1;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if let Some(open) = &mut self.open {
-            let room = open.lines.saturating_add(open.blank) < self.limits.lines;
-            match rules::follows(&mut open.state, line, open.blank > 0) {
-                Follows::Blank if room => {
-                    open.blank += 1;
-                    (open.last, open.touched) = (place, at);
-                    return;
-                }
-                Follows::Yes => {
-                    let needed = self.text.len() + open.blank as usize + 1 + line.len();
-                    if room && needed <= self.limits.bytes {
-                        self.text.extend(std::iter::repeat_n(b'\n', open.blank as usize + 1));
-                        self.text.extend_from_slice(line);
-                        open.lines += open.blank + 1;
-                        open.blank = 0;
-                        (open.last, open.touched) = (place, at);
-                        if open.state.complete() {
-                            self.end(None, &mut tell);
-                        }
-                        return;
-                    }
-                    let state = open.state;
-                    let cut = if room { Cut::Bytes } else { Cut::Lines };
-                    self.end(Some(cut), &mut tell);
-                    return self.begin(state, line, at, place, &mut tell);
-                }
-                // Where there is no room for an empty line, nothing is lost by ending before it.
-                Follows::No | Follows::Blank => self.end(None, &mut tell),
-            }
+        let verdict = self.judge(line, &mut tell);
+        let (Some((follows, state)), Some(open)) = (verdict, &mut self.open) else {
+            let state = self.carried.take().unwrap_or_else(|| rules::first(line));
+            return self.begin(state, line, at, place, &mut tell);
+        };
+        open.state = state;
+        (open.last, open.touched) = (place, at);
+        if follows == Follows::Blank {
+            open.blank += 1;
+            return;
         }
-        let state = rules::first(line);
-        self.begin(state, line, at, place, &mut tell);
+        self.text.extend(std::iter::repeat_n(b'\n', open.blank as usize + 1));
+        self.text.extend_from_slice(line);
+        open.lines += open.blank + 1;
+        open.blank = 0;
+        if open.state.complete() {
+            self.end(None, &mut tell);
+        }
+    }
+
+    /// Tells the group at hand if this line does not go into it. A push of the same line is to follow: in between, who takes groups can
+    /// see whether there is room for one more.
+    pub fn make_way(&mut self, line: &[u8], mut tell: impl FnMut(Group<'_, T>)) {
+        self.judge(line.strip_suffix(b"\r").unwrap_or(line), &mut tell);
+    }
+
+    /// How a line goes into the group at hand. `None`: it begins another one; the one at hand, if there was one, was told.
+    fn judge(&mut self, line: &[u8], tell: &mut impl FnMut(Group<'_, T>)) -> Option<(Follows, State)> {
+        let open = self.open.as_ref()?;
+        let mut state = open.state;
+        let room = open.lines.saturating_add(open.blank) < self.limits.lines;
+        let follows = rules::follows(&mut state, line, open.blank > 0);
+        match follows {
+            Follows::Blank if room => return Some((follows, state)),
+            Follows::Yes => {
+                let needed = self.text.len() + open.blank as usize + 1 + line.len();
+                if room && needed <= self.limits.bytes {
+                    return Some((follows, state));
+                }
+                self.carried = Some(state);
+                self.end(Some(if room { Cut::Bytes } else { Cut::Lines }), tell);
+            }
+            // Where there is no room for an empty line, nothing is lost by ending before it.
+            Follows::No | Follows::Blank => self.end(None, tell),
+        }
+        None
     }
 
     /// Tells the group at hand if no line came for [`Limits::wait`].
@@ -161,6 +180,22 @@ impl<T: Copy> Joiner<T> {
     /// Tells the group at hand: the stream is over.
     pub fn close(&mut self, mut tell: impl FnMut(Group<'_, T>)) {
         self.end(None, &mut tell);
+        self.carried = None;
+    }
+
+    /// Bytes of the group at hand.
+    pub fn held(&self) -> usize {
+        self.text.len()
+    }
+
+    /// When the last line of the group at hand came. `None`: there is none.
+    pub fn since(&self) -> Option<u64> {
+        self.open.as_ref().map(|open| open.touched)
+    }
+
+    /// What was pushed with the first and with the last line of the group at hand.
+    pub fn places(&mut self) -> Option<(&mut T, &mut T)> {
+        self.open.as_mut().map(|open| (&mut open.first, &mut open.last))
     }
 
     /// What was done so far.
@@ -183,6 +218,7 @@ impl<T: Copy> Joiner<T> {
                 first: place,
                 last: place,
                 lines: 1,
+                blank: 0,
                 cut: None,
             });
         }
@@ -212,6 +248,7 @@ impl<T: Copy> Joiner<T> {
             first: open.first,
             last: open.last,
             lines: open.lines + open.blank,
+            blank: open.blank,
             cut,
         });
         self.text.clear();

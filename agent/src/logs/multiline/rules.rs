@@ -18,6 +18,9 @@ pub(super) enum Follows {
 pub(super) enum State {
     /// A line by itself, and indented ones behind it.
     Text,
+    /// The same of a line that is indented itself, so far: only what is indented further goes with it, so that lines which all are stay
+    /// apart.
+    Indented(u8),
     /// Java, JavaScript, .NET, Ruby: frames are indented. `true`: the last frame opened a brace that closes in a line of its own.
     Frames(bool),
     /// A traceback of Python, before the line with the exception.
@@ -62,6 +65,7 @@ pub(super) fn first(line: &[u8]) -> State {
     match line.first() {
         // An empty line by itself waits for nothing.
         None => State::Complete,
+        Some(b' ' | b'\t') => State::Indented(indent(line)),
         Some(b'{' | b'[') => structure(line),
         Some(b'T') if line.starts_with(TRACEBACK) => State::Traceback,
         Some(b'p') if line.starts_with(b"panic: ") => State::Goroutines,
@@ -130,7 +134,8 @@ pub(super) fn follows(state: &mut State, line: &[u8], blank: bool) -> Follows {
 fn inside(state: State, line: &[u8], blank: bool) -> Option<State> {
     Some(match state {
         State::Complete => return None,
-        State::Text | State::Raised if blank => return None,
+        State::Text | State::Indented(_) | State::Raised if blank => return None,
+        State::Indented(depth) if indent(line) <= depth => return None,
         State::Text if frame(line) => State::Frames(line.ends_with(b"{")),
         State::Frames(open) => State::Frames(line.ends_with(b"{") || (open && !line.ends_with(b"}"))),
         State::Source(_) if frame(line) => State::Frames(line.ends_with(b"{")),
@@ -201,6 +206,12 @@ fn begins_record(line: &[u8]) -> bool {
         }
         _ => digits == 4 && matches!(line.get(4), Some(b'-' | b'/')) && line.get(5).is_some_and(u8::is_ascii_digit),
     }
+}
+
+/// How far a line is indented: its blanks and tabs.
+fn indent(line: &[u8]) -> u8 {
+    let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    u8::try_from(blanks).unwrap_or(u8::MAX)
 }
 
 /// `    at f (file.js:1:2)`, `\tfrom file.rb:1`.

@@ -55,6 +55,7 @@ fn lines_that_are_none_of_it_stay_apart() {
         "a\n#1 is a number",
         "thread 'x' goes on\nnote: nothing",
         "{\n2026-01-02 text",
+        "  one\n  two\n three",
     ] {
         assert_eq!(groups(text), text.split('\n').collect::<Vec<_>>(), "{text}");
     }
@@ -173,6 +174,13 @@ proptest! {
             text.push(b'\n');
         };
         for (at, line) in lines.iter().enumerate() {
+            if at % 3 == 0 {
+                joiner.make_way(line, &mut tell);
+                let mut told = 0;
+                joiner.push(line, at as u64, at, |group| (told += 1, tell(group)).1);
+                prop_assert!(told <= 1, "way was made");
+                continue;
+            }
             joiner.push(line, at as u64, at, &mut tell);
             if at % 7 == 0 {
                 joiner.flush(at as u64 + 5, &mut tell);

@@ -54,6 +54,13 @@ numbers! {
     malformed,
     /// Parts of lines that were handed on for themselves, because the rest did not come or there were too many.
     parts,
+    /// Parts of lines that went to the part before them.
+    merged,
+    /// Lines that went to the record of the line before them: stack traces and the like. The lines that were read are `merged`, `joined`,
+    /// those of the events `log_line`, and those that wait.
+    joined,
+    /// Groups of lines that were handed on early, because groups of all sources together had too many bytes.
+    groups_cut,
     /// Times that a file was found truncated or written anew.
     truncations,
     /// Times that a file was found renamed or removed.
@@ -80,6 +87,8 @@ numbers! {
     lag_bytes,
     /// Bytes of parts of lines that wait for their rest.
     held_bytes,
+    /// Bytes of lines that wait for more that belongs to them.
+    group_bytes,
     /// Folders that cannot be watched, and are looked at now and then only.
     unwatched,
     /// Times that the program that reads the journal ended by itself.
@@ -95,6 +104,10 @@ impl Number {
     pub fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
+    /// Takes off, a gauge.
+    pub(super) fn sub(&self, count: u64) {
+        self.0.fetch_sub(count, Ordering::Relaxed);
+    }
     /// Sets it, a gauge.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
@@ -109,6 +122,10 @@ impl SourceCounts {
     pub(super) fn taken(&self) {
         self.ledger.seen(1);
         self.ledger.delivered(1);
+    }
+
+    pub(super) fn empty(&self) {
+        self.dropped(Dropped::Empty);
     }
 
     pub(super) fn dropped(&self, reason: Dropped) {

@@ -1,10 +1,12 @@
-//! From bytes of a file to whole lines: newlines, the runtime's wrapping, parts of one line merged.
+//! From bytes of a file to whole lines: newlines, the runtime's wrapping, parts of one line merged; and lines to those they belong to.
 
 use super::counts::SourceCounts;
-use super::decode::{Piece, Stream, unwrap};
+use super::decode::{Piece, unwrap};
 use super::describe::Described;
+use super::groups::{Groups, Start};
 use super::mark::Mark;
-use super::sender::Sender;
+use super::sender::{About, Sender};
+use super::settings::Settings;
 use super::tracker::Tracker;
 use crate::logs::Receipt;
 use std::borrow::Cow;
@@ -25,6 +27,8 @@ pub(super) struct Feed {
     parts: usize,
     /// By stream: not known, stdout, stderr.
     held: [Option<Held>; 3],
+    /// `None`: every line is a record.
+    groups: Option<Groups>,
     /// The rest of a line is passed over; whether it was told.
     pub(super) skips: Option<Skip>,
 }
@@ -41,11 +45,12 @@ pub(super) enum Skip {
 #[derive(Debug)]
 struct Held {
     text: Vec<u8>,
-    stream: Option<Stream>,
-    time: Option<u64>,
-    /// A place not behind its first part.
-    from: Mark,
+    about: About,
+    /// Where its first part is.
+    start: Start,
     since: Duration,
+    /// It is whole and waits for room.
+    whole: bool,
 }
 
 /// Records made in one turn of one file.
@@ -58,9 +63,9 @@ pub(super) struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    fn send(&mut self, source: &Described, stream: Option<Stream>, time: Option<u64>, text: &[u8]) {
+    pub(super) fn send(&mut self, source: &Described, about: About, text: &[u8]) {
         let receipt = Receipt::new(self.tracker.clone(), self.place);
-        if self.sender.send(source, stream, time, text, receipt) {
+        if self.sender.send(source, about, text, receipt) {
             self.sent += 1;
         }
     }
@@ -76,13 +81,18 @@ pub(super) struct Taken {
 }
 
 impl Feed {
-    pub(super) fn new(source: Arc<Described>, counts: Arc<SourceCounts>, line: usize, parts: usize) -> Feed {
+    pub(super) fn new(source: Arc<Described>, counts: Arc<SourceCounts>, settings: &Settings) -> Feed {
+        let limits = &settings.limits;
+        let groups = settings
+            .multiline
+            .map(|its| Groups::new(its, limits.groups, counts.clone()));
         Feed {
             source,
             counts,
-            line,
-            parts,
+            line: limits.line,
+            parts: limits.parts,
             held: [const { None }; 3],
+            groups,
             skips: None,
         }
     }
@@ -96,7 +106,7 @@ impl Feed {
             let line = bytes.get(done..end).unwrap_or_default();
             if let Some(skip) = self.skips.take() {
                 self.skipped(skip, line.len());
-            } else if self.line(line, from, batch) {
+            } else if self.line(line, Start::new(from.offset + done as u64, from), batch) {
                 lines += 1;
             } else {
                 full = true;
@@ -113,6 +123,9 @@ impl Feed {
         }
         self.counts.lines.add(lines);
         self.counts.bytes.add(done as u64);
+        if let Some(groups) = &mut self.groups {
+            groups.leave_behind(from.offset + done as u64, &self.source, batch);
+        }
         Taken { bytes: done, full }
     }
 
@@ -122,7 +135,7 @@ impl Feed {
             return self.take(bytes, from, batch);
         }
         let head = bytes.get(..self.line).unwrap_or(bytes);
-        if !self.line(head, from, batch) {
+        if !self.line(head, Start::new(from.offset, from), batch) {
             return Taken { bytes: 0, full: true };
         }
         let counts = &self.counts;
@@ -148,44 +161,47 @@ impl Feed {
     }
 
     /// Takes one line; `false`: there is no room, it is to be taken later.
-    fn line(&mut self, line: &[u8], from: &Mark, batch: &mut Batch<'_>) -> bool {
-        let held = self
-            .held
-            .iter()
-            .flatten()
-            .map(|held| held.text.len())
-            .max()
-            .unwrap_or(0);
-        if !batch.sender.has_room(line.len() + held) {
+    fn line(&mut self, line: &[u8], start: Start, batch: &mut Batch<'_>) -> bool {
+        for slot in 0..self.held.len() {
+            let whole = |held: &Held| held.whole;
+            if self.held_in(slot).is_some_and(whole) && !self.release(slot, batch) {
+                return false;
+            }
+        }
+        let held = self.held.iter().flatten().map(|held| held.text.len());
+        if !batch.sender.has_room(line.len() + held.max().unwrap_or(0)) {
             return false;
         }
-        let piece = unwrap(self.source.format, line).unwrap_or_else(|| {
-            self.counts.malformed.add(1);
-            Piece {
-                time: None,
-                stream: None,
-                ends: true,
-                text: Cow::Borrowed(line),
-            }
+        let piece = unwrap(self.source.format, line);
+        let malformed = u64::from(piece.is_none());
+        let piece = piece.unwrap_or(Piece {
+            time: None,
+            stream: None,
+            ends: true,
+            text: Cow::Borrowed(line),
         });
         let slot = piece.stream.map_or(0, |stream| 1 + stream as usize);
+        let about = batch.sender.about(piece.stream, piece.time);
         let Some(held) = self.held.get_mut(slot) else {
             return true; // there is a slot for each stream
         };
         if piece.ends && held.is_none() {
             let text = piece.text.get(..self.line).unwrap_or(&piece.text);
-            batch.send(&self.source, piece.stream, piece.time, text);
-            return true;
+            let taken = self.whole(slot, text, about, start, batch);
+            self.counts.malformed.add(malformed * u64::from(taken));
+            return taken;
         }
         let now = batch.sender.now();
+        let counts = &self.counts;
+        counts.malformed.add(malformed);
+        counts.merged.add(u64::from(held.is_some()));
         let its = held.get_or_insert_with(|| Held {
             text: Vec::new(),
-            stream: piece.stream,
-            time: piece.time,
-            from: *from,
+            about,
+            start,
             since: now,
+            whole: false,
         });
-        let counts = &self.counts;
         let fits = self.line.saturating_sub(its.text.len()).min(piece.text.len());
         let cut = piece.text.len() - fits;
         if cut > 0 {
@@ -201,63 +217,93 @@ impl Feed {
             if !piece.ends {
                 counts.parts.add(1);
             }
+            its.whole = true;
             self.release(slot, batch);
         }
         true
     }
 
-    fn release(&mut self, slot: usize, batch: &mut Batch<'_>) {
-        if let Some(held) = self.held.get_mut(slot).and_then(Option::take) {
-            self.let_go(&held);
-            batch.send(&self.source, held.stream, held.time, &held.text);
-        }
-    }
-
-    fn let_go(&self, held: &Held) {
-        let gauge = &self.counts.held_bytes;
-        gauge.set(gauge.get().saturating_sub(held.text.len() as u64));
-    }
-
-    /// Whether there are parts that waited since before that time.
-    pub(super) fn holds(&self, since: Duration) -> bool {
-        self.held.iter().flatten().any(|held| held.since <= since)
-    }
-
-    /// Bytes of the longest part that waits.
-    pub(super) fn longest(&self) -> usize {
-        self.held
-            .iter()
-            .flatten()
-            .map(|held| held.text.len())
-            .max()
-            .unwrap_or(0)
-    }
-
-    /// Hands on the parts that waited since before that time.
-    pub(super) fn flush(&mut self, since: Duration, batch: &mut Batch<'_>) {
-        for slot in 0..self.held.len() {
-            if self
-                .held
-                .get(slot)
-                .is_some_and(|held| held.as_ref().is_some_and(|held| held.since <= since))
-            {
-                self.counts.parts.add(1);
-                self.release(slot, batch);
+    /// Takes a whole line; `false`: there is no room, it is to be taken later.
+    fn whole(&mut self, slot: usize, text: &[u8], about: About, start: Start, batch: &mut Batch<'_>) -> bool {
+        match &mut self.groups {
+            Some(groups) => groups.take(slot, text, about, start, &self.source, batch),
+            None => {
+                batch.send(&self.source, about, text);
+                true
             }
         }
     }
 
-    /// Where to read on when all that was handed on so far is settled: not behind a part that waits for its rest.
-    pub(super) fn resume(&self, end: Mark) -> Mark {
-        let held = self.held.iter().flatten().map(|held| held.from);
-        held.min_by_key(|mark| mark.offset).unwrap_or(end)
+    fn held_in(&self, slot: usize) -> Option<&Held> {
+        self.held.get(slot).and_then(Option::as_ref)
+    }
+
+    /// Takes what is held of a line as a whole one; `false`: there is no room, it waits on.
+    fn release(&mut self, slot: usize, batch: &mut Batch<'_>) -> bool {
+        let Some(held) = self.held.get_mut(slot).and_then(Option::take) else {
+            return true;
+        };
+        let taken = batch.sender.has_room(held.text.len())
+            && self.whole(slot, &held.text, held.about, held.start, batch);
+        if taken {
+            self.counts.held_bytes.sub(held.text.len() as u64);
+        } else if let Some(slot) = self.held.get_mut(slot) {
+            *slot = Some(Held { whole: true, ..held });
+        }
+        taken
+    }
+
+    /// Whether there are parts that waited since before one time, or groups that did since before the other.
+    pub(super) fn holds(&self, parts: Option<Duration>, groups: Option<Duration>) -> bool {
+        let waited = |held: &Held| held.whole || Some(held.since) <= parts;
+        self.held.iter().flatten().any(waited)
+            || self.groups.as_ref().is_some_and(|its| its.holds(groups))
+    }
+
+    /// Hands on the parts that waited since before one time, and groups that did since before the other; `false`: there is no room for
+    /// all. A group waits as long as a part of its stream does, which may belong to it.
+    pub(super) fn flush(&mut self, parts: Option<Duration>, groups: Option<Duration>, batch: &mut Batch<'_>) -> bool {
+        for slot in 0..self.held.len() {
+            let Some(held) = self.held_in(slot) else { continue };
+            if held.whole || Some(held.since) <= parts {
+                self.counts.parts.add(u64::from(!held.whole));
+                if !self.release(slot, batch) {
+                    return false;
+                }
+            }
+        }
+        let busy = self.held.each_ref().map(Option::is_some);
+        let its = self.groups.as_mut();
+        its.is_none_or(|its| its.flush(groups, busy, &self.source, batch))
+    }
+
+    /// How long a group waits for a further line.
+    pub(super) fn wait(&self) -> Duration {
+        self.groups.as_ref().map_or(PATIENCE, Groups::wait)
+    }
+
+    /// Where the lines begin that are held.
+    fn starts(&mut self) -> impl Iterator<Item = &mut Start> {
+        let held = self.held.iter_mut().flatten().map(|held| &mut held.start);
+        held.chain(self.groups.iter_mut().flat_map(Groups::starts))
+    }
+
+    /// Makes marks of the lines that are held, by their offsets; `None`: it is before what was read now.
+    pub(super) fn pin(&mut self, make: impl Fn(u64) -> Option<Mark>) {
+        self.starts().for_each(|start| start.pin(&make));
+    }
+
+    /// Where to read on when all that was handed on so far is settled: not behind a line that waits for its rest or for others.
+    pub(super) fn resume(&mut self, end: Mark) -> Mark {
+        let starts = self.starts().map(|start| start.mark());
+        starts.min_by_key(|mark| mark.offset).unwrap_or(end)
     }
 }
 
 impl Drop for Feed {
     fn drop(&mut self) {
         for held in self.held.iter().flatten() {
-            self.let_go(held);
+            self.counts.held_bytes.sub(held.text.len() as u64);
         }
     }
 }

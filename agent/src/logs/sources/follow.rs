@@ -95,9 +95,11 @@ impl Follow {
         }
         match seen {
             Seen::Replaced => Ok(self.replaced(sender)),
-            Seen::End => self.ended(&[], sender),
+            Seen::End => self.ended(&[], 0, sender),
             Seen::Bytes(range) => {
-                let bytes = buffer.get(range).unwrap_or_default();
+                let begin = range.start;
+                let read = buffer.get(..range.end).unwrap_or_default();
+                let bytes = read.get(begin..).unwrap_or_default();
                 let size = tail.offset() + bytes.len() as u64;
                 if size > self.size {
                     self.size = size;
@@ -105,14 +107,16 @@ impl Follow {
                 }
                 let ends = self.feed.skips.is_some() || memchr::memchr(b'\n', bytes).is_some();
                 if !ends && bytes.len() <= limits.line {
-                    return self.ended(bytes, sender);
+                    return self.ended(read, begin, sender);
                 }
-                Ok(self.lines(bytes, !ends, false, sender))
+                Ok(self.lines(read, begin, (!ends).then_some(false), sender))
             }
         }
     }
 
-    fn lines(&mut self, bytes: &[u8], cut: bool, last: bool, sender: &mut Sender) -> Step {
+    /// Takes lines of what was read, from `begin` on. `cut`: it is one without its end, the file's last one or one that is too long.
+    fn lines(&mut self, read: &[u8], begin: usize, cut: Option<bool>, sender: &mut Sender) -> Step {
+        let bytes = read.get(begin..).unwrap_or_default();
         let place = self.tracker.begin();
         let mut batch = Batch {
             sender,
@@ -120,9 +124,10 @@ impl Follow {
             place,
             sent: 0,
         };
+        let from = self.mark;
         let taken = match cut {
-            true => self.feed.cut(bytes, last, &self.mark, &mut batch),
-            false => self.feed.take(bytes, &self.mark, &mut batch),
+            Some(last) => self.feed.cut(bytes, last, &from, &mut batch),
+            None => self.feed.take(bytes, &from, &mut batch),
         };
         let sent = batch.sent;
         if let Some(tail) = self.tail.as_mut()
@@ -130,6 +135,10 @@ impl Follow {
         {
             tail.advance(bytes.get(..taken.bytes).unwrap_or(bytes));
             self.mark = tail.mark();
+            self.feed.pin(|offset| {
+                let at = usize::try_from(offset.checked_sub(from.offset)?).ok()?;
+                Some(tail.mark_at(offset, read.get(..begin + at)?, &from))
+            });
         }
         self.tracker.end(sent, self.feed.resume(self.mark));
         match taken.full {
@@ -138,13 +147,11 @@ impl Follow {
         }
     }
 
-    /// Hands on parts of lines that waited since before that time; `false`: there is no room.
-    fn flush(&mut self, since: Duration, sender: &mut Sender) -> bool {
-        if !self.feed.holds(since) {
+    /// Hands on parts of lines that waited since before one time, and groups of lines that did since before the other; `false`: there
+    /// is no room for all.
+    pub(super) fn flush(&mut self, parts: Option<Duration>, groups: Option<Duration>, sender: &mut Sender) -> bool {
+        if !self.feed.holds(parts, groups) {
             return true;
-        }
-        if !sender.has_room(self.feed.longest()) {
-            return false;
         }
         let place = self.tracker.begin();
         let mut batch = Batch {
@@ -153,14 +160,19 @@ impl Follow {
             place,
             sent: 0,
         };
-        self.feed.flush(since, &mut batch);
+        let all = self.feed.flush(parts, groups, &mut batch);
         let sent = batch.sent;
         self.tracker.end(sent, self.feed.resume(self.mark));
-        true
+        all
+    }
+
+    /// Hands on all that is held; `false`: there is no room for all.
+    pub(super) fn release(&mut self, sender: &mut Sender) -> bool {
+        self.flush(Some(Duration::MAX), Some(Duration::MAX), sender)
     }
 
     fn replaced(&mut self, sender: &mut Sender) -> Step {
-        if !self.flush(Duration::MAX, sender) {
+        if !self.release(sender) {
             return Step::Full;
         }
         let counts = &sender.counts;
@@ -182,12 +194,13 @@ impl Follow {
         Step::Truncated
     }
 
-    /// Nothing follows but a line without end.
-    fn ended(&mut self, rest: &[u8], sender: &mut Sender) -> io::Result<Step> {
+    /// Nothing follows but a line without end, from `begin` on.
+    fn ended(&mut self, read: &[u8], begin: usize, sender: &mut Sender) -> io::Result<Step> {
         let now = sender.now();
-        if let Some(before) = now.checked_sub(PATIENCE)
-            && !self.flush(before, sender)
-        {
+        let rest = read.get(begin..).unwrap_or_default();
+        // What is written of a line may belong to the group.
+        let wait = if rest.is_empty() { self.feed.wait() } else { PATIENCE };
+        if !self.flush(now.checked_sub(PATIENCE), now.checked_sub(wait), sender) {
             return Ok(Step::Full);
         }
         let Some(away) = self.away else {
@@ -206,9 +219,9 @@ impl Follow {
             return Ok(Step::Nothing);
         }
         if !rest.is_empty() {
-            return Ok(self.lines(rest, true, true, sender));
+            return Ok(self.lines(read, begin, Some(true), sender));
         }
-        if !self.flush(Duration::MAX, sender) {
+        if !self.release(sender) {
             return Ok(Step::Full);
         }
         self.close(&sender.counts);

@@ -172,10 +172,9 @@ impl Reading {
             }
             if let Some(source) = source {
                 let receipt = Receipt::new(self.tracker.clone(), place);
-                let severity = entry.severity();
-                let went = self
-                    .sender
-                    .send_as(&source, None, entry.time, severity, &entry.message, receipt);
+                let mut about = self.sender.about(None, entry.time);
+                about.severity = entry.severity();
+                let went = self.sender.send(&source, about, &entry.message, receipt);
                 sent += u32::from(went);
             }
             *cursor = entry.cursor.or(cursor.take());

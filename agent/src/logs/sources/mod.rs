@@ -6,6 +6,7 @@
 //! | Which file it is, after renames, copies, truncations and restarts | `mark` |
 //! | Bytes that follow a place, or that the file is another one | `tail` |
 //! | Whole lines; what container runtimes wrap them in; parts merged | `feed`, `decode` |
+//! | Lines that are one event: held until it is whole | `groups` |
 //! | Whose lines they are | `describe` |
 //! | Records, limits of rate, room in the exporters' queues | `sender`, `rate` |
 //! | How far all is settled, kept on disk | `tracker`, `checkpoint` |
@@ -24,6 +25,7 @@ mod feed;
 mod find;
 mod follow;
 mod globs;
+mod groups;
 mod journal;
 mod mark;
 mod rate;

@@ -103,7 +103,7 @@ impl Reader {
     fn make_room(&mut self, now: Duration) -> bool {
         let idle = self.files.iter().filter(|(_, file)| {
             let quiet = now.saturating_sub(file.grew) > Duration::from_secs(1);
-            file.tail.is_some() && file.found && file.lag() == 0 && quiet && !file.feed.holds(Duration::MAX)
+            file.tail.is_some() && file.found && file.lag() == 0 && quiet && !file.feed.holds(Some(Duration::MAX), Some(Duration::MAX))
         });
         match idle.min_by_key(|(_, file)| file.grew).map(|(id, _)| *id) {
             Some(id) => {
@@ -165,6 +165,14 @@ impl Reader {
             true => Round::Busy,
             false => Round::Idle(due),
         }
+    }
+
+    /// Hands on the groups of lines that are held, because nothing is read any more; `false`: not all found room.
+    pub(super) fn rest(&mut self, now: Duration) -> bool {
+        self.sender.turn(now);
+        let sender = &mut self.sender;
+        let flush = |file: &mut Follow| file.flush(None, Some(Duration::MAX), sender);
+        self.files.values_mut().all(flush)
     }
 
     /// Tells how many files there are and how much is unread.

@@ -1,6 +1,6 @@
 //! From a whole line to a record that is handed on.
 
-use super::counts::{Dropped, SourceCounts};
+use super::counts::SourceCounts;
 use super::decode::Stream;
 use super::describe::Described;
 use super::rate::Rates;
@@ -27,8 +27,19 @@ pub struct Line<'a> {
     pub observed: u64,
     /// Severity that the source has apart from the text.
     pub severity: Severity,
-    /// The text, not empty.
+    /// The text, not empty: one line, or several that are one event, with line feeds between.
     pub text: &'a str,
+}
+
+/// What is known of a line beside its text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About {
+    pub(super) stream: Option<Stream>,
+    /// When the container runtime or the journal took it: Unix time, nanoseconds.
+    pub(super) time: Option<u64>,
+    /// When it was read: Unix time, nanoseconds.
+    pub(super) observed: u64,
+    pub(super) severity: Severity,
 }
 
 /// Makes a record of a line. This is the seam of parsing: without any, [`plain`].
@@ -125,28 +136,18 @@ impl Sender {
         fits(self.room)
     }
 
-    /// Hands a line on, unless it is to be dropped; tells whether its receipt went with it.
-    pub(super) fn send(
-        &mut self,
-        source: &Described,
-        stream: Option<Stream>,
-        time: Option<u64>,
-        text: &[u8],
-        receipt: Receipt,
-    ) -> bool {
-        self.send_as(source, stream, time, Severity::UNSPECIFIED, text, receipt)
+    /// Of a line read in this turn, whose source knows nothing of its severity.
+    pub(super) fn about(&self, stream: Option<Stream>, time: Option<u64>) -> About {
+        About {
+            stream,
+            time,
+            observed: self.observed,
+            severity: Severity::UNSPECIFIED,
+        }
     }
 
-    /// The same with a severity.
-    pub(super) fn send_as(
-        &mut self,
-        source: &Described,
-        stream: Option<Stream>,
-        time: Option<u64>,
-        severity: Severity,
-        text: &[u8],
-        receipt: Receipt,
-    ) -> bool {
+    /// Hands a line on, unless it is to be dropped; tells whether its receipt went with it.
+    pub(super) fn send(&mut self, source: &Described, about: About, text: &[u8], receipt: Receipt) -> bool {
         let nuls = text.iter().take_while(|byte| **byte == 0).count();
         if nuls > 0 {
             self.counts.nul_bytes.add(nuls as u64);
@@ -154,7 +155,7 @@ impl Sender {
         let text = text.get(nuls..).unwrap_or_default();
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         if text.is_empty() {
-            self.counts.dropped(Dropped::Empty);
+            self.counts.empty();
             return false;
         }
         if let Err(reason) = self.rates.admits(&source.service, self.now) {
@@ -167,10 +168,10 @@ impl Sender {
         }
         let mut record = (self.make)(&Line {
             source,
-            stream,
-            time,
-            observed: self.observed,
-            severity,
+            stream: about.stream,
+            time: about.time,
+            observed: about.observed,
+            severity: about.severity,
             text: &text,
         });
         record.receipt = Some(receipt);

@@ -4,6 +4,7 @@ use super::globs::{Glob, Globs};
 use super::mark::FileId;
 use super::rate::Rate;
 use crate::host::Host;
+use crate::logs::multiline;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -65,6 +66,8 @@ pub struct Limits {
     pub unsettled: u64,
     /// Bytes of parts of lines that wait for their rest, of all files.
     pub parts: usize,
+    /// Bytes of lines that wait for more that belongs to them, of all files and the journal.
+    pub groups: usize,
 }
 
 impl Default for Limits {
@@ -77,6 +80,7 @@ impl Default for Limits {
             away: 256,
             unsettled: 65_536,
             parts: 32 << 20,
+            groups: 8 << 20,
         }
     }
 }
@@ -100,6 +104,8 @@ pub struct Settings {
     pub state: PathBuf,
     /// How many lines of a service.
     pub rate: Rate,
+    /// How much may be one event of several lines. `None`: every line is one.
+    pub multiline: Option<multiline::Limits>,
     /// What is the agent's own.
     pub mine: Mine,
     /// Bounds.

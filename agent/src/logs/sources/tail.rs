@@ -118,6 +118,23 @@ impl Tail {
         self.offset
     }
 
+    /// A mark of a place within what was read and taken last: `before` are the buffer's bytes before it, `from` is where the read began.
+    pub(super) fn mark_at(&self, offset: u64, before: &[u8], from: &Mark) -> Mark {
+        let head = if before.len() as u64 == offset {
+            Print::of(before.get(..HEAD).unwrap_or(before))
+        } else if offset >= HEAD as u64 {
+            self.head
+        } else {
+            from.head
+        };
+        let known = before.get(before.len().saturating_sub(ANCHOR)..).unwrap_or(before);
+        Mark {
+            offset,
+            head,
+            before: Print::of(known),
+        }
+    }
+
     /// Remembers the place. The head grows with the file until it is whole.
     pub(super) fn mark(&mut self) -> Mark {
         let whole = self.offset.min(HEAD as u64);
@@ -176,6 +193,33 @@ mod tests {
         }
         assert_eq!(got, text);
         assert_eq!(tail.read(&mut Vec::new(), 8).expect("read"), Seen::End);
+    }
+
+    /// Wherever it is, a mark made of what was read is that of a reader who stopped there.
+    #[test]
+    fn marks_within_what_was_read_are_found_again() {
+        let (mut write, read) = pair();
+        let text: Vec<u8> = (0..900u32).flat_map(|n| format!("{n}\n").into_bytes()).collect();
+        write.write_all(&text).expect("bytes");
+        for size in [1, 7, 100, 300, 5000] {
+            let mut tail = Tail::begin(read.try_clone().expect("again"));
+            let mut buffer = Vec::new();
+            while let Seen::Bytes(range) = tail.read(&mut buffer, size).expect("read") {
+                let (from, begun) = (tail.mark(), tail.offset());
+                tail.advance(&buffer[range.clone()]);
+                tail.mark();
+                for at in [range.start, range.start + range.len() / 2, range.end - 1] {
+                    let offset = begun + (at - range.start) as u64;
+                    let mark = tail.mark_at(offset, &buffer[..at], &from);
+                    assert!(u64::from(mark.head.len) <= offset && mark.offset == offset);
+                    let file = read.try_clone().expect("again");
+                    let again = Tail::resume(file, &mark).expect("read").expect("the same file");
+                    assert_eq!(again.offset(), offset);
+                    assert_eq!(u64::from(mark.before.len), offset.min(ANCHOR as u64));
+                }
+            }
+            assert_eq!(tail.offset(), text.len() as u64);
+        }
     }
 
     /// Also when the file is longer than it was by the time of the look.

@@ -1,5 +1,6 @@
 //! The reader over folders of its own, with a clock of its own; kills are simulated by dropping its state.
 
+mod groups;
 mod limits;
 mod rotation;
 mod torture;
@@ -77,6 +78,7 @@ pub(super) fn settings(root: &Path, include: &[&str]) -> Settings {
         start: StartAt::Beginning,
         state: root.join("state/logs.json"),
         rate: Rate::default(),
+        multiline: None,
         mine: Mine::default(),
         limits: Limits::default(),
     }

@@ -11,7 +11,7 @@ use super::tracker::{Open, Tracker};
 use super::watch::Watch;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -25,12 +25,18 @@ const LOOKS: u32 = 20;
 const SAVE: Duration = Duration::from_secs(1);
 /// Pause while there is no room.
 const FULL: Duration = Duration::from_millis(10);
+/// How long to wait for threads that are to rest.
+const RESTED: Duration = Duration::from_millis(500);
 /// Longest pause: how soon an order to end is heard.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What the threads are to do.
 #[derive(Debug, Default)]
-pub(super) struct Order(AtomicU8);
+pub(super) struct Order {
+    order: AtomicU8,
+    /// Threads that have nothing in hand any more.
+    rested: AtomicUsize,
+}
 
 impl Order {
     const READ: u8 = 0;
@@ -38,14 +44,18 @@ impl Order {
     const END: u8 = 2;
 
     fn give(&self, order: u8) {
-        self.0.fetch_max(order, Ordering::Release);
+        self.order.fetch_max(order, Ordering::Release);
     }
     fn get(&self) -> u8 {
-        self.0.load(Ordering::Acquire)
+        self.order.load(Ordering::Acquire)
     }
     /// Whether to go on reading.
     pub(super) fn reads(&self) -> bool {
         self.get() == Order::READ
+    }
+    /// A thread reads no more and has handed on what it held.
+    pub(super) fn rested(&self) {
+        self.rested.fetch_add(1, Ordering::Release);
     }
     /// To end.
     #[cfg(test)]
@@ -137,9 +147,14 @@ impl Running {
         self.counts.clone()
     }
 
-    /// Reads no more; what was handed on may still be settled.
+    /// Reads no more; what was handed on may still be settled. Waits half a second at most for lines that are held because more may
+    /// belong to them: they are handed on as they are.
     pub fn rest(&self) {
         self.order.give(Order::REST);
+        let until = Instant::now() + RESTED;
+        while self.order.rested.load(Ordering::Acquire) < self.threads.len() && Instant::now() < until {
+            std::thread::sleep(FULL);
+        }
     }
 
     /// Remembers how far all was settled, and ends.
@@ -169,11 +184,16 @@ impl Files {
             .inspect_err(|error| tracing::warn!(%error, "new log files are found every 10 s only"))
             .ok();
         let (mut look, mut earliest, mut save) = (Duration::ZERO, Duration::ZERO, SAVE);
+        let mut rested = false;
         loop {
             let now = begun.elapsed();
             match self.order.get() {
                 Order::READ => {}
                 Order::REST => {
+                    if !rested && self.reader.rest(now) {
+                        rested = true;
+                        self.order.rested();
+                    }
                     std::thread::sleep(FULL);
                     continue;
                 }

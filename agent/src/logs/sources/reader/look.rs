@@ -155,7 +155,8 @@ impl Reader {
             }
             Ok(None) => {
                 let gone = self.files.remove(&id);
-                if let Some(gone) = gone {
+                if let Some(mut gone) = gone {
+                    gone.release(&mut self.sender);
                     self.forget(gone.path, gone.tracker.settled_to());
                 }
                 false
@@ -347,8 +348,7 @@ impl Reader {
         let service = self.settings.service(&host);
         let text = host.to_string_lossy();
         let source = describe(&self.settings.host, self.settings.node.as_deref(), &text, service);
-        let limits = &self.settings.limits;
-        let mut feed = Feed::new(Arc::new(source), self.counts.clone(), limits.line, limits.parts);
+        let mut feed = Feed::new(Arc::new(source), self.counts.clone(), &self.settings);
         feed.skips = within.then_some(Skip::Begun);
         let mark = tail.mark();
         let size = tail.file.metadata().map_or(0, |metadata| metadata.len());
@@ -388,11 +388,12 @@ impl Reader {
             }
         }
         for id in gone {
-            if let Some(file) = self.files.remove(&id) {
-                // It grew while nobody held it.
+            if let Some(mut file) = self.files.remove(&id) {
+                // It grew while nobody held it, or lines of it are held that found no room.
+                let taken = file.feed.resume(file.mark);
                 self.counts
                     .unread_removed
-                    .add(file.stamp.0.saturating_sub(file.mark.offset));
+                    .add(file.stamp.0.saturating_sub(taken.offset));
                 self.forget(file.path, file.tracker.settled_to());
             }
         }
@@ -401,6 +402,9 @@ impl Reader {
         for (index, (since, id, found)) in held.into_iter().enumerate() {
             // One that is still there is read on at a later look.
             if index < over || !found && now.saturating_sub(since) > HELD {
+                if let Some(file) = self.files.get_mut(&id) {
+                    file.release(&mut self.sender);
+                }
                 self.close(id);
             }
         }
