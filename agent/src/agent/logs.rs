@@ -9,7 +9,7 @@ use crate::logs::lines::Lines;
 use crate::logs::sources::{
     self, FileId, Globs, Journal, Limits, Mine, Number, Outlet, Room, Running, Settings, SourceCounts,
 };
-use crate::logs::{LogRecord, redact};
+use crate::logs::{LogRecord, multiline, redact};
 use anyhow::Context;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -65,6 +65,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         start: config.logs.start,
         state: config.logs.state.clone(),
         rate: config.logs.rate,
+        multiline: config.logs.multiline.then(multiline::Limits::default),
         mine: mine(&config.host),
         limits: Limits {
             open: open_files(),
@@ -132,7 +133,7 @@ impl Outlet for Sinks {
 
 type Row = (&'static str, &'static str, &'static str, fn(&SourceCounts) -> &Number);
 
-const COUNTERS: [Row; 11] = [
+const COUNTERS: [Row; 12] = [
     (
         "onlooker_log_lines_total",
         "",
@@ -176,6 +177,12 @@ const COUNTERS: [Row; 11] = [
         |counts| &counts.parts,
     ),
     (
+        "onlooker_log_groups_cut_total",
+        "",
+        "Events of several lines that were handed on early, because those of all sources together had more than 8 MiB.",
+        |counts| &counts.groups_cut,
+    ),
+    (
         "onlooker_log_truncations_total",
         "",
         "Times that a log file was found truncated or written anew.",
@@ -201,7 +208,7 @@ const COUNTERS: [Row; 11] = [
     ),
 ];
 
-const GAUGES: [Row; 5] = [
+const GAUGES: [Row; 6] = [
     ("onlooker_log_files", "", "Log files known now.", |counts| &counts.known),
     ("onlooker_log_files_open", "", "Log files open now.", |counts| {
         &counts.open
@@ -217,6 +224,12 @@ const GAUGES: [Row; 5] = [
         "bytes",
         "Bytes of parts of lines that wait for their rest.",
         |counts| &counts.held_bytes,
+    ),
+    (
+        "onlooker_log_group_bytes",
+        "bytes",
+        "Bytes of lines that wait for more that belongs to them.",
+        |counts| &counts.group_bytes,
     ),
     (
         "onlooker_log_folders_unwatched",
@@ -235,7 +248,14 @@ type Labelled = (
     [(&'static str, fn(&SourceCounts) -> &Number); 2],
 );
 
-const LABELLED: [Labelled; 3] = [
+const LABELLED: [Labelled; 4] = [
+    (
+        "onlooker_log_lines_joined_total",
+        "",
+        "Lines that went to the record of the line before them: of one event of several lines, or as a part of one long line.",
+        "of",
+        [("event", |counts| &counts.joined), ("line", |counts| &counts.merged)],
+    ),
     (
         "onlooker_log_unread_bytes_total",
         "bytes",

@@ -35,6 +35,8 @@ pub struct Logs {
     pub rate: sources::Rate,
     /// Lines are records as they are.
     pub raw: bool,
+    /// Lines that are one event are one record.
+    pub multiline: bool,
     /// Zone of times that do not say theirs.
     pub zone: Zone,
     /// What is redacted in them.

@@ -125,6 +125,16 @@ pub(super) static LOGS: &[Opt] = &[
         ..BASE
     },
     Opt {
+        name: "logs.multiline",
+        value: "BOOL",
+        help: "Lines that are one event are one record: stack traces, panics and dumps, indented lines behind one that is not, JSON over \
+               several lines. A line waits up to a second for those that belong to it.",
+        default: &["true"],
+        switch: true,
+        set: checked!(flags::boolean, logs.multiline),
+        ..BASE
+    },
+    Opt {
         name: "logs.time-zone",
         value: "ZONE",
         help: "Zone of times in lines that do not say theirs: unknown (such a time is an attribute), utc, host, or an offset such as +02:00.",

@@ -82,6 +82,7 @@ fn settle(pending: &mut Vec<LogRecord>, arrived: &mut HashSet<String>, total: &m
 #[test]
 fn every_line_arrives() {
     let mut bench = Bench::new(&["/log/*.log"]);
+    bench.settings.multiline = Some(crate::logs::multiline::Limits::default());
     let writer = Bench {
         dir: tempfile::tempdir().expect("a folder"),
         settings: bench.settings.clone(),
