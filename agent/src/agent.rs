@@ -232,7 +232,8 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     tracing::info!("ending");
     stop.store(true, Ordering::Release);
     // The pipeline hands over its last spans, then the exporters send them; then it is known how far logs were read.
-    lines.iter().for_each(|lines| lines.rest());
+    let rest = move || lines.inspect(|lines| lines.rest());
+    let lines = tokio::task::spawn_blocking(rest).await.unwrap_or_default();
     let joined = tokio::task::spawn_blocking(move || pipeline.join()).await;
     exporters.close().await;
     if let Some(lines) = lines {

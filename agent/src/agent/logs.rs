@@ -179,7 +179,7 @@ const COUNTERS: [Row; 12] = [
     (
         "onlooker_log_groups_cut_total",
         "",
-        "Events of several lines that were handed on early, because those of all sources together had more than 8 MiB.",
+        "Events of several lines that were handed on early, because those of all sources together had more than 8 MiB, or those of the journal were more than 1,024.",
         |counts| &counts.groups_cut,
     ),
     (

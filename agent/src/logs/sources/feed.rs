@@ -53,16 +53,16 @@ struct Held {
     whole: bool,
 }
 
-/// Records made in one turn of one file.
-pub(super) struct Batch<'a> {
+/// Records made in one turn of one source.
+pub(super) struct Batch<'a, M = Mark> {
     pub(super) sender: &'a mut Sender,
-    pub(super) tracker: &'a Arc<Tracker<Mark>>,
+    pub(super) tracker: &'a Arc<Tracker<M>>,
     pub(super) place: u64,
     /// Receipts that went out.
     pub(super) sent: u32,
 }
 
-impl Batch<'_> {
+impl<M: Clone + Send + 'static> Batch<'_, M> {
     pub(super) fn send(&mut self, source: &Described, about: About, text: &[u8]) {
         let receipt = Receipt::new(self.tracker.clone(), self.place);
         if self.sender.send(source, about, text, receipt) {

@@ -58,7 +58,7 @@ pub(super) struct Groups {
 }
 
 /// Time of a turn as a joiner has it.
-fn nanos(time: Duration) -> u64 {
+pub(super) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -92,7 +92,7 @@ impl Groups {
             return false;
         }
         let before = joiner.held();
-        joiner.make_way(text, |group| told(&group, counts, source, batch));
+        joiner.make_way(text, |group| told(&group, group.first.about, counts, source, batch));
         counts.group_bytes.sub((before - joiner.held()) as u64);
         let before = joiner.held();
         if !batch.sender.has_room(before + text.len() + 1) {
@@ -100,7 +100,7 @@ impl Groups {
         }
         let now = nanos(batch.sender.now());
         joiner.push(text, now, Its { about, start }, |group| {
-            told(&group, counts, source, batch);
+            told(&group, group.first.about, counts, source, batch);
         });
         counts.group_bytes.add(joiner.held() as u64);
         counts.group_bytes.sub(before as u64);
@@ -118,7 +118,7 @@ impl Groups {
             return;
         };
         self.counts.group_bytes.sub(joiner.held() as u64);
-        joiner.close(|group| told(&group, &self.counts, source, batch));
+        joiner.close(|group| told(&group, group.first.about, &self.counts, source, batch));
     }
 
     /// Hands on what `wanted` says by the slot, the time of the last line and where that is; `false`: there was no room for all.
@@ -190,10 +190,16 @@ impl Groups {
 }
 
 /// Hands a group on.
-fn told(group: &Group<'_, Its>, counts: &SourceCounts, source: &Described, batch: &mut Batch<'_>) {
+pub(super) fn told<T, M: Clone + Send + 'static>(
+    group: &Group<'_, T>,
+    about: About,
+    counts: &SourceCounts,
+    source: &Described,
+    batch: &mut Batch<'_, M>,
+) {
     counts.joined.add(u64::from(group.lines - group.blank - 1));
     (0..group.blank).for_each(|_| counts.empty());
-    batch.send(source, group.first.about, group.text);
+    batch.send(source, about, group.text);
 }
 
 impl Drop for Groups {

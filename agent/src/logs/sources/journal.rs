@@ -3,15 +3,17 @@
 
 mod entry;
 mod format;
+mod groups;
 
 use super::counts::SourceCounts;
+use super::feed::Batch;
 use super::sender::Sender;
 use super::settings::{Journal, Settings, StartAt};
 use super::thread::Order;
 use super::tracker::{Open, Tracker};
-use crate::logs::Receipt;
 use entry::{Entry, Sources};
 use format::Parser;
+use groups::Groups;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -44,6 +46,13 @@ pub(super) struct Reading {
     pub(super) fresh: bool,
 }
 
+/// How far it was read.
+struct Place {
+    cursor: Option<String>,
+    /// What is held of it.
+    groups: Groups,
+}
+
 /// Arguments of the program. Without a cursor: all there is, or, at the very first start, what comes from now on.
 fn arguments(settings: &Settings, cursor: Option<&str>, fresh: bool) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = ["--output=export", "--follow", "--no-pager", "--quiet"]
@@ -73,15 +82,25 @@ impl Drop for Program {
 }
 
 impl Reading {
-    /// Reads until told otherwise; `cursor`: where to begin.
-    pub(super) fn run(&mut self, mut cursor: Option<String>) {
+    /// Reads until told otherwise; `cursor`: where to begin. In the end what is held is handed on.
+    pub(super) fn run(&mut self, cursor: Option<String>) {
         let begun = Instant::now();
+        let mut place = Place {
+            cursor,
+            groups: Groups::new(&self.settings, self.sender.counts.clone()),
+        };
+        self.read(&mut place, begun);
+        self.flush(&mut place, Some(Duration::MAX), begun.elapsed());
+        self.order.rested();
+    }
+
+    fn read(&mut self, place: &mut Place, begun: Instant) {
         let mut sources = Sources::new(&self.settings);
         let mut pause = RESTART;
         let mut told = false;
         while self.order.reads() {
-            let before = cursor.clone();
-            let error = self.follow(&mut cursor, &mut sources, begun).err();
+            let before = place.cursor.clone();
+            let error = self.follow(place, &mut sources, begun).err();
             if !self.order.reads() {
                 return;
             }
@@ -94,7 +113,7 @@ impl Reading {
                     "cannot follow the journal; it is tried again now and then"
                 );
             }
-            pause = if cursor == before {
+            pause = if place.cursor == before {
                 (pause * 2).min(RESTART_MAX)
             } else {
                 RESTART
@@ -107,8 +126,8 @@ impl Reading {
     }
 
     /// Follows the journal until the program ends or nobody wants it any more.
-    fn follow(&mut self, cursor: &mut Option<String>, sources: &mut Sources, begun: Instant) -> io::Result<()> {
-        let arguments = arguments(&self.settings, cursor.as_deref(), self.fresh);
+    fn follow(&mut self, place: &mut Place, sources: &mut Sources, begun: Instant) -> io::Result<()> {
+        let arguments = arguments(&self.settings, place.cursor.as_deref(), self.fresh);
         let mut command = Command::new(&self.journal.program);
         command
             .args(arguments)
@@ -122,6 +141,8 @@ impl Reading {
         let mut parser = Parser::new(self.settings.limits.line);
         let mut buffer = vec![0; self.settings.limits.turn];
         while self.order.reads() {
+            let now = begun.elapsed();
+            self.flush(place, now.checked_sub(place.groups.wait()), now);
             if !waits_for(&output)? {
                 continue;
             }
@@ -131,7 +152,7 @@ impl Reading {
             }
             let entries = parser.push(buffer.get(..count).unwrap_or_default());
             self.sender.counts.cut_bytes.add(std::mem::take(&mut parser.cut));
-            if !self.hand_on(entries, cursor, sources, begun) {
+            if !self.hand_on(entries, place, sources, begun.elapsed()) {
                 return Ok(());
             }
         }
@@ -139,55 +160,69 @@ impl Reading {
     }
 
     /// Hands entries on; `false`: the agent ends.
-    fn hand_on(
-        &mut self,
-        entries: Vec<Entry>,
-        cursor: &mut Option<String>,
-        sources: &mut Sources,
-        begun: Instant,
-    ) -> bool {
+    fn hand_on(&mut self, entries: Vec<Entry>, place: &mut Place, sources: &mut Sources, now: Duration) -> bool {
         if entries.is_empty() {
             return true;
         }
-        self.sender.turn(begun.elapsed());
+        self.sender.turn(now);
         while self.unsettled.load(Ordering::Relaxed) >= self.settings.limits.unsettled {
             self.sender.counts.waits_for_settling.add(1);
-            if !self.rests() {
+            if !rests(&self.order) {
                 return false;
             }
         }
-        let place = self.tracker.begin();
-        let mut sent = 0;
-        for entry in entries {
-            let counts: &SourceCounts = &self.sender.counts;
-            counts.lines.add(1);
-            counts.bytes.add(entry.bytes);
+        let Place { cursor, groups } = place;
+        let mut batch = Batch {
+            place: self.tracker.begin(),
+            sender: &mut self.sender,
+            tracker: &self.tracker,
+            sent: 0,
+        };
+        let mut reads = true;
+        'entries: for entry in entries {
+            let counts: &SourceCounts = &batch.sender.counts;
             let source = (!sources.is_mine(&entry)).then(|| sources.of(&entry));
-            while source.is_some() && !self.sender.has_room(entry.message.len()) {
-                self.sender.counts.waits_for_room.add(1);
-                if !self.rests() {
-                    self.tracker.end(sent, cursor.clone());
-                    return false;
+            let (lines, bytes) = (&counts.lines, &counts.bytes);
+            lines.add(1);
+            bytes.add(entry.bytes);
+            while let Some(source) = &source
+                && !groups.take(&entry, source, cursor.as_ref(), &mut batch)
+            {
+                batch.sender.counts.waits_for_room.add(1);
+                if !rests(&self.order) {
+                    reads = false;
+                    break 'entries;
                 }
-            }
-            if let Some(source) = source {
-                let receipt = Receipt::new(self.tracker.clone(), place);
-                let mut about = self.sender.about(None, entry.time);
-                about.severity = entry.severity();
-                let went = self.sender.send(&source, about, &entry.message, receipt);
-                sent += u32::from(went);
             }
             *cursor = entry.cursor.or(cursor.take());
         }
-        self.tracker.end(sent, cursor.clone());
-        true
+        let sent = batch.sent;
+        self.tracker.end(sent, groups.resume(cursor.as_ref()));
+        reads
     }
 
-    /// Waits a little; `false`: the agent ends.
-    fn rests(&self) -> bool {
-        std::thread::sleep(FULL);
-        self.order.reads()
+    /// Hands on the groups to which nothing came since that time, as far as there is room.
+    fn flush(&mut self, place: &mut Place, since: Option<Duration>, now: Duration) {
+        if !place.groups.holds(since) {
+            return;
+        }
+        self.sender.turn(now);
+        let mut batch = Batch {
+            place: self.tracker.begin(),
+            sender: &mut self.sender,
+            tracker: &self.tracker,
+            sent: 0,
+        };
+        place.groups.flush(since, &mut batch);
+        let sent = batch.sent;
+        self.tracker.end(sent, place.groups.resume(place.cursor.as_ref()));
     }
+}
+
+/// Waits a little; `false`: the agent ends.
+fn rests(order: &Order) -> bool {
+    std::thread::sleep(FULL);
+    order.reads()
 }
 
 fn waits_for(output: &ChildStdout) -> io::Result<bool> {

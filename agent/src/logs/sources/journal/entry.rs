@@ -24,6 +24,10 @@ pub(super) struct Entry {
     /// It is that of the program, not the journal's own.
     its_own_time: bool,
     priority: Option<u8>,
+    /// It came through a program's standard output or error, a line an entry.
+    stdout: bool,
+    /// Which of those streams it was.
+    stream: Option<String>,
     pid: Option<u32>,
     key: Key,
     /// Bytes of all its values.
@@ -61,6 +65,8 @@ impl Entry {
                 self.time = time.or(self.time);
             }
             b"PRIORITY" => self.priority = number().and_then(|priority| u8::try_from(priority).ok()),
+            b"_TRANSPORT" => self.stdout = value == b"stdout",
+            b"_STREAM_ID" => self.stream = text(),
             b"_PID" => self.pid = number().and_then(|pid| u32::try_from(pid).ok()),
             b"_SYSTEMD_UNIT" => self.key.unit = text(),
             b"SYSLOG_IDENTIFIER" => self.key.identifier = text(),
@@ -68,6 +74,18 @@ impl Entry {
             b"CONTAINER_ID_FULL" => self.key.container = text(),
             b"CONTAINER_NAME" => self.key.container_name = text(),
             _ => {}
+        }
+    }
+
+    /// What it is a line of: others of that belong to it if they say so. `None`: it is an event for itself, told as one to the journal.
+    /// Runtimes of containers tell it of each line as well, of standard output as 6 (info) and of standard error as 3 (error).
+    pub(super) fn stream(&self) -> Option<String> {
+        if self.message.contains(&b'\n') {
+            return None;
+        }
+        match (&self.key.container, &self.stream) {
+            (Some(container), _) => Some(format!("{container} {}", self.priority.unwrap_or(u8::MAX))),
+            (None, stream) => stream.clone().filter(|_| self.stdout),
         }
     }
 

@@ -150,3 +150,121 @@ fn arguments_say_where_to_begin() {
             .any(|argument| argument.to_string_lossy().starts_with("--directory"))
     );
 }
+
+/// A line of a program's standard output as the journal has it.
+fn line(n: u32, stream: &str, message: &str) -> Vec<u8> {
+    format!("__CURSOR=c{n}\n_TRANSPORT=stdout\n_STREAM_ID={stream}\n_SYSTEMD_UNIT={stream}.service\nPRIORITY=3\nMESSAGE={message}\n\n")
+        .into_bytes()
+}
+
+struct Bench {
+    reading: Reading,
+    sink: Arc<Sink>,
+    place: Place,
+    sources: Sources,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut settings = settings(dir.path(), &[]);
+        settings.multiline = Some(crate::logs::multiline::Limits::default());
+        let (sink, counts, open) = (Arc::new(Sink::default()), Arc::new(SourceCounts::default()), Open::default());
+        let make = Arc::new(crate::logs::sources::plain);
+        let reading = Reading {
+            journal: Journal {
+                program: "journalctl".into(),
+            },
+            sender: Sender::new(sink.clone(), make, Rates::new(Rate::default()), counts.clone()),
+            tracker: Arc::new(Tracker::new(open.clone(), Some("c0".to_owned()))),
+            unsettled: open,
+            order: Arc::default(),
+            fresh: false,
+            settings: settings.clone(),
+        };
+        let place = Place {
+            cursor: Some("c0".to_owned()),
+            groups: Groups::new(&settings, counts),
+        };
+        let sources = Sources::new(&settings);
+        Bench {
+            reading,
+            sink,
+            place,
+            sources,
+            _dir: dir,
+        }
+    }
+
+    /// Bodies of what came out, settled.
+    fn told(&mut self) -> Vec<String> {
+        let records = self.sink.take_all();
+        let bodies = records.iter().map(|record| record.body.clone()).collect();
+        for record in records {
+            record.receipt.expect("a receipt").settle();
+        }
+        bodies
+    }
+
+    fn push(&mut self, lines: &[Vec<u8>], millis: u64) -> Vec<String> {
+        let entries = Parser::new(1000).push(&lines.concat());
+        let now = Duration::from_millis(millis);
+        assert!(self.reading.hand_on(entries, &mut self.place, &mut self.sources, now));
+        self.told()
+    }
+
+    fn flush(&mut self, since: u64) -> Vec<String> {
+        let since = Duration::from_millis(since);
+        self.reading.flush(&mut self.place, Some(since), since);
+        self.told()
+    }
+
+    fn settled(&self) -> Option<String> {
+        self.reading.tracker.settled_to()
+    }
+}
+
+#[test]
+fn lines_of_streams_are_joined_and_hold_back_the_cursor() {
+    let mut bench = Bench::new();
+    let lines = [
+        line(1, "a", "Traceback (most recent call last):"),
+        line(2, "b", "one"),
+        line(3, "a", "  File x"),
+        line(4, "b", "two"),
+    ];
+    assert_eq!(bench.push(&lines, 5), ["one"]);
+    assert_eq!(bench.settled().as_deref(), Some("c0"));
+    // What is told to the journal as an event is one, whatever it looks like.
+    let event = [b"_TRANSPORT=journal\n".to_vec(), entry(5, b"  indented")].concat();
+    assert_eq!(bench.push(&[event], 6), ["  indented"]);
+    assert_eq!(bench.push(&[line(6, "a", "KeyError: 1"), line(7, "a", "three")], 1500), [
+        "Traceback (most recent call last):\n  File x\nKeyError: 1"
+    ]);
+    assert_eq!(bench.settled().as_deref(), Some("c3"), "two waits");
+    assert_eq!(bench.flush(500), ["two"]);
+    assert_eq!(bench.settled().as_deref(), Some("c6"));
+    assert_eq!(bench.flush(1500), ["three"]);
+    assert_eq!(bench.settled().as_deref(), Some("c7"));
+    let counts = &bench.reading.sender.counts;
+    assert_eq!((counts.lines.get(), counts.joined.get(), counts.group_bytes.get()), (7, 2, 0));
+}
+
+#[test]
+fn streams_of_the_journal_that_wait_are_bounded() {
+    let mut bench = Bench::new();
+    for n in 0..1026 {
+        let told = bench.push(&[line(n, &n.to_string(), "text")], 1);
+        assert_eq!(told.len(), usize::from(n >= 1024), "{n}");
+    }
+    assert_eq!(bench.reading.sender.counts.groups_cut.get(), 2);
+    assert_eq!(bench.flush(1).len(), 1024);
+    // Bytes as well.
+    bench.place.groups = {
+        bench.reading.settings.limits.groups = 10;
+        Groups::new(&bench.reading.settings, bench.reading.sender.counts.clone())
+    };
+    assert_eq!(bench.push(&[line(1, "a", "12345"), line(2, "b", "123456")], 2), ["123456"]);
+    assert_eq!(bench.reading.sender.counts.groups_cut.get(), 3);
+}
