@@ -8,10 +8,12 @@ use onlooker_tests::require::{Need, say};
 use onlooker_tests::wait;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
@@ -149,4 +151,104 @@ fn ids_of_traces_in_lines_are_those_of_their_records() {
     assert_eq!(hex(&record.trace_id), "0af7651916cd43dd8448eb211c80319c");
     assert_eq!(hex(&record.span_id), "b7ad6b7169203331");
     drop(agent);
+}
+
+const JAVA: &str = "Exception in thread \"main\" java.lang.IllegalStateException: none left of order 7
+\tat com.example.shop.Cart.sell(Cart.java:12)
+\tat com.example.shop.Main.main(Main.java:5)
+Caused by: java.io.IOException: connection to jdbc:postgresql://shop:hunter2@db.example.com/shop lost
+\tat com.example.shop.Store.read(Store.java:40)
+\t... 2 more
+";
+
+const GO: &str = "panic: runtime error: index out of range [3] with length 2
+
+goroutine 1 [running]:
+main.(*Cart).Sell(0xc000012120, {0x4b2f3a, 0x5})
+\t/srv/shop/cart.go:12 +0x1d
+main.main()
+\t/srv/shop/main.go:9 +0x85
+exit status 2
+";
+
+/// What Python itself writes when it ends by an exception that was raised while another one was handled.
+const PYTHON: &str = "
+def sell(stock, name):
+    try:
+        return stock[name]
+    except KeyError:
+        raise ValueError('none left of ' + name)
+
+sell({}, 'pears')
+";
+
+/// A trace is one record, however its lines come, and what is in it is redacted. Lines are counted: each is a record or was joined.
+#[test]
+fn traces_of_three_languages_are_one_record_each() {
+    need!(Need::Agent, Need::Program("python3"));
+    let _alone = alone();
+    let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let receiver = Receiver::start(&[]).unwrap();
+    let agent = Agent::start(&options(folder.path(), state.path(), &receiver)).unwrap();
+    let path = |name: &str| folder.path().join(format!("{name}.log"));
+    let status = Command::new("python3")
+        .args(["-c", PYTHON])
+        .stderr(File::create(path("python")).unwrap())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+    let python = fs::read_to_string(path("python")).unwrap();
+    assert!(python.lines().count() > 8, "{python}");
+    for (name, text) in [("java", JAVA), ("go", GO)] {
+        let mut file = File::create(path(name)).unwrap();
+        for part in text.as_bytes().chunks(50) {
+            file.write_all(part).unwrap();
+            // The reader is to see some of the pieces one by one: nothing is waited for.
+            sleep(Duration::from_millis(20));
+        }
+    }
+    let expect = [
+        ("python", python.clone(), Some("ValueError")),
+        (
+            "java",
+            JAVA.replace("hunter2", "[redacted:url-password]"),
+            Some("java.lang.IllegalStateException"),
+        ),
+        ("go", GO.to_owned(), None),
+    ];
+    let all = wait::until("the traces", Duration::from_secs(30), || {
+        let logs = receiver.received().logs.clone();
+        let of = |name: &str| {
+            let its = |resource: &Resource| attribute(&resource.attributes, "service.name").as_deref() == Some(name);
+            let records = logs.iter().filter(|(resource, _)| its(resource));
+            records.map(|(_, record)| record.clone()).collect::<Vec<_>>()
+        };
+        let all: Vec<_> = expect.iter().map(|(name, ..)| of(name)).collect();
+        ensure!(
+            all.iter().all(|its| !its.is_empty()),
+            "{} of 3",
+            all.iter().filter(|its| !its.is_empty()).count()
+        );
+        Ok(all)
+    });
+    for ((name, text, kind), records) in expect.iter().zip(all.unwrap()) {
+        let bodies: Vec<_> = records
+            .iter()
+            .map(|record| record.body.clone().and_then(|body| body.value))
+            .collect();
+        assert_eq!(bodies, [Some(Value::StringValue(text.trim_end().to_owned()))], "{name}");
+        assert_eq!(attribute(&records[0].attributes, "exception.type").as_deref(), *kind);
+    }
+    let lines = [&python, JAVA, GO]
+        .map(|text| text.lines().count())
+        .iter()
+        .sum::<usize>() as f64;
+    let scrape = agent.scrape().unwrap();
+    assert_eq!(scrape.sum("onlooker_log_lines_total", &[]), lines);
+    assert_eq!(
+        scrape.sum("onlooker_log_lines_joined_total", &[("of", "event")]),
+        lines - 3.0
+    );
+    assert_eq!(scrape.sum("onlooker_events_lost_total", &[("kind", "log_line")]), 0.0);
+    assert_eq!(scrape.sum("onlooker_log_group_bytes", &[]), 0.0);
 }

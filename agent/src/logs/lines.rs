@@ -176,6 +176,41 @@ mod tests {
         }
     }
 
+    /// The first line tells of time and severity, all of it is the message, and no line of it is spared.
+    #[test]
+    fn lines_that_are_one_event_are_read_and_freed_from_secrets() {
+        let lines = Lines::with(false, Zone::Unknown, Kinds::default());
+        let source = source();
+        let java = "2023-11-14T22:13:30.000Z ERROR 1 --- [main] c.e.shop.Cart : cannot sell\n\
+                    java.lang.IllegalStateException: none left\n\tat com.example.Cart.sell(Cart.java:12)\n\
+                    Caused by: java.io.IOException: postgres://shop:hunter2@db/shop\n\t... 2 more";
+        let record = read(&lines, &source, java);
+        assert_eq!(record.severity, Severity::ERROR);
+        assert_eq!(record.timestamp, 1_700_000_010_000_000_000);
+        assert!(record.body.contains("cannot sell\njava.lang.Ill") && record.body.ends_with("\t... 2 more"));
+        assert!(!record.body.contains("hunter2"));
+        assert!(has(&record, "exception.type", "java.lang.IllegalStateException"));
+        assert!(has(&record, "exception.message", "none left"));
+        let python = "Traceback (most recent call last):\n  File \"a.py\", line 4, in sell\n    return stock[name]\n\
+                      KeyError: 'pears'\n\nDuring handling of the above exception, another exception occurred:\n\n\
+                      Traceback (most recent call last):\n  File \"a.py\", line 8, in <module>\nValueError: none left";
+        let go = "panic: runtime error: index out of range [3] with length 2\n\ngoroutine 1 [running]:\n\
+                  main.(*Cart).Sell(0xc000012120, {0x4b2f3a, 0x5})\n\t/srv/shop/cart.go:12 +0x1d\nexit status 2";
+        for text in [python, go] {
+            assert_eq!(read(&lines, &source, text).body, text);
+        }
+        assert!(has(&read(&lines, &source, python), "exception.type", "ValueError"));
+        let bare = "Exception in thread \"main\" java.lang.Error: none\n\tat a.B.c(B.java:1)\nCaused by: d.E: \
+                    jdbc:postgresql://shop:hunter2@db.example.com/shop lost\n\t... 2 more";
+        let record = read(&lines, &source, bare);
+        assert_eq!(record.body, bare.replace("hunter2", "[redacted:url-password]"));
+        assert!(has(&record, "exception.type", "java.lang.Error"));
+        // A key is one with all of its lines.
+        let key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----";
+        let record = read(&lines, &source, key);
+        assert!(!record.body.contains("MIIE"), "{}", record.body);
+    }
+
     #[test]
     fn formats_of_many_streams_are_forgotten_and_not_kept_without_end() {
         let lines = Lines::with(false, Zone::Unknown, Kinds::default());

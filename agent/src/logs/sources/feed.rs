@@ -243,8 +243,8 @@ impl Feed {
         let Some(held) = self.held.get_mut(slot).and_then(Option::take) else {
             return true;
         };
-        let taken = batch.sender.has_room(held.text.len())
-            && self.whole(slot, &held.text, held.about, held.start, batch);
+        let taken =
+            batch.sender.has_room(held.text.len()) && self.whole(slot, &held.text, held.about, held.start, batch);
         if taken {
             self.counts.held_bytes.sub(held.text.len() as u64);
         } else if let Some(slot) = self.held.get_mut(slot) {
@@ -256,8 +256,7 @@ impl Feed {
     /// Whether there are parts that waited since before one time, or groups that did since before the other.
     pub(super) fn holds(&self, parts: Option<Duration>, groups: Option<Duration>) -> bool {
         let waited = |held: &Held| held.whole || Some(held.since) <= parts;
-        self.held.iter().flatten().any(waited)
-            || self.groups.as_ref().is_some_and(|its| its.holds(groups))
+        self.held.iter().flatten().any(waited) || self.groups.as_ref().is_some_and(|its| its.holds(groups))
     }
 
     /// Hands on the parts that waited since before one time, and groups that did since before the other; `false`: there is no room for

@@ -103,7 +103,11 @@ impl Reader {
     fn make_room(&mut self, now: Duration) -> bool {
         let idle = self.files.iter().filter(|(_, file)| {
             let quiet = now.saturating_sub(file.grew) > Duration::from_secs(1);
-            file.tail.is_some() && file.found && file.lag() == 0 && quiet && !file.feed.holds(Some(Duration::MAX), Some(Duration::MAX))
+            file.tail.is_some()
+                && file.found
+                && file.lag() == 0
+                && quiet
+                && !file.feed.holds(Some(Duration::MAX), Some(Duration::MAX))
         });
         match idle.min_by_key(|(_, file)| file.grew).map(|(id, _)| *id) {
             Some(id) => {

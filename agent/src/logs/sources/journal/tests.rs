@@ -170,7 +170,11 @@ impl Bench {
         let dir = tempfile::tempdir().expect("a folder");
         let mut settings = settings(dir.path(), &[]);
         settings.multiline = Some(crate::logs::multiline::Limits::default());
-        let (sink, counts, open) = (Arc::new(Sink::default()), Arc::new(SourceCounts::default()), Open::default());
+        let (sink, counts, open) = (
+            Arc::new(Sink::default()),
+            Arc::new(SourceCounts::default()),
+            Open::default(),
+        );
         let make = Arc::new(crate::logs::sources::plain);
         let reading = Reading {
             journal: Journal {
@@ -239,16 +243,20 @@ fn lines_of_streams_are_joined_and_hold_back_the_cursor() {
     // What is told to the journal as an event is one, whatever it looks like.
     let event = [b"_TRANSPORT=journal\n".to_vec(), entry(5, b"  indented")].concat();
     assert_eq!(bench.push(&[event], 6), ["  indented"]);
-    assert_eq!(bench.push(&[line(6, "a", "KeyError: 1"), line(7, "a", "three")], 1500), [
-        "Traceback (most recent call last):\n  File x\nKeyError: 1"
-    ]);
+    assert_eq!(
+        bench.push(&[line(6, "a", "KeyError: 1"), line(7, "a", "three")], 1500),
+        ["Traceback (most recent call last):\n  File x\nKeyError: 1"]
+    );
     assert_eq!(bench.settled().as_deref(), Some("c3"), "two waits");
     assert_eq!(bench.flush(500), ["two"]);
     assert_eq!(bench.settled().as_deref(), Some("c6"));
     assert_eq!(bench.flush(1500), ["three"]);
     assert_eq!(bench.settled().as_deref(), Some("c7"));
     let counts = &bench.reading.sender.counts;
-    assert_eq!((counts.lines.get(), counts.joined.get(), counts.group_bytes.get()), (7, 2, 0));
+    assert_eq!(
+        (counts.lines.get(), counts.joined.get(), counts.group_bytes.get()),
+        (7, 2, 0)
+    );
 }
 
 #[test]
@@ -265,6 +273,9 @@ fn streams_of_the_journal_that_wait_are_bounded() {
         bench.reading.settings.limits.groups = 10;
         Groups::new(&bench.reading.settings, bench.reading.sender.counts.clone())
     };
-    assert_eq!(bench.push(&[line(1, "a", "12345"), line(2, "b", "123456")], 2), ["123456"]);
+    assert_eq!(
+        bench.push(&[line(1, "a", "12345"), line(2, "b", "123456")], 2),
+        ["123456"]
+    );
     assert_eq!(bench.reading.sender.counts.groups_cut.get(), 3);
 }

@@ -38,11 +38,17 @@ fn a_trace_is_one_record() {
     bench.append("a.log", format!("{{\"n\":0}}\n{TRACE}\n"));
     bench.start();
     assert_eq!(bench.read(), ["{\"n\":0}"]);
-    assert_eq!((bench.waiting(), bench.counts.group_bytes.get()), (3, TRACE.len() as u64));
+    assert_eq!(
+        (bench.waiting(), bench.counts.group_bytes.get()),
+        (3, TRACE.len() as u64)
+    );
     // More of it comes in time, then nothing.
     let chained = "\n\nDuring handling of the above exception, another exception occurred:\n\n";
     bench.now -= Duration::from_millis(500);
-    bench.append("a.log", format!("{}{TRACE}\n\n", chained.strip_prefix('\n').expect("a line feed")));
+    bench.append(
+        "a.log",
+        format!("{}{TRACE}\n\n", chained.strip_prefix('\n').expect("a line feed")),
+    );
     assert_eq!(bench.read(), [""; 0]);
     assert_eq!(bench.read(), [format!("{TRACE}{chained}{TRACE}")]);
     assert_eq!((bench.counts.joined.get(), bench.lost("empty")), (8, 1));
@@ -84,7 +90,10 @@ fn streams_of_a_container_are_apart() {
     bench.start();
     assert_eq!(bench.read(), ["one"]);
     assert_eq!(bench.read(), ["two\n\tof two", TRACE]);
-    assert_eq!((bench.counts.joined.get(), bench.counts.merged.get(), bench.waiting()), (3, 1, 0));
+    assert_eq!(
+        (bench.counts.joined.get(), bench.counts.merged.get(), bench.waiting()),
+        (3, 1, 0)
+    );
 }
 
 /// The place that is remembered is that of the group's first line, not of the turn that read it.
@@ -171,11 +180,17 @@ fn groups_are_bounded_in_lines_and_bytes() {
         ..Limits::default()
     });
     let long = format!("\tat {}", "x".repeat(60));
-    bench.append("a.log", format!("Error: x\n\tat 1\n\tat 2\n\tat 3\n{long}\n{long}\nend\n"));
+    bench.append(
+        "a.log",
+        format!("Error: x\n\tat 1\n\tat 2\n\tat 3\n{long}\n{long}\nend\n"),
+    );
     bench.start();
     let mut all = bench.read();
     all.extend(bench.read());
-    assert_eq!(all, ["Error: x\n\tat 1\n\tat 2", &format!("\tat 3\n{long}"), &long, "end"]);
+    assert_eq!(
+        all,
+        ["Error: x\n\tat 1\n\tat 2", &format!("\tat 3\n{long}"), &long, "end"]
+    );
     assert_eq!(bench.waiting(), 0);
 }
 
@@ -216,9 +231,17 @@ fn a_silent_stream_is_left_behind() {
         assert_eq!(bench.reader().round(now), Round::Busy);
     }
     let all = bench.sink.take_all();
-    let at = all.iter().position(|record| record.body == "Error: x").expect("handed on");
+    let at = all
+        .iter()
+        .position(|record| record.body == "Error: x")
+        .expect("handed on");
     assert!((1000..1300).contains(&at), "{at}");
-    assert_eq!(all.iter().filter(|record| record.timestamp == 1_704_067_200_500_000_000).count(), all.len());
+    assert_eq!(
+        all.iter()
+            .filter(|record| record.timestamp == 1_704_067_200_500_000_000)
+            .count(),
+        all.len()
+    );
 }
 
 /// What happens in a run: bytes that are written, then one of some things.
@@ -366,7 +389,10 @@ impl Run {
         self.bench.save();
         self.bench.reader().tell();
         assert!(self.pending.is_empty());
-        assert_eq!((self.bench.counts.group_bytes.get(), self.bench.counts.held_bytes.get()), (0, 0));
+        assert_eq!(
+            (self.bench.counts.group_bytes.get(), self.bench.counts.held_bytes.get()),
+            (0, 0)
+        );
         assert_eq!(self.bench.counts.lag_bytes.get(), 0);
         if self.kills == 0 {
             assert_eq!(self.bench.waiting(), 0);
