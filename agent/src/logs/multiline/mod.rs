@@ -253,7 +253,7 @@ impl<T: Copy> Joiner<T> {
         });
         self.text.clear();
         // A long group does not keep its memory for ever.
-        self.text.shrink_to(4096);
+        self.text.shrink_to(1024);
     }
 }
 

@@ -276,6 +276,11 @@ impl Feed {
         its.is_none_or(|its| its.flush(groups, busy, &self.source, batch))
     }
 
+    /// Gives back memory that nothing is held in: the file is closed.
+    pub(super) fn trim(&mut self) {
+        self.groups.iter_mut().for_each(Groups::trim);
+    }
+
     /// How long a group waits for a further line.
     pub(super) fn wait(&self) -> Duration {
         self.groups.as_ref().map_or(PATIENCE, Groups::wait)

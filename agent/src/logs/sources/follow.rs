@@ -233,6 +233,7 @@ impl Follow {
         let Some(tail) = self.tail.take() else {
             return;
         };
+        self.feed.trim();
         counts.open.set(counts.open.get().saturating_sub(1));
         self.stamp = tail.file.metadata().map_or((self.size, 0), |metadata| stamp(&metadata));
         // Grown since the last read: told by its size at the next look, if it is found then.

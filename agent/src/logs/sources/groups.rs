@@ -175,6 +175,13 @@ impl Groups {
             .any(|joiner| joiner.since().is_some_and(|its| Some(its) <= since))
     }
 
+    /// Gives back the memory of streams that hold nothing: their file is closed.
+    pub(super) fn trim(&mut self) {
+        for stream in &mut self.streams {
+            stream.take_if(|joiner| joiner.since().is_none());
+        }
+    }
+
     /// How long a group waits for a further line.
     pub(super) fn wait(&self) -> Duration {
         Duration::from_nanos(self.limits.wait)
