@@ -38,6 +38,7 @@ fn an_exec_that_was_not_told_is_found() {
 /// Processes of these pids that are known and live.
 fn crowd(proc: &Proc, pids: std::ops::RangeInclusive<u32>) -> Processes {
     let mut processes = processes(proc.host(), 1000);
+    processes.config.round = 15;
     for pid in pids {
         proc.add(key(pid), "/srv/shop", "shop", "", "0::/\n");
         processes.service(key(pid));
@@ -62,7 +63,7 @@ fn all_are_looked_at_in_a_round_a_share_at_a_time() {
     for pid in 1..=40 {
         proc.remove(key(pid));
     }
-    let round = ProcessesConfig::default().round as u64;
+    let round = processes.config.round as u64;
     let found = ends(&mut processes, round);
     // 40 in 15 calls: 3 a call.
     let expect: Vec<u64> = (1..=round).map(|call| (3 * call).min(40)).collect();
