@@ -36,6 +36,19 @@ pub(crate) fn no_ops(toolchain: &Toolchain) -> Result<PathBuf> {
     object(toolchain, "onlooker-noop", "noop.bpf.o")
 }
 
+/// Builds the agent's object for an architecture (`uname -m`) in a folder of its own; its path. What is there already is not
+/// looked at, so that two folders tell whether two builds give the same.
+pub(crate) fn object_in(toolchain: &Toolchain, arch: &str, folder: &Path) -> Result<PathBuf> {
+    let program = "onlooker-ebpf";
+    say(format!("kernel side: compiling {program} of agent-ebpf for {arch}"));
+    let cargo = Run::foreign(&toolchain.compiler.cargo).args(["build", "--bin", program]);
+    on_kernel_side_in(toolchain, cargo, arch, folder).run()?;
+    Ok(without_dwarf(
+        toolchain,
+        folder.join(BPF_TARGET).join("bpf").join(program),
+    ))
+}
+
 /// Builds one object of the kernel side, and replaces the one in `target/ebpf` only when it changed: the agent's is
 /// embedded.
 fn object(toolchain: &Toolchain, program: &str, name: &str) -> Result<PathBuf> {
@@ -77,13 +90,14 @@ fn without_dwarf(toolchain: &Toolchain, built: PathBuf) -> PathBuf {
 
 /// Adds to a cargo command what compiling the kernel side takes.
 pub(crate) fn on_kernel_side(toolchain: &Toolchain, cargo: Run) -> Run {
+    on_kernel_side_in(toolchain, cargo, std::env::consts::ARCH, Path::new("target/ebpf-build"))
+}
+
+fn on_kernel_side_in(toolchain: &Toolchain, cargo: Run, arch: &str, folder: &Path) -> Run {
     let run = cargo
         .env("RUSTC_BOOTSTRAP", "1") // aya-ebpf uses asm_experimental_arch
         .env("RUSTC", &toolchain.compiler.rustc)
-        .env(
-            "CARGO_ENCODED_RUSTFLAGS",
-            rust_flags(&toolchain.linker, std::env::consts::ARCH),
-        )
+        .env("CARGO_ENCODED_RUSTFLAGS", rust_flags(&toolchain.linker, arch))
         .args([
             "-p",
             "onlooker-ebpf",
@@ -92,8 +106,8 @@ pub(crate) fn on_kernel_side(toolchain: &Toolchain, cargo: Run) -> Run {
             "--target",
             BPF_TARGET,
             "--target-dir",
-            "target/ebpf-build",
-        ]);
+        ])
+        .arg(folder);
     match toolchain.compiler.core {
         Core::Prebuilt => run,
         Core::Source => run.args(["-Z", "build-std=core"]),
@@ -121,10 +135,7 @@ fn rust_flags(linker: &Path, arch: &str) -> OsString {
     let mut linker_flag = OsString::from("linker=");
     linker_flag.push(linker);
     let arch = format!("--cfg=bpf_target_arch=\"{arch}\"");
-    let mut remap = OsString::from("--remap-path-prefix=");
-    remap.push(root());
-    remap.push("=.");
-    let words: [OsString; 8] = [
+    let words = [
         "-C".into(),
         linker_flag,
         "-C".into(),
@@ -132,9 +143,25 @@ fn rust_flags(linker: &Path, arch: &str) -> OsString {
         "-C".into(),
         "link-arg=--btf".into(),
         arch.into(),
-        remap,
     ];
+    let words: Vec<OsString> = words.into_iter().chain(without_paths()).collect();
     words.join(&OsString::from("\u{1f}"))
+}
+
+/// Flags by which no folder of the machine that builds is in what it builds: neither the workspace's nor that of the crates.
+pub(crate) fn without_paths() -> [OsString; 2] {
+    [(root(), "=."), (cargo_home(), "=/cargo")].map(|(folder, name)| {
+        let mut flag = OsString::from("--remap-path-prefix=");
+        flag.push(folder);
+        flag.push(name);
+        flag
+    })
+}
+
+/// Where cargo keeps the sources of crates.
+pub(crate) fn cargo_home() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo");
+    std::env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
 }
 
 /// Whether `to` was written: not when it holds the same bytes, so that what embeds it is not built again.

@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod deny;
 mod deploy;
+mod dist;
 mod fmt;
 mod fuzz;
 mod lint;
@@ -45,6 +46,8 @@ enum Command {
     Vm(vm::Options),
     /// Check what lies under deploy/ by the tools that read it, or write its generated files anew
     Deploy(deploy::Options),
+    /// Build what is given to others, under target/dist: static program, packages, image, SBOM, licences, sums
+    Dist(dist::Options),
     /// Check what keeps the architecture true
     Tidy,
     /// Format every crate
@@ -73,6 +76,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Bench(options) => bench::run(&options),
         Command::Vm(options) => vm::run(&options),
         Command::Deploy(options) => deploy::run(&options).map(drop),
+        Command::Dist(options) => dist::run(&options),
         Command::Tidy => tidy::run(),
         Command::Fmt(options) => fmt::run(&options),
         Command::Lint => lint::run(),
@@ -94,6 +98,8 @@ mod tests {
         assert!(Cli::try_parse_from(["xtask", "test", "--no-kernels"]).is_ok());
         assert!(Cli::try_parse_from(["xtask", "bench", "nginx", "--rounds", "2", "--quick"]).is_ok());
         assert!(Cli::try_parse_from(["xtask", "deploy", "--write"]).is_ok());
+        assert!(Cli::try_parse_from(["xtask", "dist", "--check", "--arch", "amd64"]).is_ok());
+        assert!(Cli::try_parse_from(["xtask", "dist", "--arch", "vax"]).is_err());
         assert!(Cli::try_parse_from(["xtask", "vm", "6.1", "7", "--fast", "--", "wire"]).is_ok());
     }
 }
