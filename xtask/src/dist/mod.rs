@@ -3,7 +3,7 @@
 //!
 //! The same commit gives the same bytes, wherever it is built by the same toolchain: times are those of the last commit
 //! (`SOURCE_DATE_EPOCH`, <https://reproducible-builds.org/specs/source-date-epoch/>), entries are sorted, folders of the machine are
-//! not in it. `--check` builds everything twice, in two folders, and compares.
+//! not in it. `--check` builds everything once more, from nothing and in another folder, and compares.
 
 mod archive;
 mod build;
@@ -75,7 +75,7 @@ impl Release {
 /// Options of the command.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// Build everything twice, in two folders, and compare
+    /// Build everything once more, from nothing and in another folder, and compare
     #[arg(long)]
     check: bool,
     /// Architecture by Debian's and OCI's name; this machine's without it. Repeatable.
@@ -87,11 +87,18 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let arches = build::chosen(&options.arch)?;
     let folder = target().join("dist");
-    let epoch = epoch()?;
-    let first = make(&arches, epoch, &folder, &target().join("dist-build/1"))?;
+    // Asked once: a commit made meanwhile is no difference.
+    let origin = Origin {
+        commit: commit(),
+        epoch: epoch()?,
+    };
+    let first = make(&arches, &origin, &folder, &target().join("dist-build/1"))?;
     if options.check {
         let again = target().join("dist-again");
-        let second = make(&arches, epoch, &again, &target().join("dist-build/2"))?;
+        // What the first build found there already must not be found by the second.
+        let build = target().join("dist-build/2");
+        renew(&build)?;
+        let second = make(&arches, &origin, &again, &build)?;
         compare(&first, &second)?;
         fs::remove_dir_all(&again).with_context(|| format!("cannot remove {}", again.display()))?;
         say("dist: two builds gave the same bytes");
@@ -104,19 +111,25 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// What is built.
+struct Origin {
+    /// See [`Release::commit`].
+    commit: String,
+    /// See [`Release::epoch`].
+    epoch: u64,
+}
+
 /// Makes all artifacts in an empty folder, building in another; their names and sums.
-fn make(arches: &[&'static Arch], epoch: u64, folder: &Path, build: &Path) -> Result<Vec<(String, String)>> {
+fn make(arches: &[&'static Arch], origin: &Origin, folder: &Path, build: &Path) -> Result<Vec<(String, String)>> {
     renew(folder)?;
-    // What an earlier run left would hide that a build from nothing gives something else.
-    renew(build)?;
     let toolchain = toolchain::find_or_install()?;
     for &arch in arches {
         let release = Release {
             version: env!("CARGO_PKG_VERSION"),
-            commit: commit(),
-            epoch,
+            commit: origin.commit.clone(),
+            epoch: origin.epoch,
             arch,
-            program: build::program(&toolchain, arch, epoch, build)?,
+            program: build::program(&toolchain, arch, origin.epoch, build)?,
             crates: crates::read(arch.target)?,
             licences: String::new(),
             scratch: build.join("scratch").join(arch.name),
