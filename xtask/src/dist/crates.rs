@@ -212,6 +212,37 @@ mod tests {
     }
 
     #[test]
+    fn the_program_has_what_it_runs_with_and_nothing_of_tests() {
+        let crates = read("x86_64-unknown-linux-musl").unwrap();
+        let role = |name: &str| {
+            let found = crates.all.iter().find(|krate| krate.name == name);
+            found.map(|krate| krate.role)
+        };
+        for linked in [
+            "onlooker",
+            "ring",
+            "tokio",
+            "rustls-webpki",
+            "onlooker-ebpf",
+            "aya-ebpf",
+        ] {
+            assert_eq!(role(linked), Some(Role::Linked), "{linked}");
+        }
+        for built in ["clap_derive", "syn", "cc"] {
+            assert_eq!(role(built), Some(Role::Build), "{built}");
+        }
+        for stranger in ["proptest", "insta", "xtask", "rcgen"] {
+            assert_eq!(role(stranger), None, "{stranger}");
+        }
+        let alien = |krate: &&Crate| krate.sha256.is_none() && !krate.name.starts_with("onlooker");
+        assert!(
+            !crates.all.iter().any(|krate| alien(&krate)),
+            "a crate of the registry without its sum"
+        );
+        assert!(crates.rust.starts_with("1."), "{}", crates.rust);
+    }
+
+    #[test]
     fn crates_are_joined_from_all_three() {
         let lock = "version = 4\n\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nchecksum = \"aa\"\ndependencies = [\n \"b\",\n]\n\n\
             [[package]]\nname = \"b\"\nversion = \"2.0.0\"\n";

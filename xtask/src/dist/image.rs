@@ -1,5 +1,5 @@
 //! The container image, `FROM scratch`, made without a daemon: an OCI image layout in a tar archive, as `ctr image import`,
-//! `podman load` and `skopeo copy oci-archive:` read it.
+//! `podman load` and `skopeo copy oci-archive:` read it, with the list by which `docker load` does.
 //!
 //! Specification: <https://github.com/opencontainers/image-spec/tree/v1.1.0>.
 
@@ -43,6 +43,11 @@ fn layout(release: &Release) -> Result<Archive> {
     let mut blobs = Blobs::default();
     let layer = blobs.add(LAYER, gzip(&tar)?)?;
     let config = blobs.add(CONFIG, bytes(&configuration(release, &sums::sha256(&tar)))?)?;
+    let docker = json!([{
+        "Config": blob_path(&config),
+        "RepoTags": [format!("{NAME}:{}", release.version)],
+        "Layers": [blob_path(&layer)],
+    }]);
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,
@@ -61,6 +66,8 @@ fn layout(release: &Release) -> Result<Archive> {
     let mut archive = blobs.archive;
     archive.file("oci-layout", 0o644, bytes(&json!({"imageLayoutVersion": "1.0.0"}))?)?;
     archive.file("index.json", 0o644, bytes(&index)?)?;
+    // What Docker's own store looks for; others pass it by.
+    archive.file("manifest.json", 0o644, bytes(&docker)?)?;
     Ok(archive)
 }
 
@@ -151,6 +158,12 @@ impl Blobs {
     }
 }
 
+/// Where the blob of a descriptor lies.
+fn blob_path(descriptor: &Value) -> String {
+    let digest = descriptor["digest"].as_str().unwrap_or_default();
+    format!("blobs/{}", digest.replace(':', "/"))
+}
+
 fn bytes(value: &Value) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec(value)?)
 }
@@ -229,8 +242,12 @@ mod tests {
             (&json!("amd64"), &json!("linux"))
         );
         assert_eq!(config["created"], "2025-11-30T10:53:20Z");
-        // Nothing lies there that nothing points at: marker, index, three blobs, two folders.
-        assert_eq!(files.len(), 7, "{:?}", files.keys());
+        let docker = &value(&files["manifest.json"].1)[0];
+        assert_eq!(docker["RepoTags"], json!(["localhost/onlooker:1.2.3"]));
+        assert_eq!(value(&files[docker["Config"].as_str().unwrap()].1), config);
+        assert_eq!(files[docker["Layers"][0].as_str().unwrap()].1, packed);
+        // Nothing lies there that nothing points at: marker, index, Docker's list, three blobs, two folders.
+        assert_eq!(files.len(), 8, "{:?}", files.keys());
     }
 
     #[test]
