@@ -2,6 +2,7 @@
 
 pub mod connection;
 pub mod container;
+pub mod kubernetes;
 pub mod names;
 pub mod process;
 pub mod service;
