@@ -2,6 +2,7 @@
 
 mod build_info;
 mod exporters;
+mod kubernetes;
 mod logs;
 mod push;
 mod readings;
@@ -79,6 +80,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
         ProcessesConfig {
             limit: config.limits.processes,
             host_name: config.host.name(),
+            pods: kubernetes::start(config, &own)?,
             ..ProcessesConfig::default()
         },
     );

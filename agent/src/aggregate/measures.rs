@@ -370,7 +370,7 @@ mod tests {
             comm: Some(name.into()),
             ..Facts::default()
         };
-        facts.service(ProcessKey::default(), None)
+        facts.service(ProcessKey::default(), None, None)
     }
 
     fn measures(limit: usize) -> SharedMeasures {

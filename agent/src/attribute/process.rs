@@ -14,12 +14,14 @@
 
 pub mod budget;
 pub mod counts;
+mod pods;
 pub mod reader;
 
 #[cfg(test)]
 mod tests;
 
 use super::container::place::Places;
+use super::kubernetes::Pods;
 use super::service::declared::Declared;
 use super::service::program::Program;
 use super::service::{Facts, Service, text};
@@ -54,6 +56,8 @@ pub struct ProcessesConfig {
     pub places: usize,
     /// `host.name`, see [`Host::name`].
     pub host_name: Option<Arc<str>>,
+    /// Pods as the Kubernetes API tells them, where it is asked.
+    pub pods: Option<Pods>,
 }
 
 impl Default for ProcessesConfig {
@@ -66,6 +70,7 @@ impl Default for ProcessesConfig {
             round: 60,
             places: 1024,
             host_name: None,
+            pods: None,
         }
     }
 }
@@ -91,6 +96,8 @@ pub struct Processes {
     /// Counts uses, the order of eviction.
     uses: u64,
     renamed: bool,
+    /// Changes of pods that were followed.
+    pod_changes: u64,
     counts: Arc<ProcessCounts>,
 }
 
@@ -130,6 +137,7 @@ impl Processes {
             now: 0,
             uses: 0,
             renamed: false,
+            pod_changes: 0,
             counts: Arc::default(),
         }
     }
@@ -271,6 +279,7 @@ impl Processes {
                 self.recheck(key);
             }
         }
+        self.follow_pods();
         self.publish();
     }
 
@@ -278,7 +287,8 @@ impl Processes {
     #[inline(never)]
     fn first_sight(&mut self, key: ProcessKey) -> Arc<Service> {
         let facts = self.facts(key);
-        let service = Arc::new(facts.service(key, self.config.host_name.as_ref()));
+        let pod = self.config.pods.as_ref().and_then(|pods| facts.pod(pods));
+        let service = Arc::new(facts.service(key, self.config.host_name.as_ref(), pod.as_ref()));
         if let Some(entry) = self.table.get_mut(&key) {
             entry.service = Some(service.clone());
         }

@@ -4,16 +4,21 @@
 //!
 //! 1. `OTEL_SERVICE_NAME` in the process' own environment,
 //! 2. `service.name` in its `OTEL_RESOURCE_ATTRIBUTES`,
-//! 3. the Kubernetes workload, from the pod's name (see [`kubernetes::workload`]),
-//! 4. the container's name,
-//! 5. the systemd service (for LXC and systemd-nspawn, which run whole systems, before the container's name),
-//! 6. an interpreter's script, jar or module (see [`program`]),
-//! 7. the executable's file name,
-//! 8. the kernel's `comm`,
-//! 9. `unknown`.
+//! 3. the pod's annotation, labels or workload, from the Kubernetes API (see [`super::kubernetes::Pod`]),
+//! 4. the Kubernetes workload, from the pod's name (see [`kubernetes::workload`]),
+//! 5. the container's name,
+//! 6. the systemd service (for LXC and systemd-nspawn, which run whole systems, before the container's name),
+//! 7. an interpreter's script, jar or module (see [`program`]),
+//! 8. the executable's file name,
+//! 9. the kernel's `comm`,
+//! 10. `unknown`.
+//!
+//! `service.namespace` is what the process declares, else what its pod's annotation does, else the pod's namespace. The API may answer later
+//! than a process is seen: its service is then another one from there on, if its name or namespace is.
 
 use super::container::kubernetes;
 use super::container::place::Place;
+use super::kubernetes::{Found, Pods};
 use crate::signal::ProcessKey;
 use crate::trace::span::{Attribute, AttributeValue, Resource};
 use declared::Declared;
@@ -22,6 +27,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 pub mod declared;
+mod pod;
 pub mod program;
 pub mod text;
 
@@ -70,8 +76,13 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Name by the rules above; `node` is the host's own name (static pods carry it).
-    pub fn name(&self, node: Option<&str>) -> String {
+    /// What the Kubernetes API knows of its pod.
+    pub fn pod(&self, pods: &Pods) -> Option<Found> {
+        pod::find(pods, self.place.as_deref()?)
+    }
+
+    /// Name by the rules above; `node` is the host's own name (static pods carry it), `pod` what [`Facts::pod`] tells.
+    pub fn name(&self, node: Option<&str>, pod: Option<&Found>) -> String {
         let declared = self.declared.as_ref().and_then(|declared| declared.name.as_deref());
         let place = self.place.as_deref();
         let workload = place
@@ -85,6 +96,7 @@ impl Facts {
         let (first, second) = if system { (unit, container) } else { (container, unit) };
         let known = [
             declared,
+            pod.map(|found| &*found.pod.service),
             workload,
             first,
             second,
@@ -99,10 +111,10 @@ impl Facts {
             .unwrap_or_else(|| UNKNOWN.to_owned())
     }
 
-    /// The service with its resource. `host` is `host.name`.
-    pub fn service(&self, key: ProcessKey, host: Option<&Arc<str>>) -> Service {
-        let name = self.name(host.map(|host| &**host));
-        let namespace = self.declared.as_ref().and_then(|declared| declared.namespace.clone());
+    /// The service with its resource. `host` is `host.name`, `pod` what [`Facts::pod`] tells.
+    pub fn service(&self, key: ProcessKey, host: Option<&Arc<str>>, pod: Option<&Found>) -> Service {
+        let name = self.name(host.map(|host| &**host), pod);
+        let namespace = self.namespace(pod);
         let mut resource = Resource::default();
         let to = &mut resource.attributes;
         put(to, "service.name", Some(&name));
@@ -118,8 +130,14 @@ impl Facts {
             put(to, "container.id", Some(&container.id));
             put(to, "container.runtime.name", container.runtime);
         }
+        if let Some(pod) = pod {
+            pod::put_names(to, pod);
+        }
         for (key, value) in self.declared.iter().flat_map(|declared| &declared.attributes) {
             put(to, key.clone(), Some(value));
+        }
+        if let Some(pod) = pod {
+            pod::put_declared(to, pod);
         }
         if let Some(place) = self.place.as_deref() {
             put(to, "container.name", place.engine.name.as_deref());
@@ -142,6 +160,15 @@ impl Facts {
             namespace: namespace.map(Arc::from),
             resource: Arc::new(resource),
         }
+    }
+}
+
+impl Facts {
+    fn namespace(&self, pod: Option<&Found>) -> Option<String> {
+        let declared = self.declared.as_ref().and_then(|declared| declared.namespace.clone());
+        let of_files = || self.place.as_ref()?.pod.as_ref().map(|pod| &*pod.namespace);
+        let of_pod = || pod.map(|found| &*found.pod.service_namespace).or_else(of_files);
+        declared.or_else(|| text::clean(of_pod()?.as_bytes()))
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Config {
     pub events: Events,
     /// Logs that are read.
     pub logs: Logs,
+    /// The Kubernetes API.
+    pub kubernetes: Kubernetes,
     /// Which traces are kept.
     pub sampler: Sampler,
     /// When the live summary is shown.
@@ -137,7 +139,9 @@ macro_rules! words {
     };
 }
 
+mod kubernetes;
 mod queue;
+pub use kubernetes::Kubernetes;
 pub use queue::{OtlpQueue, QueueKind};
 
 words! {
@@ -318,6 +322,7 @@ impl Config {
             metric_families: MetricFamilies::Semconv,
             events: Events::default(),
             logs: Logs::none(),
+            kubernetes: Kubernetes::default(),
             sampler: Sampler {
                 kind: SamplerKind::ParentAlwaysOn,
                 arg: 1.0,

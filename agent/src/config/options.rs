@@ -131,6 +131,7 @@ macro_rules! checked {
     };
 }
 
+mod kubernetes;
 mod logs;
 mod otlp;
 mod queue;
@@ -144,6 +145,7 @@ pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
         .chain(otlp::OTLP.iter().flatten())
         .chain(queue::QUEUE)
         .chain(logs::LOGS)
+        .chain(kubernetes::KUBERNETES)
         .cloned()
         .collect();
     for collector in REGISTRY {

@@ -1,3 +1,4 @@
+mod pods;
 mod real;
 mod sweep;
 

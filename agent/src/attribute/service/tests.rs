@@ -37,7 +37,7 @@ fn the_first_rule_that_knows_names_the_service() {
     };
     let mut check = |expect: &str, place: &Place, forget: fn(&mut Facts)| {
         facts.place = Some(Arc::new(place.clone()));
-        assert_eq!(facts.name(None), expect);
+        assert_eq!(facts.name(None, None), expect);
         forget(&mut facts);
     };
     check("declared", &place, |facts| facts.declared = None);
@@ -63,12 +63,12 @@ fn a_unit_inside_of_a_system_container_comes_before_its_name() {
         let mut place = place(path);
         place.engine.name = Some("web".into());
         facts.place = Some(Arc::new(place));
-        assert_eq!(facts.name(None), name);
+        assert_eq!(facts.name(None, None), name);
     }
 }
 
 fn attributes(facts: &Facts, host: Option<&str>) -> Vec<String> {
-    let service = facts.service(KEY, host.map(Arc::from).as_ref());
+    let service = facts.service(KEY, host.map(Arc::from).as_ref(), None);
     let text = |(name, value): &Attribute| match value {
         AttributeValue::Text(text) => format!("{name}={text}"),
         AttributeValue::Int(value) => format!("{name}={value}"),
@@ -117,4 +117,20 @@ fn declared_attributes_join_but_cannot_deny_what_the_kernel_knows() {
         "host.name=h",
     ];
     assert_eq!(attributes(&facts, Some("h")), expect);
+}
+
+#[test]
+fn a_pods_namespace_is_the_services_unless_the_process_says_otherwise() {
+    let mut facts = Facts::default();
+    let mut place = place("/system.slice/unit.service");
+    place.pod = Some(Pod {
+        namespace: "eu".into(),
+        name: "shop-0".into(),
+        container: None,
+    });
+    facts.place = Some(Arc::new(place));
+    let namespace = |facts: &Facts| facts.service(KEY, None, None).namespace;
+    assert_eq!(namespace(&facts).as_deref(), Some("eu"));
+    facts.declared = Declared::parse(b"OTEL_RESOURCE_ATTRIBUTES=service.namespace=own");
+    assert_eq!(namespace(&facts).as_deref(), Some("own"));
 }
