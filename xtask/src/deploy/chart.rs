@@ -15,10 +15,11 @@ const VARIANTS: [(&str, &[&str]); 2] = [
 ];
 
 /// Values that the schema must refuse, one of each kind of mistake.
-const BAD: [&str; 10] = [
+const BAD: [&str; 11] = [
     "image.pullPolicy=Sometimes",
     "securityContext.privileged=perhaps",
     "securityContext.capabilities={BPF,NO_SUCH}",
+    "kubernetes.api=perhaps",
     "web.port=0",
     "web.port=70000",
     "otlp.endpoint=collector:4318",
