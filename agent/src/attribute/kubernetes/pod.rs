@@ -3,14 +3,14 @@
 use super::super::container::kubernetes;
 use super::image::Image;
 use super::object::{ATTRIBUTES_MAX, ContainerStatus, PARTS_MAX, PodObject};
-use super::owner::{Workload, workload};
+use super::owner::workload;
 
 /// Longest name of an object (RFC 1123 subdomain) and longest id of a container that is taken, bytes.
 const NAME_MAX: usize = 253;
 /// Longest name of an image, bytes.
 const IMAGE_MAX: usize = 512;
 
-/// A pod. At most [`PARTS_MAX`] containers of each sort and [`ATTRIBUTES_MAX`] attributes of it, their texts bounded: some hundred bytes
+/// A pod. At most 64 containers of each sort and 32 attributes of it, their texts bounded: some hundred bytes
 /// as a rule, 160 KiB at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
@@ -75,7 +75,7 @@ impl Pod {
             .find(|owner| owner.controller == Some(true));
         let made = controller
             .and_then(|owner| Some(workload(&owner.kind, &named(Some(owner.name))?, &meta.labels)))
-            .unwrap_or(Workload::default());
+            .unwrap_or_default();
         let mut declared = meta.annotations.attributes;
         let mut take = |name: &str| {
             let at = declared.iter().position(|(known, _)| known == name)?;
