@@ -8,10 +8,13 @@ pub const TABLE: u32 = 4096;
 pub const SPILL: u32 = 512;
 /// Entries of the table of expected errors, by call and error.
 pub const EXPECTED: u32 = 1024;
-/// Entries of the table of what the arguments of calls are: those of 64-bit calls, those of 32-bit ones, and [`READY`].
-pub const SHAPES: u32 = 2 * NUMBERS as u32 + 1;
+/// Entries of the table of what the arguments of calls are: those of 64-bit calls, those of 32-bit ones, [`READY`], and those of
+/// errors, from [`ERRNOS`] on.
+pub const SHAPES: u32 = ERRNOS + 256;
 /// Place in that table which is not 0 when the tables are filled: before, no error is counted.
-pub const READY: u32 = SHAPES - 1;
+pub const READY: u32 = 2 * NUMBERS as u32;
+/// Place of error 0 in that table, which has those below 256: [`shape::EXPECTED`] or nothing.
+pub const ERRNOS: u32 = READY + 1;
 /// Numbers of calls that are told apart; what is beyond them is [`call::UNKNOWN`].
 pub const NUMBERS: u16 = 600;
 /// The largest error that a call returns: `MAX_ERRNO` of `include/linux/err.h`.
@@ -49,6 +52,8 @@ pub mod shape {
     pub const ADDRESS: u8 = 0x20;
     /// The first argument is a file descriptor.
     pub const FD: u8 = 0x40;
+    /// Of a call: some of its errors are expected. Of an error: it is expected of some calls. Only what has both is looked up.
+    pub const EXPECTED: u8 = 0x80;
 }
 
 /// What an error is counted by.
@@ -71,10 +76,12 @@ pub struct ErrorKey {
 pub struct Counted {
     /// How many there were.
     pub count: u64,
-    /// How many there were when one was last told.
-    pub told: u64,
-    /// When that was; 0: never.
+    /// When one was last told; 0: never.
     pub at: u64,
+    /// How many there were then, the low 32 bits.
+    pub told: u32,
+    /// Low 32 bits of the kernel's `jiffies` when it was last asked whether one may be told: within one of them it is not asked again.
+    pub asked: u32,
 }
 
 /// Words of [`Counted`].

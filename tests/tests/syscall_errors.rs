@@ -38,8 +38,24 @@ fn of(scrape: &Scrape, service: &str, abi: &str) -> Counts {
 /// Waits until the agent has counted exactly what the driver did for a service, neither more nor less.
 fn expect(agent: &Agent, service: &str, abi: &str, truth: &Counts) {
     let same = wait::until("the same counts", wait::SOON, || {
-        let have = of(&agent.scrape()?, service, abi);
-        ensure!(have == *truth, "agent: {have:?}, driver: {truth:?}");
+        let scrape = agent.scrape()?;
+        let have = of(&scrape, service, abi);
+        let others = || -> Vec<String> {
+            let kinds = truth.keys().filter(|key| have.get(*key) != truth.get(*key));
+            kinds
+                .flat_map(|(call, errno)| {
+                    let kind = [("syscall", call.as_str()), ("errno", errno.as_str())];
+                    let same = scrape.select(ERRORS, &kind);
+                    same.map(|sample| format!("{}: {}", sample.label("service_name"), sample.value))
+                        .collect::<Vec<_>>()
+                })
+                .collect()
+        };
+        ensure!(
+            have == *truth,
+            "agent: {have:?}, driver: {truth:?}; of all services: {:?}",
+            others()
+        );
         Ok(())
     });
     same.unwrap();

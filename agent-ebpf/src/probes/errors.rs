@@ -16,7 +16,10 @@ use crate::{
 };
 use aya_ebpf::{
     EbpfContext,
-    helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_user_str},
+    helpers::{
+        bpf_ktime_get_ns,
+        generated::{bpf_jiffies64, bpf_probe_read_user_str},
+    },
     macros::{btf_tracepoint, map, raw_tracepoint, tracepoint},
     maps::{Array, PerCpuArray, PerCpuHashMap},
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
@@ -24,8 +27,8 @@ use aya_ebpf::{
 use core::ffi::c_void;
 use onlooker_common::{
     errors::{
-        APART, CallKey, Counted, DETAIL, EXPECTED, ErrorKey, FailureRecord, MAX_ERRNO, Pace, READY, SHAPES, SPILL,
-        TABLE, TOLD,
+        APART, CallKey, Counted, DETAIL, ERRNOS, EXPECTED, ErrorKey, FailureRecord, MAX_ERRNO, Pace, READY, SHAPES,
+        SPILL, TABLE, TOLD,
         call::{ANY, RULED},
         detail, shape,
     },
@@ -122,7 +125,9 @@ fn on_error<A: Current, const SECOND: bool>(at_hand: Call, result: i64) {
     let compat = at_hand.is_compat::<A>();
     let call = call_of(number, compat);
     let mut key = CallKey { call, errno };
-    if let Some(count) = SYSCALL_ERRORS_EXPECTED.get_ptr_mut(&key) {
+    if may_be_expected(call, errno)
+        && let Some(count) = SYSCALL_ERRORS_EXPECTED.get_ptr_mut(&key)
+    {
         // SAFETY: this CPU's value.
         unsafe { *count += 1 };
         return;
@@ -156,15 +161,21 @@ fn on_error<A: Current, const SECOND: bool>(at_hand: Call, result: i64) {
     // SAFETY: this CPU's value; `task` is current.
     unsafe {
         (*counted).count += 1;
+        // A load, where the clock is a call and a read of a counter.
+        let jiffies = bpf_jiffies64() as u32;
+        if jiffies == (*counted).asked {
+            return;
+        }
+        (*counted).asked = jiffies;
         let now = bpf_ktime_get_ns();
         if now - (*counted).at >= APART && may_tell(now) {
-            let count = (*counted).count - (*counted).told;
-            (*counted).told = (*counted).count;
+            let count = ((*counted).count as u32).wrapping_sub((*counted).told);
+            (*counted).told = (*counted).count as u32;
             (*counted).at = now;
             let record = FailureRecord {
                 head: header(kind::FAILURE, size_of::<FailureRecord>(), now),
                 actor,
-                count,
+                count: count.into(),
                 call,
                 errno,
                 fd: -1,
@@ -182,8 +193,9 @@ fn on_error<A: Current, const SECOND: bool>(at_hand: Call, result: i64) {
 const NOEXIST: u64 = 1;
 static BLANK: Counted = Counted {
     count: 0,
-    told: 0,
     at: 0,
+    told: 0,
+    asked: 0,
 };
 static ZERO: u64 = 0;
 
@@ -223,6 +235,15 @@ fn may_tell(now: u64) -> bool {
         (*pace).told += 1;
         (*pace).told <= TOLD
     }
+}
+
+/// Only then the table of expected errors is asked.
+#[inline(always)]
+fn may_be_expected(call: u16, errno: u16) -> bool {
+    shape_of(call) & shape::EXPECTED != 0
+        && errno < 256
+        // SAFETY: nobody writes it any more.
+        && SYSCALL_SHAPES.get(ERRNOS + u32::from(errno)).is_some_and(|shape| *shape != 0)
 }
 
 const EINTR: u16 = 4;

@@ -115,7 +115,8 @@ fn make(tools: &mut Tools<'_>) -> Result<Box<dyn Reader>, TableError> {
         }
     }
     let mut what = tables.array::<u8>("SYSCALL_SHAPES")?;
-    for (index, shape) in shapes::all().chain([(READY, 1)]) {
+    let is_apart = tools.config.expected == Expected::Apart;
+    for (index, shape) in shapes::all(is_apart).chain([(READY, 1)]) {
         what.set(index, shape, 0)
             .map_err(|error| TableError::Wrong("SYSCALL_SHAPES", error))?;
     }
