@@ -25,9 +25,13 @@ pub fn eased(load: u32) -> u32 {
     (load / slow()).max(1)
 }
 
+/// The longest that a slow machine is waited for, if that is longer than on another: what has not come by then does not come, and
+/// what it was instead should be told today.
+const LONGEST: Duration = Duration::from_secs(240);
+
 /// Asks again and again until the answer is `Ok`, at most until the deadline (times [`slow`]), then gives the last error.
 pub fn until<T>(what: &str, deadline: Duration, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
-    let deadline = deadline * slow();
+    let deadline = (deadline * slow()).min(LONGEST.max(deadline));
     let end = Instant::now() + deadline;
     let longest = Duration::from_millis(100) * slow();
     let mut pause = Duration::from_millis(2) * slow();

@@ -23,7 +23,7 @@ use crate::kernel::loader::{self, Kernel};
 use crate::kernel::stats::{ProgramStat, ProgramStats};
 use crate::logs::events::{Events, EventsConfig};
 use crate::metric::Source;
-use crate::pipeline::{self, Pace, Parts, PipelineCounts};
+use crate::pipeline::{self, Fresh, Pace, Parts, PipelineCounts};
 use crate::privilege;
 use crate::probes::{Probe, REGISTRY, Reader, Tools};
 use crate::signal::Role;
@@ -86,7 +86,9 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     );
 
     // What can be refused comes first: addresses, exporters, then the kernel.
+    let fresh = Arc::new(Fresh::new().context("cannot make an eventfd")?);
     let mut all: Vec<Arc<dyn Source>> = vec![
+        fresh.clone(),
         Arc::new(aggregate.clone()),
         Arc::new(measures.clone()),
         processes.counts(),
@@ -139,12 +141,13 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
         "Size of the ring buffer between kernel side and user side, in bytes.",
         move || ring_bytes,
     ));
-    let fill = RingFill::new(&kernel.ring).context("cannot read the ring buffer's positions")?;
+    let fill = Arc::new(RingFill::new(&kernel.ring).context("cannot read the ring buffer's positions")?);
+    let waiting = fill.clone();
     own.register(Reading::gauge(
         "onlooker_ring_waiting_bytes",
         "bytes",
         "Bytes in the ring buffer that wait for the agent now, from the ring's own positions.",
-        move || fill.bytes() as f64,
+        move || waiting.bytes() as f64,
     ));
     cost::register(&own);
     let names = Names::default();
@@ -159,7 +162,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     if !logs.is_empty() {
         own.register_events(events.counts());
     }
-    let pace = Pace::new(&kernel.ring).context("cannot watch the ring buffer")?;
+    let pace = Pace::new(&kernel.ring, &*fresh).context("cannot watch the ring buffer")?;
     let shedding = Shedding::default();
     let mut tracer = Tracer::new(
         TracerConfig {
@@ -177,6 +180,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     keeper.register(&own);
     let parts = Parts {
         pace,
+        fresh: fresh.clone(),
         keeper,
         processes,
         tracer,
@@ -203,6 +207,8 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
             }
         })
         .context("cannot start the pipeline's thread")?;
+    fresh.answers(fill);
+    let bell = fresh.clone();
 
     let lines = logs::start(config, &own, exporters.logs.sinks())?;
     let summary = config
@@ -212,7 +218,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
                 config,
                 started,
                 own.clone(),
-                aggregate.clone(),
+                (fresh, aggregate.clone()),
                 counts.clone(),
             ))
         })
@@ -233,6 +239,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     drop(summary);
     tracing::info!("ending");
     stop.store(true, Ordering::Release);
+    bell.wake();
     // The pipeline hands over its last spans, then the exporters send them; then it is known how far logs were read.
     let rest = move || lines.inspect(|lines| lines.rest());
     let lines = tokio::task::spawn_blocking(rest).await.unwrap_or_default();
@@ -367,12 +374,13 @@ fn snapshots(
     config: &Config,
     started: Instant,
     own: Arc<Own>,
-    aggregate: SharedAggregate,
+    (fresh, aggregate): (Arc<Fresh>, SharedAggregate),
     counts: Arc<PipelineCounts>,
 ) -> impl Fn() -> tui::Snapshot + Send + 'static {
     let host = config.host.clone();
     move || {
         let stats = ProcessStats::read(&host).ok();
+        fresh.wait();
         let rows = aggregate.lock().rows();
         tui::Snapshot {
             uptime: started.elapsed(),

@@ -5,12 +5,14 @@ mod counts;
 mod dns;
 mod events;
 mod flow;
+mod fresh;
 mod kernel;
 mod measures;
 mod pace;
 mod strangers;
 
 pub use counts::PipelineCounts;
+pub use fresh::Fresh;
 pub use pace::Pace;
 
 use crate::aggregate::{Aggregate, Handle, SharedAggregate, SharedMeasures};
@@ -39,6 +41,7 @@ use measures::Readers;
 use onlooker_common::record::kind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Records handled between two breaths, in which a scrape may read the aggregate.
 const BATCH: usize = 4096;
@@ -74,6 +77,8 @@ pub struct Parts {
     pub connections: usize,
     /// When to look at the ring of `kernel`.
     pub pace: Pace,
+    /// Who waits for that.
+    pub fresh: Arc<Fresh>,
     /// What the agent may cost.
     pub keeper: Keeper,
 }
@@ -94,6 +99,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         counts,
         connections,
         mut pace,
+        fresh,
         mut keeper,
     } = parts;
     let Kernel {
@@ -132,9 +138,12 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     };
     let mut last_second = 0;
     let mut handled = 0;
+    let mut now = monotonic();
     while !stop.load(Ordering::Acquire) {
-        pace.pause(handled);
+        let left = (last_second + SECOND).saturating_sub(now);
+        pace.pause(handled, Duration::from_nanos(left));
         handled = 0;
+        let asked = fresh.asked();
         let drained = monotonic();
         loop {
             let mut series = aggregate.lock();
@@ -147,7 +156,8 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
                 break;
             }
         }
-        let now = monotonic();
+        fresh.done(asked);
+        now = monotonic();
         let due = now >= last_second + SECOND;
         // A look at an empty ring is a part of the pause: reading the clock of a thread is a system call.
         let works = handled > 0 || due || !pipeline.core.sinks.is_empty();

@@ -71,9 +71,7 @@ pub unsafe extern "C" fn tcp_open_connections(element: *const Element) -> i32 {
             return 0;
         };
         let sk = id as *const u8;
-        let now: u8 = Probed::get(sk, layout::SK_STATE);
-        let of = (*connection).key.role;
-        let moved = moved::<Probed>(sk, sk, of, now);
+        let (moved, now) = moving::<Probed>(sk, sk, (*connection).key.role);
         let open = Open {
             key: (*connection).key,
             sock: id,

@@ -219,9 +219,9 @@ impl Processes {
         self.table.get(&key).is_some_and(|entry| !entry.ended)
     }
 
-    /// Whether nothing can be known of a process: nobody told of it, and `/proc` has it no more.
-    pub fn is_stranger(&mut self, key: ProcessKey) -> bool {
-        !self.table.contains_key(&key) && self.reader.lives(&self.host, key) == Some(false)
+    /// Whether nobody told of a process yet. `/proc` is not asked: of one that is about to end it has a name and no more.
+    pub fn is_stranger(&self, key: ProcessKey) -> bool {
+        !self.table.contains_key(&key)
     }
 
     /// Whether a process has ended. Of one that is not known here `/proc` is asked; when that cannot tell, it has not.

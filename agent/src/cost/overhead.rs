@@ -35,14 +35,15 @@ type Part = fn(&Overhead, Use) -> Option<f64>;
 struct Sample {
     at: Instant,
     agent: f64,
-    programs: f64,
+    /// `None`: the kernel does not time programs. They are not asked then, which is the most of what a sample costs.
+    programs: Option<f64>,
 }
 
 /// CPU use over a window, in cores.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Use {
     agent: f64,
-    programs: f64,
+    programs: Option<f64>,
 }
 
 impl Overhead {
@@ -90,13 +91,11 @@ impl Overhead {
             "ratio",
             "CPU time of the agent (its process CPU clock) and of its eBPF programs (run_time_ns of their descriptors, known \
              only while kernel.bpf_stats_enabled is 1, else left out) over that of all online CPUs, in the last 15 to 20 s.",
-            read(|overhead, used| Some((used.agent + used.programs) / overhead.cpus as f64)),
+            read(|overhead, used| Some((used.agent + used.programs.unwrap_or(0.0)) / overhead.cpus as f64)),
         ));
         let parts: [(&'static str, Part); 2] = [
             ("agent", |_, used| Some(used.agent)),
-            ("programs", |overhead, used| {
-                (used.programs > 0.0 || overhead.programs_are_timed()).then_some(used.programs)
-            }),
+            ("programs", |_, used| used.programs),
         ];
         for (part, value) in parts {
             let reading = Reading::gauge(
@@ -114,7 +113,7 @@ impl Overhead {
         Sample {
             at,
             agent: process_seconds(),
-            programs: (self.programs)(),
+            programs: self.programs_are_timed().then(|| (self.programs)()),
         }
     }
 
@@ -126,8 +125,10 @@ impl Overhead {
             _ => *latest.insert(self.sample(now)),
         };
         drop(latest);
-        let first = *self.samples.lock().unwrap_or_else(PoisonError::into_inner).front()?;
-        between(first, last)
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        // Since programs are timed, if that is shorter.
+        let timed = samples.iter().find_map(|sample| Some((sample.at, sample.programs?)));
+        between(*samples.front()?, timed, last)
     }
 
     fn programs_are_timed(&self) -> bool {
@@ -136,11 +137,14 @@ impl Overhead {
     }
 }
 
-fn between(first: Sample, last: Sample) -> Option<Use> {
-    let seconds = last.at.saturating_duration_since(first.at).as_secs_f64();
-    (seconds > 0.0).then(|| Use {
-        agent: (last.agent - first.agent).max(0.0) / seconds,
-        programs: (last.programs - first.programs).max(0.0) / seconds,
+fn between(first: Sample, timed: Option<(Instant, f64)>, last: Sample) -> Option<Use> {
+    let a_second = |since: Instant, before: f64, now: f64| {
+        let seconds = last.at.saturating_duration_since(since).as_secs_f64();
+        (seconds > 0.0).then(|| (now - before).max(0.0) / seconds)
+    };
+    Some(Use {
+        agent: a_second(first.at, first.agent, last.agent)?,
+        programs: timed.and_then(|(since, before)| a_second(since, before, last.programs?)),
     })
 }
 
@@ -183,19 +187,22 @@ mod tests {
         let first = Sample {
             at,
             agent: 3.0,
-            programs: 1.0,
+            programs: Some(1.0),
         };
         let last = Sample {
             at: at + Duration::from_secs(20),
             agent: 3.2,
-            programs: 1.1,
+            programs: Some(1.1),
         };
-        let used = between(first, last).expect("some time passed");
-        assert!(
-            (used.agent - 0.01).abs() < 1e-9 && (used.programs - 0.005).abs() < 1e-9,
-            "{used:?}"
-        );
-        assert_eq!(between(first, first), None);
+        let near = |value: Option<f64>, expected: f64| value.is_some_and(|value| (value - expected).abs() < 1e-9);
+        let used = between(first, Some((at, 1.0)), last).expect("some time passed");
+        assert!(near(Some(used.agent), 0.01) && near(used.programs, 0.005), "{used:?}");
+        // Programs are timed since half of that.
+        let half = at + Duration::from_secs(10);
+        let used = between(first, Some((half, 1.0)), last).expect("some time passed");
+        assert!(near(Some(used.agent), 0.01) && near(used.programs, 0.01), "{used:?}");
+        assert_eq!(between(first, None, last).and_then(|used| used.programs), None);
+        assert_eq!(between(first, None, first), None);
     }
 
     #[test]

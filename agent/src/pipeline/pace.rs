@@ -10,13 +10,19 @@ use std::time::{Duration, Instant};
 /// Pause between looks at the ring while much happens. Shorter ones cost more than they give (1 ms: a tenth of a
 /// saturated server's throughput); the kernel side wakes us earlier when a quarter of the ring is waiting.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The same while little happens: a wake-up costs as much as some ten exchanges.
+/// The shortest pause while little happens. A wake-up costs as much as some ten exchanges, on a machine whose caches are cold
+/// as a hundred; so it is longer the less there is to handle, up to the next second's work.
 const IDLE_PAUSE: Duration = Duration::from_millis(200);
+/// Records that may gather in such a pause, by the rate of the last one.
+const GATHERED: u128 = 4_000;
 /// Records a second from which much happens.
 const MUCH: u128 = 20_000;
 /// Looks without much before a pause is an idle one: a tenth of a second's worth. A burst (64 connections that begin) is over by
 /// then.
 const PATIENCE: u32 = 5;
+
+/// The shortest pause of all: clocks that differ by less are no reason to go round.
+const LEAST: Duration = Duration::from_millis(1);
 
 /// Nice value of the pipeline's thread. It needs little time, but needs it when the host is busiest: then the ring fills in
 /// some 50 ms.
@@ -35,14 +41,16 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Watches the ring. Edge-triggered: records that wait are no reason to wake, only the kernel side's call is. (`poll`
-    /// would return at once for every single record.)
+    /// Watches the ring, and the bell of those who read series. Edge-triggered: records that wait are no reason to wake, only the
+    /// kernel side's call is. (`poll` would return at once for every single record.)
     ///
     /// # Errors
     /// The kernel has no more file descriptors or watches for us.
-    pub fn new(ring: impl AsFd) -> io::Result<Pace> {
+    pub fn new(ring: impl AsFd, bell: impl AsFd) -> io::Result<Pace> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, ring, EventData::new_u64(0), EventFlags::IN | EventFlags::ET)?;
+        for watched in [ring.as_fd(), bell.as_fd()] {
+            epoll::add(&epoll, watched, EventData::new_u64(0), EventFlags::IN | EventFlags::ET)?;
+        }
         Ok(Pace {
             epoll,
             busy: 0,
@@ -50,23 +58,38 @@ impl Pace {
         })
     }
 
-    /// Pauses, at most until the kernel side calls. `handled`: records handled since the last pause.
-    pub(super) fn pause(&mut self, handled: usize) {
-        let much = handled as u128 * 1_000_000 >= MUCH * self.since.elapsed().as_micros().max(1);
+    /// Pauses, at most until somebody calls. `handled`: records handled since the last pause. `left`: until there is other work.
+    pub(super) fn pause(&mut self, handled: usize, left: Duration) {
+        let pause = self.next(handled, self.since.elapsed(), left);
+        let timeout = Timespec {
+            tv_sec: 0,
+            tv_nsec: pause.as_nanos() as _,
+        };
+        let mut events = Vec::with_capacity(2);
+        // Interrupted by a signal: look at the ring a little early.
+        self.since = Instant::now();
+        let _ = epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout));
+    }
+
+    /// How long to pause after so many records in that time.
+    fn next(&mut self, handled: usize, took: Duration, left: Duration) -> Duration {
+        let (handled, took) = (handled as u128, took.as_micros().max(1));
+        let much = handled * 1_000_000 >= MUCH * took;
         self.busy = if handled > 0 && much {
             PATIENCE
         } else {
             self.busy.saturating_sub(1)
         };
-        let pause = if self.busy > 0 { PAUSE } else { IDLE_PAUSE };
-        let timeout = Timespec {
-            tv_sec: 0,
-            tv_nsec: pause.as_nanos() as _,
-        };
-        let mut events = Vec::with_capacity(1);
-        // Interrupted by a signal: look at the ring a little early.
-        self.since = Instant::now();
-        let _ = epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout));
+        if self.busy > 0 {
+            return PAUSE;
+        }
+        let gather = (GATHERED * took).checked_div(handled).unwrap_or(u128::MAX);
+        let gather = Duration::from_micros(gather.try_into().unwrap_or(u64::MAX));
+        // Less than a second, and never no pause at all.
+        gather
+            .max(IDLE_PAUSE)
+            .min(left)
+            .clamp(LEAST, Duration::from_millis(999))
     }
 }
 
@@ -80,5 +103,47 @@ pub(super) fn go_first() {
     let own = rustix::process::getsid(None).is_ok_and(|session| session == rustix::process::getpid());
     if own && let Err(error) = std::fs::write("/proc/self/autogroup", GROUP_NICE) {
         tracing::debug!(%error, "the agent's session keeps its usual priority");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn pace() -> Pace {
+        let file = || std::fs::File::open("/proc/self/stat").unwrap();
+        Pace {
+            epoll: file().into(),
+            busy: 0,
+            since: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn the_less_happens_the_longer_the_pause() {
+        let mut pace = pace();
+        assert_eq!(pace.next(0, SECOND, SECOND), Duration::from_millis(999));
+        assert_eq!(pace.next(1_000, SECOND, SECOND), Duration::from_millis(999));
+        assert_eq!(pace.next(8_000, SECOND, SECOND), Duration::from_millis(500));
+        assert_eq!(pace.next(19_999, SECOND, SECOND), IDLE_PAUSE);
+        assert_eq!(
+            pace.next(0, SECOND, Duration::from_millis(30)),
+            Duration::from_millis(30)
+        );
+        assert_eq!(pace.next(0, SECOND, Duration::ZERO), LEAST);
+    }
+
+    #[test]
+    fn much_is_looked_at_often_and_for_a_while_longer() {
+        let mut pace = pace();
+        for _ in 0..2 {
+            assert_eq!(pace.next(20_000, SECOND, SECOND), PAUSE);
+        }
+        for _ in 1..PATIENCE {
+            assert_eq!(pace.next(1, PAUSE, SECOND), PAUSE);
+        }
+        assert!(pace.next(1, PAUSE, SECOND) > PAUSE);
     }
 }

@@ -1,8 +1,9 @@
 //! Numbers of processes that nobody has told of yet.
 //!
 //! While a reader reads a table of the kernel the ring fills on: a process may be in that table, and its fork still in the ring.
-//! When it has ended by then, `/proc` does not know it either, and its numbers would be those of the service `unknown`. They wait
-//! until the ring was read once more.
+//! When it has ended by then, `/proc` does not know it either, and its numbers would be those of the service `unknown`; while it ends, `/proc` has its
+//! name alone, and they would be those of a service of that name. They wait until the ring was read once more, those of a process that is
+//! older than the agent once.
 
 use super::Core;
 use crate::signal::{Amount, Instrument, Label, MeasureSignal, Nanos, ProcessKey, Who};
@@ -39,7 +40,7 @@ enum Quantity {
 }
 
 impl Strangers {
-    /// May such a number wait? Asked first: whether its process is a stranger may take a look at `/proc`.
+    /// May such a number wait?
     fn has_room_for(&self, amount: &Amount<'_>) -> bool {
         self.0.len() < LIMIT && !matches!(amount, Amount::Set(_) | Amount::Most(_) | Amount::Least(_))
     }

@@ -121,7 +121,8 @@ impl Bed {
             quick,
             onlooker: target().join("release/onlooker"),
             hooks: Vec::new(),
-            helper: target().join("release/bench"),
+            // The tests built it: optimised, but for what it depends on.
+            helper: target().join(if quick { "debug/bench" } else { "release/bench" }),
             no_ops: target().join("ebpf/noop.bpf.o"),
             path,
         };

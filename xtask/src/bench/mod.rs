@@ -119,8 +119,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         build::with(&toolchain, &build::Options::default())?;
         build::no_ops(&toolchain)?;
         say("helper of the benchmarks: compiling bench of onlooker-tests");
-        let package = ["build", "--release", "-p", "onlooker-tests", "--bin", "bench"];
-        Run::cargo().args(package).run()?;
+        let release = (!options.quick).then_some("--release");
+        let package = ["build", "-p", "onlooker-tests", "--bin", "bench"];
+        Run::cargo().args(package).args(release).run()?;
     }
     match starter {
         Starter::Root => measure(options, &chosen),

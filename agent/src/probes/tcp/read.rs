@@ -234,8 +234,10 @@ impl Tcp {
         for (key, sum) in &mut self.sums {
             for (index, (_, instrument)) in MOVED.iter().enumerate() {
                 let all = sum.closed[index].wrapping_add(sum.open[index]);
-                if all > sum.told[index] {
-                    Teller { at, key, tell }.add(instrument, None, all - sum.told[index]);
+                // What is read of a connection while it moves may be less than before by a byte.
+                let more = all.wrapping_sub(sum.told[index]);
+                if (more as i64) > 0 {
+                    Teller { at, key, tell }.add(instrument, None, more);
                     sum.told[index] = all;
                 }
             }
