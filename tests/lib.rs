@@ -5,6 +5,7 @@
 //! the agent sees the whole host.
 
 pub mod agent;
+pub mod alertmanager;
 pub mod bpf;
 pub mod case;
 pub mod cgroup;

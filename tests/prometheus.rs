@@ -33,13 +33,28 @@ impl Prometheus {
     /// # Errors
     /// It is not installed, refuses the rules, or does not start.
     pub fn start(jobs: &[(&str, SocketAddr)], rules: &[Value]) -> Result<Prometheus> {
+        // JSON is YAML.
+        let rules: Vec<String> = rules.iter().map(Value::to_string).collect();
+        Prometheus::alerting(jobs, &rules, None)
+    }
+
+    /// The same with rules in YAML, and with an Alertmanager that is told of alerts.
+    ///
+    /// # Errors
+    /// As of [`Prometheus::start`].
+    pub fn alerting(
+        jobs: &[(&str, SocketAddr)],
+        rules: &[String],
+        alertmanager: Option<SocketAddr>,
+    ) -> Result<Prometheus> {
         let dir = TempDir::new()?;
         let mut files = Vec::new();
         for (number, rules) in rules.iter().enumerate() {
-            let file = format!("rules{number}.json");
-            std::fs::write(dir.path().join(&file), rules.to_string())?;
+            let file = format!("rules{number}.yml");
+            std::fs::write(dir.path().join(&file), rules)?;
             files.push(file);
         }
+        let told: Vec<String> = alertmanager.iter().map(SocketAddr::to_string).collect();
         let jobs: Vec<Value> = jobs
             .iter()
             .map(|(job, addr)| {
@@ -50,9 +65,9 @@ impl Prometheus {
         let config = json!({
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": files,
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": told}]}]},
             "scrape_configs": jobs,
         });
-        // JSON is YAML.
         let file = dir.path().join("prometheus.yml");
         std::fs::write(&file, config.to_string())?;
         let addr = SocketAddr::from(([127, 0, 0, 1], free_port()));
@@ -84,6 +99,18 @@ impl Prometheus {
             Ok((labels, samples.collect::<Result<Samples>>()?))
         });
         series.collect()
+    }
+
+    /// How many series a query finds now; 1 for a single number.
+    ///
+    /// # Errors
+    /// It does not answer, or refuses the query.
+    pub fn count(&self, query: &str) -> Result<usize> {
+        let data = self.data(&format!("query?query={}", encoded(query)))?;
+        Ok(match data["resultType"].as_str() {
+            Some("vector" | "matrix") => data["result"].as_array().context("no result")?.len(),
+            _ => 1,
+        })
     }
 
     /// Every rule as the server sees it: `name`, `health`, `lastError` and more.

@@ -2,7 +2,7 @@
 
 mod build_info;
 mod exporters;
-mod kubernetes;
+pub(crate) mod kubernetes;
 mod logs;
 mod push;
 mod readings;
@@ -75,12 +75,13 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
         limit: config.limits.series,
         ttl: config.series_ttl,
     });
+    let pods = kubernetes::start(config, &own)?;
     let processes = Processes::new(
         config.host.clone(),
         ProcessesConfig {
             limit: config.limits.processes,
             host_name: config.host.name(),
-            pods: kubernetes::start(config, &own)?,
+            pods: pods.clone(),
             ..ProcessesConfig::default()
         },
     );
@@ -210,7 +211,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     fresh.answers(fill);
     let bell = fresh.clone();
 
-    let lines = logs::start(config, &own, exporters.logs.sinks())?;
+    let lines = logs::start(config, &own, exporters.logs.sinks(), pods)?;
     let summary = config
         .shows_summary(std::io::stdout().is_terminal())
         .then(|| {

@@ -111,6 +111,14 @@ const PROGRAMS: &[Program] = &[
         used_for: "checks of deploy/alertmanager",
     },
     Program {
+        command: "prometheus-alertmanager",
+        from: From::Newest {
+            package: "prometheus-alertmanager",
+            file: "usr/bin/prometheus-alertmanager",
+        },
+        used_for: "alerts on their way to a webhook",
+    },
+    Program {
         command: "helm",
         from: From::Module("helm.sh/helm/v3/cmd/helm@v3.22.0"),
         used_for: "the chart and its manifests",

@@ -9,15 +9,7 @@ use std::path::Path;
 /// Starts what asks for the pods of this node; `None`: there is no API to ask, or it is not wanted.
 pub(super) fn start(config: &Config, own: &Own) -> anyhow::Result<Option<Pods>> {
     let host = config.host.name();
-    let asked = Asked {
-        api: &config.kubernetes.api,
-        node: &config.kubernetes.node,
-        token_file: &config.kubernetes.token_file,
-        ca_file: &config.kubernetes.ca_file,
-        account: Path::new(ACCOUNT),
-        host: host.as_deref(),
-        labels: config.kubernetes.service_labels,
-    };
+    let asked = asked(config, host.as_deref());
     let env = |name: &str| std::env::var(name).ok();
     let settings = match Settings::settle(&asked, &env) {
         Ok(settings) => settings,
@@ -36,6 +28,19 @@ pub(super) fn start(config: &Config, own: &Own) -> anyhow::Result<Option<Pods>> 
         tokio::spawn(kubernetes::watch(settings, pods.clone()));
         pods
     }))
+}
+
+/// What the settings say of it. `host`: its name, see [`crate::host::Host::name`].
+pub(crate) fn asked<'a>(config: &'a Config, host: Option<&'a str>) -> Asked<'a> {
+    Asked {
+        api: &config.kubernetes.api,
+        node: &config.kubernetes.node,
+        token_file: &config.kubernetes.token_file,
+        ca_file: &config.kubernetes.ca_file,
+        account: Path::new(ACCOUNT),
+        host,
+        labels: config.kubernetes.service_labels,
+    }
 }
 
 fn register(pods: &Pods, own: &Own) {

@@ -1,6 +1,7 @@
 //! The sources of lines that were asked for, between the settings and the exporters.
 
 use crate::attribute::container::Cgroup;
+use crate::attribute::kubernetes::Pods;
 use crate::collectors::own::{Own, Reading};
 use crate::config::Config;
 use crate::export::ItemSink;
@@ -22,6 +23,7 @@ pub(super) fn start(
     config: &Config,
     own: &Own,
     sinks: Vec<Arc<dyn ItemSink<LogRecord>>>,
+    pods: Option<Pods>,
 ) -> anyhow::Result<Option<Running>> {
     let wanted = config.logs.wanted();
     if wanted && sinks.is_empty() {
@@ -32,7 +34,7 @@ pub(super) fn start(
     if !wanted || sinks.is_empty() {
         return Ok(None);
     }
-    let settings = settings(config)?;
+    let settings = settings(config, pods)?;
     let lines = Arc::new(Lines::new(&config.logs));
     let reader = lines.clone();
     let make = Arc::new(move |line: &sources::Line<'_>| reader.read(line));
@@ -42,7 +44,7 @@ pub(super) fn start(
     Ok(Some(running))
 }
 
-fn settings(config: &Config) -> anyhow::Result<Settings> {
+fn settings(config: &Config, pods: Option<Pods>) -> anyhow::Result<Settings> {
     let mut include = config.logs.include.clone();
     if config.logs.containers {
         for pattern in CONTAINERS {
@@ -57,6 +59,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
     Ok(Settings {
         host: config.host.clone(),
         node: config.host.name(),
+        pods,
         globs: Globs::new(include, config.logs.exclude.iter().cloned()),
         services: config.logs.services.clone(),
         journal: config.logs.journal.then(|| Journal {
@@ -416,7 +419,7 @@ mod tests {
         assert!(!config.logs.wanted());
         config.logs.containers = true;
         assert!(config.logs.wanted());
-        settings(&config).expect("patterns");
+        settings(&config, None).expect("patterns");
     }
 
     #[test]

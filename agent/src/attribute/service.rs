@@ -31,6 +31,8 @@ mod pod;
 pub mod program;
 pub mod text;
 
+pub use pod::attributes as attributes_of_pod;
+
 /// Name of a service of whose process nothing is known but that it was there.
 pub const UNKNOWN: &str = "unknown";
 

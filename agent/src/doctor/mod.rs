@@ -7,6 +7,7 @@
 mod cgroups;
 mod clock;
 mod kernel;
+mod kubernetes;
 mod listen;
 mod otlp;
 mod probes;
@@ -54,6 +55,7 @@ static REGISTRY: &[Check] = &[
     Check::new("probes", probes::verdicts),
     Check::new("network", listen::addresses),
     Check::new("network", otlp::endpoint),
+    Check::new("network", kubernetes::api),
     Check::new("clock", clock::set),
     Check::new("clock", clock::synchronised),
 ];

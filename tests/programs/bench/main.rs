@@ -8,6 +8,7 @@
 //! bench sleepers COUNT                        processes that do nothing
 //! bench noop OBJECT socket|syscall            programs that do nothing, on onlooker's hooks
 //! bench stats                                 kernel counts the run time of eBPF programs
+//! bench sink                                  a receiver of OTLP that takes everything
 //! bench calls NAME MILLISECONDS               time of one system call
 //! ```
 
@@ -16,6 +17,7 @@ mod hold;
 mod noop;
 mod rate;
 mod serve;
+mod sink;
 
 use anyhow::{Context, Result, bail};
 
@@ -39,6 +41,7 @@ fn main() -> Result<()> {
         ["sleepers", count] => hold::sleepers(count.parse()?),
         ["noop", object, hooks] => noop::run(object.as_ref(), hooks),
         ["stats"] => noop::stats(),
+        ["sink"] => sink::run(),
         ["calls", name, milliseconds] => {
             let milliseconds = milliseconds.parse().context("milliseconds")?;
             println!("{}", calls::run(name, milliseconds)?);

@@ -8,6 +8,7 @@ mod bed;
 mod events;
 mod exact;
 mod kernel;
+mod logs;
 mod machine;
 mod metrics;
 mod onlooker;
@@ -71,6 +72,7 @@ static REGISTRY: &[&dyn Bench] = &[
     &kernel::Programs,
     &events::Events,
     &scrape::HostScrape,
+    &logs::Lines,
 ];
 
 /// Options of the benchmarks.

@@ -21,6 +21,8 @@ const PACE: Duration = Duration::from_millis(100);
 const WARM: usize = 5;
 /// Collectors of systemd need systemd.
 const ARGS: &[&str] = &["--no-collector.systemd", "--collector.textfile.directory="];
+/// node_exporter tells nothing of itself: what is compared is what both tell of the host.
+const OTHER: &str = "--web.disable-exporter-metrics";
 
 const FIFTH: Target = Target {
     text: "<= 0.2",
@@ -42,8 +44,6 @@ struct Took {
     cpu: f64,
     /// Milliseconds of each scrape.
     latency: Vec<f64>,
-    /// Bytes.
-    resident: f64,
 }
 
 impl Took {
@@ -69,78 +69,134 @@ impl Bench for HostScrape {
     fn run(&self, bed: &Bed) -> Result<Vec<Row>> {
         let program = bed.need("prometheus-node-exporter")?;
         let scrapes = bed.scaled(100, 10);
-        let mut figures: [(&str, &str, Option<Target>, Vec<f64>); 9] = [
-            ("CPU of a scrape", "ms", None, vec![]),
-            ("CPU of a scrape, node_exporter", "ms", None, vec![]),
-            ("CPU of a scrape by node_exporter's", "", Some(FIFTH), vec![]),
-            ("p50 of a scrape", "ms", None, vec![]),
-            ("p99 of a scrape", "ms", None, vec![]),
-            ("p99 of a scrape, node_exporter", "ms", None, vec![]),
-            ("p99 of a scrape by node_exporter's", "", Some(THIRD), vec![]),
-            ("resident memory", "MB", None, vec![]),
-            ("resident memory by node_exporter's", "", Some(LESS), vec![]),
-        ];
-        // The host's metrics alone: probes have rows of their own.
+        let mut figures: Vec<Figure> = KINDS.iter().flat_map(|kind| kind.figures()).collect();
+        let (mut resident_ratio, mut resident_bytes) = (vec![], vec![]);
         let condition = Condition::Onlooker(bed.own_hooks(), ARGS);
         bed.compare(&[condition], bed.rounds.min(5), |_, attached| {
             let Some(agent) = attached.agent() else {
                 return Ok(());
             };
             let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-            let mut args = vec![format!("--web.listen-address={address}")];
+            let mut args = vec![format!("--web.listen-address={address}"), OTHER.to_owned()];
             args.extend(ARGS.iter().map(|arg| (*arg).to_owned()));
             let mut other = bed.start("node_exporter", &program, &args, Ends::BySignal)?;
-            let (mut ours, mut its) = (Took::default(), Took::default());
             listening(&mut other, address)?;
-            for _ in 0..WARM {
-                timed(agent.address())?;
-                timed(address)?;
+            let chosen = chosen(&get(address, "/metrics")?);
+            let mut found = Vec::new();
+            for kind in &KINDS {
+                let path = if kind.host_alone { chosen.as_str() } else { "/metrics" };
+                for _ in 0..WARM {
+                    timed(agent.address(), path)?;
+                    timed(address, "/metrics")?;
+                }
+                // What the agent does beside scrapes is no part of them: it is measured in as many pauses without.
+                let (idle, started) = (agent.cpu()?, Instant::now());
+                std::thread::sleep(Duration::from_secs(1));
+                let idle = agent.cpu()?.since(&idle) / started.elapsed().as_secs_f64();
+                let (mut ours, mut its) = (Took::default(), Took::default());
+                let (cpu, its_cpu, started) = (agent.cpu()?, Cpu::of(other.pid())?, Instant::now());
+                for n in 1..=scrapes as u32 {
+                    ours.latency.push(timed(agent.address(), path)?);
+                    its.latency.push(timed(address, "/metrics")?);
+                    std::thread::sleep((PACE * n).saturating_sub(started.elapsed()));
+                }
+                let wall = started.elapsed().as_secs_f64();
+                ours.cpu = (agent.cpu()?.since(&cpu) - idle * wall) * 1e3 / scrapes as f64;
+                its.cpu = Cpu::of(other.pid())?.since(&its_cpu) * 1e3 / scrapes as f64;
+                let (p99, its_p99) = (ours.percentile(0.99), its.percentile(0.99));
+                found.extend([
+                    ours.cpu,
+                    its.cpu,
+                    ours.cpu / its.cpu,
+                    ours.percentile(0.5),
+                    p99,
+                    its_p99,
+                    p99 / its_p99,
+                ]);
             }
-            // What the agent does beside scrapes is no part of them: it is measured in as many pauses without.
-            let (idle, started) = (agent.cpu()?, Instant::now());
-            std::thread::sleep(Duration::from_secs(1));
-            let idle = agent.cpu()?.since(&idle) / started.elapsed().as_secs_f64();
-            let (cpu, its_cpu, started) = (agent.cpu()?, Cpu::of(other.pid())?, Instant::now());
-            for n in 1..=scrapes as u32 {
-                ours.latency.push(timed(agent.address())?);
-                its.latency.push(timed(address)?);
-                std::thread::sleep((PACE * n).saturating_sub(started.elapsed()));
-            }
-            let wall = started.elapsed().as_secs_f64();
-            ours.cpu = (agent.cpu()?.since(&cpu) - idle * wall) * 1e3 / scrapes as f64;
-            its.cpu = Cpu::of(other.pid())?.since(&its_cpu) * 1e3 / scrapes as f64;
-            ours.resident = agent.resident()? / 1e6;
-            its.resident = resident(other.pid())? / 1e6;
-            let (p99, its_p99) = (ours.percentile(0.99), its.percentile(0.99));
-            let found = [
-                ours.cpu,
-                its.cpu,
-                ours.cpu / its.cpu,
-                ours.percentile(0.5),
-                p99,
-                its_p99,
-                p99 / its_p99,
-                ours.resident,
-                ours.resident / its.resident,
-            ];
             for (figure, found) in figures.iter_mut().zip(found) {
-                figure.3.push(found);
+                figure.values.push(found);
             }
+            resident_bytes.push(agent.resident()? / 1e6);
+            resident_ratio.push(agent.resident()? / resident(other.pid())?);
             Ok(())
         })?;
-        let rows = figures.into_iter().map(|(figure, unit, target, values)| {
-            Row::value(self.name(), figure, unit, &values)
-                .wanting(target)
-                .noting("all of /metrics with every probe attached; both are scraped in turn every 100 ms; what the agent does beside scrapes is taken off")
+        let rows = figures.into_iter().map(|figure| {
+            Row::value(self.name(), figure.name, figure.unit, &figure.values)
+                .wanting(figure.target)
+                .noting("both are scraped in turn every 100 ms; what the agent does beside scrapes is taken off")
         });
-        Ok(rows.collect())
+        let resident = [
+            Row::value(self.name(), "resident memory", "MB", &resident_bytes),
+            Row::value(self.name(), "resident memory by node_exporter's", "", &resident_ratio).wanting(Some(LESS)),
+        ];
+        Ok(rows.chain(resident).collect())
     }
 }
 
+/// What is scraped.
+struct Kind {
+    name: &'static str,
+    /// Only what node_exporter tells too, by `collect[]`.
+    host_alone: bool,
+}
+
+const KINDS: [Kind; 2] = [
+    Kind {
+        name: "the host's metrics",
+        host_alone: true,
+    },
+    Kind {
+        name: "all metrics, every probe attached",
+        host_alone: false,
+    },
+];
+
+/// A line of the report.
+struct Figure {
+    name: String,
+    unit: &'static str,
+    target: Option<Target>,
+    values: Vec<f64>,
+}
+
+impl Kind {
+    /// In the order in which they are found.
+    fn figures(&self) -> [Figure; 7] {
+        let of = |what: &str, unit, target: Option<Target>| Figure {
+            name: format!("{what}: {}", self.name),
+            unit,
+            // node_exporter has no probes.
+            target: target.filter(|_| self.host_alone),
+            values: vec![],
+        };
+        [
+            of("CPU of a scrape", "ms", None),
+            of("CPU of a scrape, node_exporter", "ms", None),
+            of("CPU of a scrape by node_exporter's", "", Some(FIFTH)),
+            of("p50 of a scrape", "ms", None),
+            of("p99 of a scrape", "ms", None),
+            of("p99 of a scrape, node_exporter", "ms", None),
+            of("p99 of a scrape by node_exporter's", "", Some(THIRD)),
+        ]
+    }
+}
+
+/// `/metrics` of the collectors that a scrape of node_exporter tells of.
+fn chosen(metrics: &str) -> String {
+    let told = metrics.lines().filter_map(|line| {
+        let (name, _) = line
+            .strip_prefix("node_scrape_collector_success{collector=\"")?
+            .split_once('"')?;
+        Some(format!("collect%5B%5D={name}"))
+    });
+    format!("/metrics?{}", told.collect::<Vec<_>>().join("&"))
+}
+
 /// Milliseconds of a scrape.
-fn timed(address: SocketAddr) -> Result<f64> {
+fn timed(address: SocketAddr, path: &str) -> Result<f64> {
     let started = Instant::now();
-    get(address, "/metrics")?;
+    get(address, path)?;
     Ok(started.elapsed().as_secs_f64() * 1e3)
 }
 
@@ -153,5 +209,17 @@ fn listening(process: &mut Process, address: SocketAddr) -> Result<()> {
             Err(error) if Instant::now() > end => return Err(error.context("node_exporter does not answer")),
             Err(_) => std::thread::sleep(Duration::from_millis(5)), // until the next look
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn collectors_are_those_of_the_other() {
+        let metrics = "# TYPE node_scrape_collector_success gauge\n\
+            node_scrape_collector_success{collector=\"arp\"} 1\nnode_scrape_collector_success{collector=\"cpu\"} 0\nx 1\n";
+        assert_eq!(chosen(metrics), "/metrics?collect%5B%5D=arp&collect%5B%5D=cpu");
     }
 }

@@ -17,12 +17,14 @@ mod owner;
 mod pod;
 mod pods;
 mod settings;
+mod trial;
 mod watch;
 
 pub use counts::{Counts, EVENTS, Reason};
 pub use pod::{Container, Pod};
 pub use pods::{Found, Pods};
 pub use settings::{ACCOUNT, Api, Asked, Settings, SettingsError, Timing};
+pub use trial::has_pods;
 pub use watch::watch;
 
 #[cfg(test)]

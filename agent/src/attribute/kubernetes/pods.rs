@@ -21,6 +21,13 @@ impl Found {
     pub fn container(&self) -> Option<&Container> {
         self.pod.containers.get(self.at?)
     }
+
+    /// The same pod's container of this name, if it has one: the one that was told last, of those that ended and began anew.
+    #[must_use]
+    pub fn named(self, container: &str) -> Found {
+        let at = self.pod.containers.iter().rposition(|known| known.name == container);
+        Found { at, ..self }
+    }
 }
 
 /// A bounded table of pods by uid and by the ids of their containers. Clones share it.
@@ -97,7 +104,7 @@ impl Pods {
     }
 
     /// Takes a pod in, or what is new of it. Refused and counted when the table is full.
-    pub(in crate::attribute) fn put(&self, pod: Pod) {
+    pub(crate) fn put(&self, pod: Pod) {
         self.write(|table| self.put_in(table, pod));
     }
 

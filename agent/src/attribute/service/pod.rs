@@ -41,3 +41,16 @@ pub(super) fn put_declared(to: &mut Vec<Attribute>, found: &Found) {
     let image = || found.container()?.version.as_deref();
     put(to, "service.version", pod.version.as_deref().or_else(image));
 }
+
+/// All of it, for what comes from a pod and from no process that is known: a container's log.
+pub fn attributes(found: &Found) -> Vec<Attribute> {
+    let mut all = Vec::with_capacity(16);
+    put(&mut all, "service.name", Some(&found.pod.service));
+    put(&mut all, "service.namespace", Some(&found.pod.service_namespace));
+    put_names(&mut all, found);
+    if let Some(container) = found.container() {
+        put(&mut all, "container.id", Some(&container.id));
+    }
+    put_declared(&mut all, found);
+    all
+}

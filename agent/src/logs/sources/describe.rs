@@ -3,6 +3,8 @@
 use super::decode::Format;
 use crate::attribute::container::engine;
 use crate::attribute::container::kubernetes::workload;
+use crate::attribute::kubernetes::{Found, Pods};
+use crate::attribute::service::attributes_of_pod;
 use crate::host::Host;
 use crate::trace::span::{AttributeValue, Resource};
 use std::path::Path;
@@ -102,13 +104,45 @@ fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Who may know more of a file's writer than its path tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    /// Where the host's files are.
+    pub host: &'a Host,
+    /// `host.name`.
+    pub node: Option<&'a str>,
+    /// Pods as the Kubernetes API tells them, where it is asked.
+    pub pods: Option<&'a Pods>,
+}
+
+impl Known<'_> {
+    /// The pod and container whose log it is.
+    fn pod(&self, place: &Place<'_>) -> Option<Found> {
+        let pods = self.pods?;
+        match place {
+            Place::Pod { uid, container, .. } => Some(pods.of_uid(uid)?.named(container)),
+            Place::Linked { id, .. } | Place::Docker { id } => pods.of_container(id),
+            Place::Plain => None,
+        }
+    }
+}
+
 /// Describes the file at this path of the host. `service`: the name that the operator gave it.
-pub(super) fn describe(host: &Host, node: Option<&str>, path: &str, service: Option<&str>) -> Described {
-    let mut attributes = Vec::with_capacity(8);
+pub(super) fn describe(known: Known<'_>, path: &str, service: Option<&str>) -> Described {
+    let (place, node) = (Place::of(path), known.node);
+    let found = known.pod(&place);
+    let mut attributes = found.as_ref().map(attributes_of_pod).unwrap_or_default();
+    if let Some(service) = service {
+        attributes.retain(|(name, _)| name != "service.name");
+        attributes.push(("service.name".into(), AttributeValue::Text(service.to_owned().into())));
+    }
+    // What the API told comes first.
     let mut text = |name: &'static str, value: &str| {
-        attributes.push((name.into(), AttributeValue::Text(value.to_owned().into())));
+        if !attributes.iter().any(|(told, _)| told == name) {
+            attributes.push((name.into(), AttributeValue::Text(value.to_owned().into())));
+        }
     };
-    let (format, named) = match Place::of(path) {
+    let (format, named) = match place {
         Place::Pod {
             namespace,
             pod,
@@ -138,7 +172,7 @@ pub(super) fn describe(host: &Host, node: Option<&str>, path: &str, service: Opt
         }
         Place::Docker { id } => {
             text("container.id", id);
-            let known = engine::look(host, id, Some("docker"));
+            let known = engine::look(known.host, id, Some("docker"));
             if let Some(image) = &known.image {
                 text("container.image.name", image);
             }
@@ -150,7 +184,8 @@ pub(super) fn describe(host: &Host, node: Option<&str>, path: &str, service: Opt
         }
         Place::Plain => (Format::Plain, by_file(path).to_owned()),
     };
-    let service: Arc<str> = service.map_or_else(|| named.into(), Into::into);
+    let of_pod = found.map(|found| found.pod.service.clone());
+    let service = service.map(str::to_owned).or(of_pod).unwrap_or(named);
     text("service.name", &service);
     text("log.file.path", path);
     if let Some(node) = node {
@@ -160,7 +195,7 @@ pub(super) fn describe(host: &Host, node: Option<&str>, path: &str, service: Opt
     if let Place::Pod {
         restarts: Some(restarts),
         ..
-    } = Place::of(path)
+    } = place
     {
         attributes.push((
             "k8s.container.restart_count".into(),
@@ -170,7 +205,7 @@ pub(super) fn describe(host: &Host, node: Option<&str>, path: &str, service: Opt
     Described {
         format,
         resource: Arc::new(Resource { attributes }),
-        service,
+        service: service.into(),
     }
 }
 
@@ -193,15 +228,21 @@ fn by_file(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attribute::kubernetes::{Container, Pod};
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    fn texts(path: &str, service: Option<&str>) -> (Format, Vec<(String, String)>) {
+    fn texts(pods: Option<&Pods>, path: &str, service: Option<&str>) -> (Format, Vec<(String, String)>) {
         let host = Host {
             root: "/nowhere".into(),
             ..Host::default()
         };
-        let found = describe(&host, Some("node-1"), path, service);
+        let known = Known {
+            host: &host,
+            node: Some("node-1"),
+            pods,
+        };
+        let found = describe(known, path, service);
         let of = |value: &AttributeValue| match value {
             AttributeValue::Text(text) => text.to_string(),
             other => format!("{other:?}"),
@@ -214,7 +255,7 @@ mod tests {
     }
 
     fn has(path: &str, service: Option<&str>, expect: &[(&str, &str)]) -> Format {
-        let (format, all) = texts(path, service);
+        let (format, all) = texts(None, path, service);
         for (name, value) in expect {
             assert!(
                 all.contains(&((*name).to_owned(), (*value).to_owned())),
@@ -283,5 +324,61 @@ mod tests {
             assert_eq!(has(path, None, &[("service.name", service)]), Format::Plain, "{path}");
         }
         has("/var/log/shop.log", Some("cart"), &[("service.name", "cart")]);
+    }
+
+    #[test]
+    fn what_the_api_tells_of_a_pod_comes_first() {
+        let uid = "8d7d0b5e-6f6c-4b3b-9c1e-0a1b2c3d4e5f";
+        let container = |name: &str, id: &str| Container {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            image: Some("registry.example.com/cart".to_owned()),
+            tag: None,
+            version: Some("1.2".to_owned()),
+        };
+        let pods = Pods::new(8);
+        pods.put(Pod {
+            namespace: "shop".to_owned(),
+            name: "cart-x2x9z".to_owned(),
+            uid: uid.to_owned(),
+            node: Some("node-1".to_owned()),
+            mirror: None,
+            workload: vec![("k8s.deployment.name", "cart".to_owned())],
+            containers: vec![container("proxy", "0123"), container("server", ID)],
+            service: "basket".to_owned(),
+            service_namespace: "store".to_owned(),
+            version: None,
+            declared: vec![("team".to_owned(), "blue".to_owned())],
+        });
+        let expect = [
+            ("service.name", "basket"),
+            ("service.namespace", "store"),
+            ("service.version", "1.2"),
+            ("k8s.deployment.name", "cart"),
+            ("k8s.container.name", "server"),
+            ("container.id", ID),
+            ("team", "blue"),
+            ("log.file.path", ""),
+        ];
+        let logs = [
+            format!("/var/log/pods/shop_cart-x2x9z_{uid}/server/0.log"),
+            format!("/var/log/containers/cart-x2x9z_shop_server-{ID}.log"),
+            format!("/var/lib/docker/containers/{ID}/{ID}-json.log"),
+        ];
+        for path in &logs {
+            let (_, all) = texts(Some(&pods), path, None);
+            for (name, value) in expect {
+                let of_it: Vec<&str> = all
+                    .iter()
+                    .filter(|(known, _)| known == name)
+                    .map(|(_, value)| &**value)
+                    .collect();
+                let value = if value.is_empty() { path } else { value };
+                assert_eq!(of_it, [value], "{name} of {path}: {all:?}");
+            }
+        }
+        let (_, all) = texts(Some(&pods), &logs[0], Some("mine"));
+        let names = all.iter().filter(|(name, _)| name == "service.name");
+        assert_eq!(names.map(|(_, value)| &**value).collect::<Vec<_>>(), ["mine"]);
     }
 }

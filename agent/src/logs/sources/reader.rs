@@ -46,6 +46,8 @@ pub(super) struct Reader {
     fresh: bool,
     /// When everything before was looked at, Unix time in milliseconds.
     looked: u64,
+    /// Changes of pods that were followed.
+    pod_changes: u64,
     /// Another look is wanted soon.
     pub(super) again: bool,
 }
@@ -87,6 +89,7 @@ impl Reader {
             first: true,
             fresh: checkpoint.is_none(),
             // The file of checkpoints is written every second or so, and not when nothing changed.
+            pod_changes: 0,
             looked: checkpoint.map_or(0, |checkpoint| checkpoint.written.saturating_sub(2000)),
             again: false,
         }

@@ -1,8 +1,10 @@
 //! What is read, and how much of it at once.
 
+use super::describe::{Described, Known, describe};
 use super::globs::{Glob, Globs};
 use super::mark::FileId;
 use super::rate::Rate;
+use crate::attribute::kubernetes::Pods;
 use crate::host::Host;
 use crate::logs::multiline;
 use std::path::{Path, PathBuf};
@@ -92,6 +94,8 @@ pub struct Settings {
     pub host: Host,
     /// `host.name`.
     pub node: Option<Arc<str>>,
+    /// Pods as the Kubernetes API tells them, where it is asked.
+    pub pods: Option<Pods>,
     /// Files.
     pub globs: Globs,
     /// Services of plain files by path, the first that matches; else their name tells.
@@ -121,8 +125,19 @@ impl Settings {
         }
     }
 
+    /// Whose log a file is.
+    pub(super) fn describe(&self, path: &Path) -> Described {
+        let host = self.on_host(path);
+        let known = Known {
+            host: &self.host,
+            node: self.node.as_deref(),
+            pods: self.pods.as_ref(),
+        };
+        describe(known, &host.to_string_lossy(), self.service(&host))
+    }
+
     /// The name that the operator gave to the service that writes a file.
-    pub(super) fn service(&self, path: &Path) -> Option<&str> {
+    fn service(&self, path: &Path) -> Option<&str> {
         let named = self.services.iter().find(|named| named.files.matches(path));
         named.map(|named| &*named.service)
     }

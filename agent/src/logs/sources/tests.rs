@@ -72,6 +72,7 @@ pub(super) fn settings(root: &Path, include: &[&str]) -> Settings {
     Settings {
         host,
         node: None,
+        pods: None,
         globs: Globs::new(include.iter().map(|glob| glob.parse().expect("a pattern")), []),
         services: Vec::new(),
         journal: None,

@@ -174,3 +174,35 @@ async fn a_node_that_has_no_pods_may_have_another_name() {
     assert_eq!((watched.pods.is_empty(), watched.pods.counts().lists()), (true, 2));
     assert_eq!(told.load(Ordering::Relaxed), 1);
 }
+
+/// What `onlooker doctor` asks.
+#[tokio::test]
+async fn one_question_tells_whether_the_server_tells() {
+    let server = Server::start(
+        None,
+        vec![
+            Answer::whole(list(&[pod("a", 3)], 7, "more")),
+            Answer::whole(list(&[], 7, "")),
+            Answer::error(403, "pods is forbidden"),
+            Answer::whole("<html>"),
+        ],
+    )
+    .await;
+    let settings = settings(&format!("http://{}", server.address));
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let settings = settings.clone();
+        // It has a runtime of its own.
+        let asked = tokio::task::spawn_blocking(move || has_pods(&settings));
+        told.push(asked.await.expect("no panic"));
+    }
+    assert_eq!(told[..2], [Ok(true), Ok(false)]);
+    let errors: Vec<&str> = told[2..]
+        .iter()
+        .filter_map(|told| told.as_ref().err().map(String::as_str))
+        .collect();
+    assert_eq!(errors[0], "the API server answers 403: pods is forbidden");
+    assert!(errors[1].starts_with("the answer is no list of pods: "), "{errors:?}");
+    let calls = server.calls();
+    assert!(calls.iter().all(|call| call.get("limit") == Some("1")));
+}

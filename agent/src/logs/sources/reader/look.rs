@@ -1,6 +1,7 @@
 //! Looking for files: which are new, which were renamed, copied, removed or are known from before.
 
-use super::super::describe::{Place, describe};
+use super::super::decode::Format;
+use super::super::describe::Place;
 use super::super::feed::{Feed, Skip};
 use super::super::find::{Candidate, find, origins, related, resolve};
 use super::super::follow::{Follow, stamp};
@@ -9,6 +10,7 @@ use super::super::settings::StartAt;
 use super::super::tail::Tail;
 use super::super::tracker::Tracker;
 use super::Reader;
+use crate::attribute::kubernetes::Pods;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::fs::{self, File};
 use std::io;
@@ -38,6 +40,7 @@ impl Reader {
     /// Looks which files there are, and tells in which folders others can appear. `wall`: Unix time in milliseconds.
     pub(in crate::logs::sources) fn look(&mut self, now: Duration, wall: u64) -> Vec<PathBuf> {
         self.again = false;
+        self.describe_anew();
         self.sender.turn(now);
         if self.first && self.fresh {
             self.looked = wall;
@@ -343,12 +346,25 @@ impl Reader {
         }
     }
 
+    /// Logs of pods of which something else is known than when they were found: what is read from now on has it.
+    fn describe_anew(&mut self) {
+        let Some(changes) = self.settings.pods.as_ref().map(Pods::changes) else {
+            return;
+        };
+        if std::mem::replace(&mut self.pod_changes, changes) == changes {
+            return;
+        }
+        for file in self.files.values_mut() {
+            let source = self.settings.describe(&file.path);
+            if source.format == Format::Container && source.resource != file.feed.source.resource {
+                file.feed.source = Arc::new(source);
+            }
+        }
+    }
+
     fn follow(&mut self, id: FileId, path: PathBuf, away: bool, mut tail: Tail, within: bool, now: Duration) {
-        let host = self.settings.on_host(&path);
-        let service = self.settings.service(&host);
-        let text = host.to_string_lossy();
-        let source = describe(&self.settings.host, self.settings.node.as_deref(), &text, service);
-        let mut feed = Feed::new(Arc::new(source), self.counts.clone(), &self.settings);
+        let source = Arc::new(self.settings.describe(&path));
+        let mut feed = Feed::new(source, self.counts.clone(), &self.settings);
         feed.skips = within.then_some(Skip::Begun);
         let mark = tail.mark();
         let size = tail.file.metadata().map_or(0, |metadata| metadata.len());
