@@ -17,7 +17,7 @@ pub fn of_dns() -> Ways {
 pub fn of_tcp() -> Ways {
     of(
         "tcp",
-        &["tcp", "tcp_open", "tcp_accept"],
+        &["tcp", "tcp_open", "tcp_accept", "dns"],
         &["--probes.enable=tcp_accept"],
     )
 }
