@@ -191,6 +191,16 @@ pub const TCP_ACCEPT: Chain = Chain {
     loses: "how long TCP connections wait to be accepted",
 };
 
+/// What programs write to their standard output and error.
+pub const WRITES: Chain = Chain {
+    links: &[
+        ("writes", "tp/sys_exit", ""),
+        ("writes", "tp_btf/sys_exit", ""),
+        ("writes", "raw_tp/sys_exit", ""),
+    ],
+    loses: "what programs write to terminals, pipes and /dev/null",
+};
+
 /// What the best alternatives of [`CAPTURE`] do not lose on kernels that preempt programs, and the others do.
 pub const DIVIDED: &str = "now and then a call of a task that runs while another is preempted in a program";
 
@@ -200,7 +210,7 @@ pub const ALL: &[&Chain] = &[
 ];
 
 /// Those that are attached when they are asked for (`--probes.enable`).
-pub const OPTIONAL: &[&Chain] = &[&LATENCY, &SYNC, &FAULTS, &RUNQUEUE, &OFFCPU, &TCP_ACCEPT];
+pub const OPTIONAL: &[&Chain] = &[&LATENCY, &SYNC, &FAULTS, &RUNQUEUE, &OFFCPU, &TCP_ACCEPT, &WRITES];
 
 /// How the names of programs begin that have no second copy on kernels that preempt programs: they run where nothing is preempted, but
 /// for those of `dns` at `sys_exit`, which such kernels do not need.
@@ -317,7 +327,8 @@ mod tests {
                 "faults",
                 "runqueue",
                 "offcpu",
-                "tcp_accept"
+                "tcp_accept",
+                "writes"
             ]
         );
         assert_eq!(

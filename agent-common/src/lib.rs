@@ -21,3 +21,4 @@ pub mod socket;
 pub mod stall;
 pub mod tcp;
 pub mod usage;
+pub mod writes;

@@ -29,8 +29,10 @@ pub mod kind {
     pub const USAGE: u16 = 9;
     /// [`super::OomRecord`].
     pub const OOM: u16 = 10;
+    /// [`crate::writes::WriteRecord`].
+    pub const WRITE: u16 = 11;
     /// Number of kinds.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 12;
     /// Names of the kinds as label values, by index.
     pub const NAMES: [&str; COUNT] = [
         "payload",
@@ -44,6 +46,7 @@ pub mod kind {
         "message",
         "usage",
         "oom",
+        "write",
     ];
 }
 

@@ -30,6 +30,7 @@ pub(crate) enum By {
     Error,
     Sent,
     Received,
+    Write,
     Fork,
     Exec,
     Exit,

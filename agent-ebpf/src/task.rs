@@ -1,6 +1,6 @@
 //! The current task.
 
-use crate::read::{Access, Cast, Direct, Probed};
+use crate::read::{Access, Cast, Direct, Probed, kernel};
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, generated::bpf_get_current_task_btf};
 use onlooker_common::{layout, record::Actor};
 
@@ -63,5 +63,23 @@ pub(crate) unsafe fn actor_of<A: Access>(task: *const u8) -> Actor {
             tgid: A::get(task, layout::TASK_TGID),
             tid: A::get(task, layout::TASK_PID),
         }
+    }
+}
+
+/// Address of the `struct file` behind a descriptor of a task; 0 when there is none.
+///
+/// # Safety
+/// None: all is read by probe reads.
+#[inline(always)]
+pub(crate) unsafe fn file_of(task: *const u8, fd: u32) -> u64 {
+    // SAFETY: `Probed` takes any pointer.
+    unsafe {
+        let files: *const u8 = Probed::get(task, layout::TASK_FILES);
+        let table: *const u8 = Probed::get(files, layout::FILES_FDT);
+        if fd >= Probed::get::<u32>(table, layout::FDT_MAX) {
+            return 0;
+        }
+        let array: u64 = Probed::get(table, layout::FDT_FD);
+        kernel(array + u64::from(fd) * 8)
     }
 }

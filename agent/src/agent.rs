@@ -4,6 +4,7 @@ mod build_info;
 mod exporters;
 pub(crate) mod kubernetes;
 mod logs;
+mod observe;
 mod push;
 mod readings;
 
@@ -154,6 +155,8 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     let names = Names::default();
     names.register(&own);
     let readers = readers(&mut kernel, config, &own)?;
+    let lines = logs::lines(config, &own, &exporters.logs.sinks());
+    let observer = observe::start(config, &mut kernel, &own, exporters.logs.sinks(), &lines)?;
 
     let counts = Arc::new(PipelineCounts::new(kernel.counters.clone()));
     register(&own, &counts);
@@ -169,6 +172,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
         TracerConfig {
             sampler: Sampler::ratio(config.sampler.ratio(), config.sampler.parent_based()),
             enabled: !sinks.is_empty(),
+            lines: observer.is_some(),
             ..TracerConfig::default()
         },
         Clock::system(),
@@ -192,6 +196,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
         sinks,
         events,
         logs,
+        observer,
         counts: counts.clone(),
         connections: config.limits.connections as usize,
         kernel,
@@ -211,7 +216,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     fresh.answers(fill);
     let bell = fresh.clone();
 
-    let lines = logs::start(config, &own, exporters.logs.sinks(), pods)?;
+    let lines = logs::start(config, &own, exporters.logs.sinks(), (lines, pods))?;
     let summary = config
         .shows_summary(std::io::stdout().is_terminal())
         .then(|| {
@@ -350,7 +355,7 @@ pub(crate) fn loader_options(config: &Config, traces: bool) -> loader::Options {
         },
         hold: !traces,
         trace: config.log.level == LogLevel::Trace,
-        choice: config.probes.clone(),
+        choice: observe::choice(config),
         own: config.host.own_pid(),
     }
 }

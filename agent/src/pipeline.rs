@@ -10,10 +10,12 @@ mod kernel;
 mod measures;
 mod pace;
 mod strangers;
+mod writes;
 
 pub use counts::PipelineCounts;
 pub use fresh::Fresh;
 pub use pace::Pace;
+pub use writes::{Observer, Verdicts};
 
 use crate::aggregate::{Aggregate, Handle, SharedAggregate, SharedMeasures};
 use crate::attribute::connection::Connections;
@@ -71,6 +73,8 @@ pub struct Parts {
     pub events: Events,
     /// Where those go.
     pub logs: Vec<Arc<dyn ItemSink<LogRecord>>>,
+    /// What becomes of writes; `None`: none are told.
+    pub observer: Option<Observer>,
     /// Counters others read.
     pub counts: Arc<PipelineCounts>,
     /// Connections followed at once.
@@ -96,6 +100,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         sinks,
         events,
         logs,
+        observer,
         counts,
         connections,
         mut pace,
@@ -128,6 +133,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
             tracer,
             sinks,
             teller: Teller::new(events, logs),
+            observer,
             counts,
             next_id: 0,
             ignored: None,
@@ -160,7 +166,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         now = monotonic();
         let due = now >= last_second + SECOND;
         // A look at an empty ring is a part of the pause: reading the clock of a thread is a system call.
-        let works = handled > 0 || due || !pipeline.core.sinks.is_empty();
+        let works = handled > 0 || due || pipeline.core.works();
         if works && handled == 0 {
             cost::lap(Stage::Wait);
         }
@@ -187,8 +193,12 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     pipeline.look(Nanos::MAX, &mut series);
     pipeline.readers.look_at_all(monotonic(), &mut pipeline.core);
     pipeline.core.teller.end(monotonic());
+    // What is open will not end, but it has its place.
+    pipeline.core.release_writes(Nanos::MAX);
     pipeline.abandon_all(&mut series);
     pipeline.core.emit_waiting(Nanos::MAX);
+    drop(series);
+    pipeline.core.end_writes();
 }
 
 struct Pipeline {
@@ -211,6 +221,7 @@ struct Core {
     tracer: Tracer,
     sinks: Vec<Arc<dyn ItemSink<Span>>>,
     teller: Teller,
+    observer: Option<Observer>,
     counts: Arc<PipelineCounts>,
     next_id: u64,
     ignored: Option<Ignored>,
@@ -269,6 +280,7 @@ impl Pipeline {
             Signal::Process(signal) => {
                 self.core.processes.signal(&signal);
                 self.core.renew(series);
+                self.core.writer(&signal);
                 self.readers.process(&signal, &mut self.core);
                 true
             }
@@ -286,6 +298,10 @@ impl Pipeline {
                 self.dns.message(&message, &mut self.core);
                 true
             }
+            Signal::Write(write) => {
+                self.core.write(&write);
+                true
+            }
         }
     }
 
@@ -299,6 +315,9 @@ impl Pipeline {
         }
         connection.follow(payload);
         let eof = connection.eof;
+        if let Some(asked) = &payload.asked {
+            self.core.tracer.answered(asked.actor, payload.actor);
+        }
         let Some(conversation) = &mut connection.conversation else {
             return true;
         };
@@ -391,7 +410,13 @@ impl Core {
     fn renew(&mut self, series: &mut Aggregate) {
         if self.processes.take_renamed() {
             series.renew();
+            self.renew_writers();
         }
+    }
+
+    /// Whether there may be something to do where nothing came.
+    fn works(&self) -> bool {
+        !self.sinks.is_empty() || self.observer.is_some()
     }
 
     /// Spans that waited for their place in a trace.
@@ -402,6 +427,7 @@ impl Core {
                 sink.accept(span.clone());
             }
         });
+        self.release_writes(now);
     }
 }
 

@@ -1,15 +1,17 @@
-//! The second waist: what any probe says, in six kinds. Probes make signals from records; attribution, protocols and
+//! The second waist: what any probe says, in seven kinds. Probes make signals from records; attribution, protocols and
 //! aggregation read them and never see a record.
 
 mod errno;
 mod event;
 mod measure;
 mod message;
+mod write;
 
 pub use errno::{errno, errno_or_other};
 pub use event::{Detail, EventSignal, Severity};
 pub use measure::{Amount, Instrument, Label, MeasureSignal, Shape, Who};
 pub use message::{MessageSignal, Transport};
+pub use write::{Behind, Stream, WriteSignal};
 
 use std::net::IpAddr;
 
@@ -81,6 +83,8 @@ pub enum Signal<'a> {
     Event(EventSignal<'a>),
     /// A client of a server of short messages (DNS) sent or received bytes.
     Message(MessageSignal<'a>),
+    /// A program wrote to its standard output or error.
+    Write(WriteSignal<'a>),
 }
 
 /// See [`Signal::Process`].

@@ -51,6 +51,7 @@ fn check(signal: &Signal<'_>, record: &[u8]) {
             assert!(event.attributes.iter().all(|(name, _)| !name.is_empty()));
         }
         Signal::Message(message) => assert!(message.bytes.len() <= record.len()),
+        Signal::Write(write) => assert!(write.bytes.len() <= record.len()),
         Signal::Flow(_) | Signal::Measure(_) => {}
     }
 }

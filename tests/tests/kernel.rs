@@ -27,6 +27,8 @@ const LIMITS: &[(&str, u64)] = &[
     ("sys_exit_raw", 400_000),
     ("sys_errors", 100_000),
     ("sys_errors_raw", 100_000),
+    ("sys_writes", 100_000),
+    ("sys_writes_raw", 100_000),
     ("process_exec_btf", 120_000),
     ("process_exec_raw", 120_000),
     ("dns_send", 100_000),

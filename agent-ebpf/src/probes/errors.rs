@@ -11,7 +11,7 @@ use crate::{
     globals::offset,
     read::{Access, Direct, Probed, copy_user, kernel, opaque},
     sock::{AF_INET, AF_INET6, AF_UNIX},
-    task::{Current, actor},
+    task::{Current, actor, file_of},
     undivided::Undivided,
 };
 use aya_ebpf::{
@@ -394,13 +394,7 @@ unsafe fn address(data: *mut u8, from: u64) -> u16 {
 unsafe fn mode_of(task: *const u8, fd: u32) -> u16 {
     // SAFETY: `Probed` takes any pointer.
     unsafe {
-        let files: *const u8 = Probed::get(task, layout::TASK_FILES);
-        let table: *const u8 = Probed::get(files, layout::FILES_FDT);
-        if fd >= Probed::get::<u32>(table, layout::FDT_MAX) {
-            return 0;
-        }
-        let array: u64 = Probed::get(table, layout::FDT_FD);
-        let file: u64 = kernel(array + u64::from(fd) * 8);
+        let file = file_of(task, fd);
         if file == 0 {
             return 0;
         }

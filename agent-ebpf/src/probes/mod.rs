@@ -19,3 +19,4 @@ mod tcp_open;
 mod tcp_state;
 mod udp_drops;
 mod usage;
+mod writes;

@@ -18,29 +18,39 @@ use std::sync::Arc;
 /// Logs of containers: the kubelet's, then Docker's.
 const CONTAINERS: [&str; 2] = ["/var/log/pods/*/*/*.log", "/var/lib/docker/containers/*/*-json.log"];
 
-/// Begins to read what was asked for. `None`: nothing was, or nobody takes records.
-pub(super) fn start(
-    config: &Config,
-    own: &Own,
-    sinks: Vec<Arc<dyn ItemSink<LogRecord>>>,
-    pods: Option<Pods>,
-) -> anyhow::Result<Option<Running>> {
-    let wanted = config.logs.wanted();
+/// Who takes records.
+pub(super) type Records = Vec<Arc<dyn ItemSink<LogRecord>>>;
+
+/// What reads lines of files, the journal and programs. `None`: no lines are asked for, or nobody takes records.
+pub(super) fn lines(config: &Config, own: &Own, sinks: &Records) -> Option<Arc<Lines>> {
+    let wanted = config.logs.wanted() || !config.logs.observe.is_empty();
     if wanted && sinks.is_empty() {
         tracing::warn!(
             "logs are not read, because nothing takes them: set OTEL_EXPORTER_OTLP_ENDPOINT, or --export events to write them out"
         );
     }
     if !wanted || sinks.is_empty() {
-        return Ok(None);
+        return None;
     }
-    let settings = settings(config, pods)?;
     let lines = Arc::new(Lines::new(&config.logs));
-    let reader = lines.clone();
-    let make = Arc::new(move |line: &sources::Line<'_>| reader.read(line));
+    register_lines(own, &lines);
+    Some(lines)
+}
+
+/// Begins to read what was asked for of files and the journal. `None`: nothing was, or nobody takes records.
+pub(super) fn start(
+    config: &Config,
+    own: &Own,
+    sinks: Records,
+    (lines, pods): (Option<Arc<Lines>>, Option<Pods>),
+) -> anyhow::Result<Option<Running>> {
+    let Some(lines) = lines.filter(|_| config.logs.wanted()) else {
+        return Ok(None);
+    };
+    let settings = settings(config, pods)?;
+    let make = Arc::new(move |line: &sources::Line<'_>| lines.read(line));
     let running = sources::start(settings, Arc::new(Sinks(sinks)), make)?;
     register(own, &running.counts());
-    register_lines(own, &lines);
     Ok(Some(running))
 }
 
@@ -103,7 +113,7 @@ fn mine(host: &Host) -> Mine {
 }
 
 /// Every exporter takes every record; the first one hands its receipt back.
-struct Sinks(Vec<Arc<dyn ItemSink<LogRecord>>>);
+pub(super) struct Sinks(pub(super) Records);
 
 impl Outlet for Sinks {
     fn room(&self) -> Room {

@@ -1,7 +1,7 @@
 //! Settings of records of logs: of events, and of the logs that are read.
 
 use crate::logs::parse::Zone;
-use crate::logs::{redact, sources};
+use crate::logs::{observed, redact, sources};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub struct Logs {
     pub containers: bool,
     /// The journal of systemd.
     pub journal: bool,
+    /// Services whose writes to standard output and error are observed.
+    pub observe: Vec<observed::Pattern>,
     /// Services by the paths of their files.
     pub services: Vec<sources::Named>,
     /// Where logs begin at the very first start.

@@ -1,8 +1,10 @@
-//! Records of logs: events that probes tell, deduplicated and limited in rate; lines of files, containers and the journal.
+//! Records of logs: events that probes tell, deduplicated and limited in rate; lines of files, containers and the
+//! journal; lines that programs are seen to write.
 
 pub mod events;
 pub mod lines;
 pub mod multiline;
+pub mod observed;
 pub mod parse;
 mod receipt;
 mod record;

@@ -56,7 +56,7 @@ impl Core {
         match signal {
             Signal::Measure(measure) => self.measure_of_reader(measure),
             Signal::Event(event) => self.event(event),
-            Signal::Process(_) | Signal::Flow(_) | Signal::Payload(_) | Signal::Message(_) => {
+            Signal::Process(_) | Signal::Flow(_) | Signal::Payload(_) | Signal::Message(_) | Signal::Write(_) => {
                 tracing::debug!(?signal, "a reader told what readers do not tell");
             }
         }

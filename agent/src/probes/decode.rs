@@ -2,6 +2,7 @@
 
 mod failure;
 mod oom;
+mod write;
 
 pub use failure::Room;
 
@@ -70,6 +71,7 @@ pub fn decode<'a>(bytes: &'a [u8], room: &'a Room<'a>) -> Result<(u16, Option<Si
             let cgroup = oom::path(&r)?;
             process(r.head.ts, &r.actor, ProcessEvent::OutOfMemory { cgroup })
         }
+        kind::WRITE => write::decode(bytes)?,
         other => return Err(DecodeError::Kind(other)),
     };
     Ok((head.kind, Some(signal)))

@@ -22,6 +22,7 @@ mod tcp_open;
 mod tcp_state;
 mod udp_drops;
 mod usage;
+mod writes;
 
 pub use decode::{DecodeError, Room, decode};
 
@@ -34,6 +35,7 @@ use onlooker_common::layout;
 use std::time::Duration;
 
 pub(crate) use latency::measurable;
+pub use writes::{NAME as WRITES, Writers};
 
 /// All probes. Of a group only the first that attaches is used.
 pub static REGISTRY: &[&Probe] = &[
@@ -56,6 +58,7 @@ pub static REGISTRY: &[&Probe] = &[
     &tcp_open::PROBE,
     &tcp::PROBE,
     &tcp_accept::PROBE,
+    &writes::PROBE,
 ];
 
 /// One probe.

@@ -28,6 +28,14 @@ pub(super) struct Ids {
     pub(super) random: bool,
 }
 
+impl Ids {
+    /// W3C trace flags.
+    pub(super) fn flags(&self) -> u8 {
+        use super::context::{FLAG_RANDOM, FLAG_SAMPLED};
+        u8::from(self.sampled) * FLAG_SAMPLED | u8::from(self.random) * FLAG_RANDOM
+    }
+}
+
 /// What was counted since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkCounts {
@@ -93,11 +101,12 @@ pub(super) struct Links {
 }
 
 impl Links {
-    pub(super) fn new(sampler: Sampler, open_limit: usize, linger_limit: usize) -> Links {
+    /// `lines`: [`Links::handling`] is asked too.
+    pub(super) fn new(sampler: Sampler, open_limit: usize, linger_limit: usize, lines: bool) -> Links {
         Links {
             open: FxHashMap::default(),
             pairs: Pairs::default(),
-            threads: Threads::default(),
+            threads: Threads::new(lines),
             lingering: Lingering::new(linger_limit),
             unseen: 0,
             limit: open_limit,
@@ -172,6 +181,25 @@ impl Links {
                 None
             }
         }
+    }
+
+    /// The server exchange that a thread is surely handling; of a process whose requests move between threads, the only one it has.
+    pub(super) fn handling(&self, actor: Actor, moves: bool) -> Option<ExchangeId> {
+        match (self.unseen, moves) {
+            (0, false) => self.threads.get(actor).flatten(),
+            (0, true) => self.threads.of_process(actor.process),
+            _ => None,
+        }
+    }
+
+    /// The place of an exchange, if it is decided.
+    pub(super) fn decided(&self, id: ExchangeId) -> Option<Ids> {
+        self.open.get(&id)?.ids
+    }
+
+    /// Decides the place of an exchange.
+    pub(super) fn decide(&mut self, id: ExchangeId) -> Option<Ids> {
+        self.resolve(id).map(|(ids, _)| ids)
     }
 
     /// Puts an exchange beside its partner, or the one before it with this key. Where the partner is a server exchange that ended or was resolved before this

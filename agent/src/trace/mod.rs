@@ -3,6 +3,7 @@
 mod build;
 pub mod clock;
 pub mod context;
+mod lines;
 mod links;
 pub mod peer;
 pub mod sampler;
@@ -10,5 +11,6 @@ pub mod span;
 mod tables;
 mod tracer;
 
+pub use lines::{Of, SpanIds};
 pub use links::LinkCounts;
 pub use tracer::{Traced, Tracer, TracerConfig, TracerCounts};

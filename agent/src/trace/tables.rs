@@ -1,10 +1,11 @@
 //! The small tables behind [`super::links`]: pairs by join key, work by thread, and who waits for a partner.
 
 use crate::protocol::exchange::{ExchangeId, JoinKey};
-use crate::signal::{Actor, Nanos, Role};
+use crate::signal::{Actor, Nanos, ProcessKey, Role};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
+use std::hash::Hash;
 
 /// How long an ended client exchange waits for its server exchange. The records of one request's two ends are apart by no more
 /// than one batch of the ring buffer.
@@ -45,30 +46,63 @@ impl Pairs {
     }
 }
 
-/// The server exchanges each thread has open: how many, and the exclusive or of their ids, which is the id when there is one.
+/// Exchanges that somebody has open: how many, and the exclusive or of their ids, which is the id when there is one.
+type Open = (u32, u64);
+
+fn add<K: Hash + Eq>(table: &mut FxHashMap<K, Open>, key: K, id: ExchangeId) {
+    let (count, mix) = table.entry(key).or_default();
+    *count += 1;
+    *mix ^= id.0;
+}
+
+fn remove<K: Hash + Eq>(table: &mut FxHashMap<K, Open>, key: K, id: ExchangeId) {
+    if let Entry::Occupied(mut entry) = table.entry(key) {
+        let (count, mix) = entry.get_mut();
+        *count -= 1;
+        *mix ^= id.0;
+        if *count == 0 {
+            entry.remove();
+        }
+    }
+}
+
+fn only((count, mix): &Open) -> Option<ExchangeId> {
+    (*count == 1).then_some(ExchangeId(*mix))
+}
+
+/// The server exchanges each thread has open, and each process, if somebody wants to know that.
 #[derive(Debug, Default)]
-pub(super) struct Threads(FxHashMap<Actor, (u32, u64)>);
+pub(super) struct Threads {
+    threads: FxHashMap<Actor, Open>,
+    processes: Option<FxHashMap<ProcessKey, Open>>,
+}
 
 impl Threads {
+    pub(super) fn new(by_process: bool) -> Threads {
+        Threads {
+            threads: FxHashMap::default(),
+            processes: by_process.then(FxHashMap::default),
+        }
+    }
     pub(super) fn add(&mut self, actor: Actor, id: ExchangeId) {
-        let (count, mix) = self.0.entry(actor).or_default();
-        *count += 1;
-        *mix ^= id.0;
+        add(&mut self.threads, actor, id);
+        if let Some(processes) = &mut self.processes {
+            add(processes, actor.process, id);
+        }
     }
     pub(super) fn remove(&mut self, actor: Actor, id: ExchangeId) {
-        if let Entry::Occupied(mut entry) = self.0.entry(actor) {
-            let (count, mix) = entry.get_mut();
-            *count -= 1;
-            *mix ^= id.0;
-            if *count == 0 {
-                entry.remove();
-            }
+        remove(&mut self.threads, actor, id);
+        if let Some(processes) = &mut self.processes {
+            remove(processes, actor.process, id);
         }
     }
     /// `None`: nothing open. `Some(None)`: several.
     pub(super) fn get(&self, actor: Actor) -> Option<Option<ExchangeId>> {
-        let (count, mix) = self.0.get(&actor)?;
-        Some((*count == 1).then_some(ExchangeId(*mix)))
+        self.threads.get(&actor).map(only)
+    }
+    /// The only one that a process has open.
+    pub(super) fn of_process(&self, process: ProcessKey) -> Option<ExchangeId> {
+        self.processes.as_ref()?.get(&process).and_then(only)
     }
 }
 

@@ -7,6 +7,7 @@
 use super::build::{Detail, build};
 use super::clock::Clock;
 use super::context::TraceContext;
+use super::lines::Lines;
 use super::links::{End, Ids, LinkCounts, Links};
 use super::peer::{Peer, same_host};
 use super::sampler::Sampler;
@@ -20,7 +21,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// How long the span of a server exchange waits for the begin of its request's client exchange.
-const DEFER: Nanos = 200_000_000;
+pub(super) const DEFER: Nanos = 200_000_000;
 
 /// Settings of a [`Tracer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct TracerConfig {
     pub linger_limit: usize,
     /// Spans of server exchanges that wait for their client exchange. About 2 KiB each.
     pub defer_limit: usize,
+    /// Somebody asks what threads are handling while they write lines.
+    pub lines: bool,
 }
 
 impl Default for TracerConfig {
@@ -45,6 +48,7 @@ impl Default for TracerConfig {
             open_limit: 32_768,
             linger_limit: 4_096,
             defer_limit: 1_024,
+            lines: false,
         }
     }
 }
@@ -111,13 +115,14 @@ pub struct TracerCounts {
 /// See the module.
 #[derive(Debug)]
 pub struct Tracer {
-    config: TracerConfig,
+    pub(super) config: TracerConfig,
     clock: Clock,
-    links: Links,
+    pub(super) links: Links,
     /// Spans of server exchanges without their ids, and the order in which they came.
     deferred: FxHashMap<ExchangeId, Span>,
     order: VecDeque<(Nanos, ExchangeId)>,
     ready: Vec<Span>,
+    pub(super) lines: Lines,
     counts: TracerCounts,
     shedding: Shedding,
 }
@@ -126,7 +131,8 @@ impl Tracer {
     /// Begins with nothing known.
     pub fn new(config: TracerConfig, clock: Clock) -> Tracer {
         Tracer {
-            links: Links::new(config.sampler, config.open_limit, config.linger_limit),
+            links: Links::new(config.sampler, config.open_limit, config.linger_limit, config.lines),
+            lines: Lines::new(config.open_limit),
             config,
             clock,
             deferred: FxHashMap::default(),
@@ -160,7 +166,10 @@ impl Tracer {
         // The kernel can let a server read, work and answer before the client's own call, which wrote the request, returns.
         let may_wait = peer.is_some_and(same_host);
         let (ids, state) = match self.links.end(exchange.id, exchange.ended, may_wait) {
-            End::Known(ids, state) => (ids, state),
+            End::Known(ids, state) => {
+                self.lines.settle(exchange.id, &ids);
+                (ids, state)
+            }
             End::Suspended => {
                 let span = self.build(exchange, service, route, peer);
                 self.defer(exchange, span);
@@ -200,6 +209,7 @@ impl Tracer {
     /// Hands over the spans that waited. To be called several times a second; with `Nanos::MAX` at the end.
     pub fn expire(&mut self, now: Nanos, emit: &mut dyn FnMut(Span)) {
         self.links.tidy(now);
+        self.lines.tidy(now);
         while let Some(&(since, id)) = self.order.front()
             && (now.saturating_sub(since) >= DEFER || !self.deferred.contains_key(&id))
         {
@@ -259,6 +269,7 @@ impl Tracer {
         let End::Known(ids, state) = self.links.end(id, now, false) else {
             return;
         };
+        self.lines.settle(id, &ids);
         if !ids.sampled {
             self.counts.unsampled += 1;
             return;
@@ -273,12 +284,11 @@ impl Tracer {
 }
 
 fn place(span: &mut Span, ids: &Ids, state: Option<&str>) {
-    use super::context::{FLAG_RANDOM, FLAG_SAMPLED};
     span.trace_id = ids.trace_id;
     span.span_id = ids.span_id;
     span.parent = ids.parent;
     span.state = state.map(Box::from);
-    span.flags = FLAG_SAMPLED | if ids.random { FLAG_RANDOM } else { 0 };
+    span.flags = ids.flags();
 }
 
 #[cfg(test)]

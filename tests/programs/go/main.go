@@ -1,4 +1,4 @@
-// Command main serves HTTP by net/http (PORT, ACCESS_LOG), or, given a URL and a number, asks for it that often.
+// Command main serves HTTP by net/http (PORT, ACCESS_LOG; SAY: a line on standard output a request), or, given a URL and a number, asks for it that often.
 package main
 
 import (
@@ -33,6 +33,9 @@ func main() {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
 		note := line{Method: r.Method, Path: r.RequestURI}
+		if os.Getenv("SAY") != "" {
+			fmt.Println("handling " + r.RequestURI)
+		}
 		answer(w, r, &note)
 		note.Seconds = time.Since(started).Seconds()
 		text, _ := json.Marshal(note)

@@ -1,4 +1,4 @@
-// Node's http. PORT, ACCESS_LOG.
+// Node's http. PORT, ACCESS_LOG; SAY: a line on standard output a request.
 'use strict';
 const fs = require('fs');
 const http = require('http');
@@ -79,6 +79,7 @@ const server = http.createServer((request, response) => {
     note.seconds = Number(process.hrtime.bigint() - started) / 1e9;
     fs.writeSync(log, JSON.stringify(note) + '\n');
   });
+  if (process.env.SAY) console.log(`handling ${request.url}`);
   answer(request, response, note);
 });
 server.keepAliveTimeout = 60000;

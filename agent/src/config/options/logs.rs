@@ -51,6 +51,19 @@ pub(super) static LOGS: &[Opt] = &[
         ..BASE
     },
     Opt {
+        name: "logs.observe",
+        value: "SERVICE",
+        help: "Make records of the lines that this service writes to standard output and error where no file takes them (terminal, pipe, \
+               /dev/null), seen from the kernel, with the ids of the request they were written for; a name or a pattern, e.g. shop-* or \
+               NAMESPACE/*. What --logs.containers and --logs.journal read is left to them. Repeatable.",
+        repeatable: true,
+        set: Set::Field(|config, value| {
+            config.logs.observe.push(value.parse()?);
+            Ok(())
+        }),
+        ..BASE
+    },
+    Opt {
         name: "logs.service",
         value: "NAME=GLOB",
         help: "Service that writes the log files of this path; else their name tells. Repeatable.",

@@ -4,11 +4,11 @@ use crate::collectors::own::events::{Counts, EventCount, EventCounts};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why a line was not handed on, in the order of [`Dropped`].
-const REASONS: [&str; 3] = ["rate_limited", "sampled", "empty"];
+pub(in crate::logs) const REASONS: [&str; 3] = ["rate_limited", "sampled", "empty"];
 
 /// Why a line was not handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dropped {
+pub(in crate::logs) enum Dropped {
     /// Its service had its lines of this second.
     Rate,
     /// It is not of the share that is kept.

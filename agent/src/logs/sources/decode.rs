@@ -1,33 +1,15 @@
 //! Lines as container runtimes write them: pure functions of bytes.
 
 use super::time::rfc3339;
+pub use crate::signal::Stream;
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// Where a program wrote a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
-impl Stream {
-    /// Value of `log.iostream`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Stream::Stdout => "stdout",
-            Stream::Stderr => "stderr",
-        }
-    }
-
-    fn from_word(word: &[u8]) -> Option<Stream> {
-        match word {
-            b"stdout" => Some(Stream::Stdout),
-            b"stderr" => Some(Stream::Stderr),
-            _ => None,
-        }
+fn iostream(word: &[u8]) -> Option<Stream> {
+    match word {
+        b"stdout" => Some(Stream::Stdout),
+        b"stderr" => Some(Stream::Stderr),
+        _ => None,
     }
 }
 
@@ -70,7 +52,7 @@ pub(super) fn unwrap(format: Format, line: &[u8]) -> Option<Piece<'_>> {
 fn cri(line: &[u8]) -> Option<Piece<'_>> {
     let mut parts = line.splitn(4, |byte| *byte == b' ');
     let time = rfc3339(parts.next()?)?;
-    let stream = Stream::from_word(parts.next()?)?;
+    let stream = iostream(parts.next()?)?;
     let tag = parts.next()?.split(|byte| *byte == b':').next()?;
     let ends = match tag {
         b"F" => true,
@@ -116,7 +98,7 @@ fn docker(line: &[u8]) -> Option<Piece<'_>> {
     };
     Some(Piece {
         time: rfc3339(time.as_bytes()),
-        stream: Stream::from_word(stream.as_bytes()),
+        stream: iostream(stream.as_bytes()),
         ends,
         text,
     })

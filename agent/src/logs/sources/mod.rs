@@ -38,12 +38,14 @@ mod time;
 mod tracker;
 mod watch;
 
+pub(super) use counts::{Dropped, REASONS};
 pub use counts::{Number, SourceCounts};
 pub use decode::{Format, Stream};
 pub use describe::Described;
 pub use globs::{Glob, Globs};
 pub use mark::FileId;
 pub use rate::Rate;
+pub(super) use rate::Rates;
 pub use sender::{Line, Make, Outlet, Room, plain};
 pub use settings::{Journal, Limits, Mine, Named, Settings, StartAt};
 pub use thread::{Running, StartError, start};

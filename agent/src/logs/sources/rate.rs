@@ -35,14 +35,14 @@ struct Service {
 
 /// Of all services.
 #[derive(Debug)]
-pub(super) struct Rates {
+pub(in crate::logs) struct Rates {
     rate: Rate,
     services: FxHashMap<Arc<str>, Service>,
     others: Option<Service>,
 }
 
 impl Rates {
-    pub(super) fn new(rate: Rate) -> Rates {
+    pub(in crate::logs) fn new(rate: Rate) -> Rates {
         Rates {
             rate,
             services: FxHashMap::default(),
@@ -51,7 +51,7 @@ impl Rates {
     }
 
     /// Whether one more line of a service is handed on now.
-    pub(super) fn admits(&mut self, service: &Arc<str>, now: Duration) -> Result<(), Dropped> {
+    pub(in crate::logs) fn admits(&mut self, service: &Arc<str>, now: Duration) -> Result<(), Dropped> {
         let Rate { lines, share } = self.rate;
         if lines.is_none() && share >= 1.0 {
             return Ok(());

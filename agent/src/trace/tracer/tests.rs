@@ -6,6 +6,7 @@ use crate::protocol::exchange::{JoinKey, RoleSchema, Schema};
 use crate::signal::{Actor, ConnId, ProcessKey, Role};
 
 mod limits;
+mod lines;
 mod shedding;
 mod spans;
 
