@@ -157,6 +157,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     let readers = readers(&mut kernel, config, &own)?;
     let lines = logs::lines(config, &own, &exporters.logs.sinks());
     let observer = observe::start(config, &mut kernel, &own, exporters.logs.sinks(), &lines)?;
+    let (observer, read) = observer.unzip();
 
     let counts = Arc::new(PipelineCounts::new(kernel.counters.clone()));
     register(&own, &counts);
@@ -216,7 +217,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     fresh.answers(fill);
     let bell = fresh.clone();
 
-    let lines = logs::start(config, &own, exporters.logs.sinks(), (lines, pods))?;
+    let lines = logs::start(config, &own, exporters.logs.sinks(), (lines, pods), read.flatten())?;
     let summary = config
         .shows_summary(std::io::stdout().is_terminal())
         .then(|| {

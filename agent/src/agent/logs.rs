@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::export::ItemSink;
 use crate::host::{Host, quarter_of_descriptors};
 use crate::logs::lines::Lines;
+use crate::logs::observed::{Queue, WithIds};
 use crate::logs::sources::{
     self, FileId, Globs, Journal, Limits, Mine, Number, Outlet, Room, Running, Settings, SourceCounts,
 };
@@ -37,19 +38,26 @@ pub(super) fn lines(config: &Config, own: &Own, sinks: &Records) -> Option<Arc<L
     Some(lines)
 }
 
-/// Begins to read what was asked for of files and the journal. `None`: nothing was, or nobody takes records.
+/// Begins to read what was asked for of files and the journal. `None`: nothing was, or nobody takes records. `read`: where lines wait for
+/// the ids of their writes.
 pub(super) fn start(
     config: &Config,
     own: &Own,
     sinks: Records,
     (lines, pods): (Option<Arc<Lines>>, Option<Pods>),
+    read: Option<Arc<Queue>>,
 ) -> anyhow::Result<Option<Running>> {
     let Some(lines) = lines.filter(|_| config.logs.wanted()) else {
         return Ok(None);
     };
     let settings = settings(config, pods)?;
     let make = Arc::new(move |line: &sources::Line<'_>| lines.read(line));
-    let running = sources::start(settings, Arc::new(Sinks(sinks)), make)?;
+    let sinks: Arc<dyn Outlet> = Arc::new(Sinks(sinks));
+    let outlet = match read {
+        Some(queue) => Arc::new(WithIds::new(sinks, queue)),
+        None => sinks,
+    };
+    let running = sources::start(settings, outlet, make)?;
     register(own, &running.counts());
     Ok(Some(running))
 }

@@ -26,14 +26,14 @@ pub(super) fn choice(config: &Config) -> Choice {
 }
 
 /// Begins to make records of what programs write. `None`: the probe is not attached. Where nobody asked for lines, or nobody takes
-/// records, no write is wanted.
+/// records, no write is wanted. With the queue in which records of lines that are read wait for the ids of their writes.
 pub(super) fn start(
     config: &Config,
     kernel: &mut Kernel,
     own: &Own,
     sinks: Records,
     lines: &Option<Arc<Lines>>,
-) -> anyhow::Result<Option<Observer>> {
+) -> anyhow::Result<Option<(Observer, Option<Arc<Queue>>)>> {
     let mut states = kernel.probes.iter();
     if !states.any(|state| state.probe == WRITES && state.alternative.is_some()) {
         return Ok(None);
@@ -69,12 +69,13 @@ pub(super) fn start(
         &logs.include,
         logs.journal,
     );
-    Ok(Some(Observer::new(judge, writers, queue, running, counts)))
+    let read = running.is_some().then(|| queue.clone());
+    Ok(Some((Observer::new(judge, writers, queue, running, counts), read)))
 }
 
 type Row = (&'static str, &'static str, &'static str, fn(&ObservedCounts) -> &Number);
 
-const COUNTERS: [Row; 7] = [
+const COUNTERS: [Row; 9] = [
     (
         "onlooker_observed_lines_total",
         "",
@@ -98,6 +99,19 @@ const COUNTERS: [Row; 7] = [
         "",
         "Records of observed lines that have the ids of the request for which the line was written.",
         |counts| &counts.correlated,
+    ),
+    (
+        "onlooker_log_lines_correlated_total",
+        "",
+        "Records of lines of containers' logs that have the ids of the request for which the line was seen to be written.",
+        |counts| &counts.joined_read,
+    ),
+    (
+        "onlooker_observed_joins_refused_total",
+        "",
+        "Lines that containers were seen to write and that were forgotten before they were read from a log, because more than 65,536 were \
+         not read.",
+        |counts| &counts.joins_refused,
     ),
     (
         "onlooker_observed_lines_cut_total",

@@ -4,7 +4,7 @@
 use super::Core;
 use crate::attribute::process::Processes;
 use crate::logs::SpanContext;
-use crate::logs::observed::{Ended, Judge, Message, ObservedCounts, Queue, Running, Written};
+use crate::logs::observed::{Ended, Judge, Message, ObservedCounts, Queue, Running, Wanted, Written, container};
 use crate::logs::sources::{Described, Format};
 use crate::probes::Writers;
 use crate::protocol::exchange::ExchangeId;
@@ -63,6 +63,8 @@ impl Verdicts for Writers {
 struct Writer {
     /// `None`: nothing of it is wanted.
     source: Option<Arc<Described>>,
+    /// See [`Written::container`].
+    container: Option<u64>,
     streams: [Its; 2],
     used: u64,
 }
@@ -149,6 +151,7 @@ impl Observer {
                 at: self.clock.unix(write.at),
                 gap: std::mem::take(&mut its.gap),
                 span: None,
+                container: writer.container,
                 text: write.bytes.into(),
             },
         );
@@ -172,6 +175,13 @@ impl Observer {
         let service = processes.service(process);
         let facts = processes.facts(process);
         let wanted = self.judge.wants(process, &service, &facts);
+        let container = container(&service.resource).filter(|_| wanted == Wanted::Ids);
+        let wanted = match wanted {
+            Wanted::Lines => true,
+            // Of use where there are ids.
+            Wanted::Ids => container.is_some() && tracer.tells_ids(),
+            Wanted::Nothing => false,
+        };
         self.writers.judge(process, wanted);
         if wanted && self.judge.moves_requests(process) {
             tracer.moves_requests(process);
@@ -184,6 +194,7 @@ impl Observer {
                     service: service.name.clone(),
                 })
             }),
+            container,
             streams: [Its::default(); 2],
             used: self.uses,
         }

@@ -113,10 +113,15 @@ impl Lines {
 }
 
 impl Tracer {
+    /// Whether there are ids of requests at all.
+    pub fn tells_ids(&self) -> bool {
+        self.config.enabled && self.config.lines
+    }
+
     /// The exchange that a thread is handling as it writes a line; `None`: none, or it is not known. What becomes of it is known for a
     /// while.
     pub fn handling(&mut self, actor: Actor, at: Nanos) -> Option<ExchangeId> {
-        if !self.config.enabled || !self.config.lines {
+        if !self.tells_ids() {
             return None;
         }
         let id = self.links.handling(actor, self.lines.moves(actor.process))?;

@@ -20,6 +20,10 @@ pub struct ObservedCounts {
     pub joined: Number,
     /// Records that have the ids of the request for which their line was written.
     pub correlated: Number,
+    /// Records of lines that were read from the logs of containers and have the ids of the request for which they were written.
+    pub joined_read: Number,
+    /// Writes that were forgotten before their lines were read, because there were too many.
+    pub joins_refused: Number,
     /// Lines that were longer than the limit and were cut.
     pub cut: Number,
     /// Bytes that were cut off.
@@ -49,6 +53,8 @@ impl Default for ObservedCounts {
             bytes: Number::default(),
             joined: Number::default(),
             correlated: Number::default(),
+            joined_read: Number::default(),
+            joins_refused: Number::default(),
             cut: Number::default(),
             cut_bytes: Number::default(),
             parts: Number::default(),

@@ -36,6 +36,17 @@ impl Pattern {
     }
 }
 
+/// What is wanted of the writes of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// They become lines.
+    Lines,
+    /// Their lines are read from the log of a container: for which requests they were written is wanted alone.
+    Ids,
+    /// Nothing.
+    Nothing,
+}
+
 /// Decides whose writes become lines.
 #[derive(Clone, Debug)]
 pub struct Judge {
@@ -72,12 +83,17 @@ impl Judge {
         }
     }
 
-    /// Whether any of a process' writes may become lines.
-    pub fn wants(&self, process: ProcessKey, service: &Service, facts: &Facts) -> bool {
-        self.services.iter().any(|pattern| pattern.matches(service))
-            && !(self.containers && has_a_log(facts))
-            // What the agent itself started (journalctl) writes to it.
-            && self.parent(process) != Some(self.own)
+    /// What is wanted of a process' writes.
+    pub fn wants(&self, process: ProcessKey, service: &Service, facts: &Facts) -> Wanted {
+        let chosen = self.services.iter().any(|pattern| pattern.matches(service));
+        // What the agent itself started (journalctl) writes to it.
+        if !chosen || self.parent(process) == Some(self.own) {
+            Wanted::Nothing
+        } else if self.containers && has_a_log(facts) {
+            Wanted::Ids
+        } else {
+            Wanted::Lines
+        }
     }
 
     /// Whether those to one of its streams do.
@@ -179,7 +195,7 @@ mod tests {
     fn wants(pattern: &str, service: &Service) -> bool {
         let (_dir, host) = proc(&|_| String::new());
         let judge = Judge::new(vec![pattern.parse().expect("a pattern")], host, false, &[], false);
-        judge.wants(SEVEN, service, &Facts::default())
+        judge.wants(SEVEN, service, &Facts::default()) == Wanted::Lines
     }
 
     #[test]
@@ -233,9 +249,14 @@ mod tests {
             (place(false, Some("lxc")), false),
             (Facts::default(), false),
         ] {
-            assert!(judge(false, &[]).wants(SEVEN, &its, &facts), "no file is read");
-            assert_eq!(judge(true, &[]).wants(SEVEN, &its, &facts), !has_log, "{facts:?}");
-            assert_eq!(judge(false, &globs).wants(SEVEN, &its, &facts), !has_log, "{facts:?}");
+            assert_eq!(
+                judge(false, &[]).wants(SEVEN, &its, &facts),
+                Wanted::Lines,
+                "no file is read"
+            );
+            let expect = if has_log { Wanted::Ids } else { Wanted::Lines };
+            assert_eq!(judge(true, &[]).wants(SEVEN, &its, &facts), expect, "{facts:?}");
+            assert_eq!(judge(false, &globs).wants(SEVEN, &its, &facts), expect, "{facts:?}");
         }
     }
 
@@ -262,9 +283,9 @@ mod tests {
         let (dir, host) = proc(&|_| String::new());
         let judge = || Judge::new(vec!["*".parse().expect("a pattern")], host.clone(), false, &[], false);
         let its = service(None, "journalctl");
-        assert!(judge().wants(SEVEN, &its, &Facts::default()));
+        assert_eq!(judge().wants(SEVEN, &its, &Facts::default()), Wanted::Lines);
         std::os::unix::fs::symlink("5", dir.path().join("self")).expect("a link");
-        assert!(!judge().wants(SEVEN, &its, &Facts::default()));
+        assert_eq!(judge().wants(SEVEN, &its, &Facts::default()), Wanted::Nothing);
     }
 
     #[test]

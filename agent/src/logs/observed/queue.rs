@@ -1,7 +1,8 @@
 //! Between the pipeline's thread and the one that makes lines.
 
-use crate::logs::SpanContext;
+use super::joins::JoinKey;
 use crate::logs::sources::Described;
+use crate::logs::{LogRecord, SpanContext};
 use crate::signal::{ProcessKey, Stream};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,8 @@ use std::time::Duration;
 
 /// Bytes of memory of a message beside its text, about.
 const OVERHEAD: usize = 192;
+/// Records that were read have this part of the room, beside the writes.
+const READ: usize = 4;
 
 /// Bytes that a program wrote by one call, or a piece of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +28,8 @@ pub struct Written {
     pub gap: bool,
     /// The span of the request that the thread was handling.
     pub span: Option<SpanContext>,
+    /// Its lines are read from the log of this container (see [`super::container`]): only who wrote them for which request is wanted.
+    pub container: Option<u64>,
     /// The bytes.
     pub text: Box<[u8]>,
 }
@@ -43,6 +48,9 @@ pub enum Message {
     Written(Arc<Described>, Written),
     /// A process ended.
     Ended(Ended),
+    /// A record of a line that was read from the log of a container, by what its write is found, and when the runtime took it (Unix time,
+    /// nanoseconds).
+    Read(Box<LogRecord>, JoinKey, u64),
 }
 
 impl Message {
@@ -52,6 +60,7 @@ impl Message {
             + match self {
                 Message::Written(_, written) => written.text.len(),
                 Message::Ended(_) => 0,
+                Message::Read(record, ..) => size_of::<LogRecord>() + record.body.len(),
             }
     }
 }
@@ -60,6 +69,8 @@ impl Message {
 struct State {
     messages: VecDeque<Message>,
     bytes: usize,
+    /// Of records that were read.
+    read_bytes: usize,
     closed: bool,
 }
 
@@ -103,11 +114,29 @@ impl Queue {
                     state.messages.push_back(message);
                     taken();
                 }
-                Message::Ended(_) => state.messages.push_back(message),
+                Message::Ended(_) | Message::Read(..) => state.messages.push_back(message),
             }
         }
         drop(state);
         self.filled.notify_one();
+    }
+
+    /// Puts in a record of a line that was read. It is found when the reader looks next.
+    ///
+    /// # Errors
+    /// There is no room, or nobody reads any more: the record.
+    pub(super) fn put_read(&self, record: LogRecord, key: JoinKey, time: u64) -> Result<(), Box<LogRecord>> {
+        let message = Message::Read(Box::new(record), key, time);
+        let weight = message.weight();
+        let mut state = self.state();
+        if (state.closed || state.read_bytes + weight > self.limit / READ)
+            && let Message::Read(record, ..) = message
+        {
+            return Err(record);
+        }
+        state.read_bytes += weight;
+        state.messages.push_back(message);
+        Ok(())
     }
 
     /// Nothing comes any more.
@@ -130,7 +159,7 @@ impl Queue {
         if state.messages.is_empty() && state.closed {
             return None;
         }
-        state.bytes = 0;
+        (state.bytes, state.read_bytes) = (0, 0);
         Some(std::mem::take(&mut state.messages))
     }
 }
@@ -153,6 +182,7 @@ mod tests {
             at: 1,
             gap: false,
             span: None,
+            container: None,
             text: vec![b'x'; bytes].into(),
         };
         Message::Written(Arc::new(source), written)

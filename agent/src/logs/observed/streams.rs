@@ -49,6 +49,8 @@ pub struct Place {
 pub(super) struct Event<'a> {
     pub(super) stream: Stream,
     pub(super) place: Place,
+    /// See [`Written::container`].
+    pub(super) container: Option<u64>,
     pub(super) text: &'a [u8],
 }
 
@@ -58,6 +60,7 @@ pub(super) type Out<'a> = &'a mut dyn FnMut(&Described, Event<'_>);
 #[derive(Debug)]
 struct Assembly {
     source: Arc<Described>,
+    container: Option<u64>,
     /// The beginning of a line, and where it was written.
     line: Vec<u8>,
     begun: Place,
@@ -103,10 +106,10 @@ impl Streams {
             Some(mut its) if !Arc::ptr_eq(&its.source.resource, &source.resource) => {
                 its.end(key.1, &self.counts, out);
                 self.counted(&mut its);
-                Assembly::new(source, self.multiline)
+                Assembly::new(source, written, self.multiline)
             }
             Some(its) => its,
-            None => Assembly::new(source, self.multiline),
+            None => Assembly::new(source, written, self.multiline),
         };
         its.touched = now;
         its.take(written, now, &self.limits, &self.counts, out);
@@ -185,9 +188,10 @@ impl Streams {
 }
 
 impl Assembly {
-    fn new(source: &Arc<Described>, multiline: Option<multiline::Limits>) -> Assembly {
+    fn new(source: &Arc<Described>, written: &Written, multiline: Option<multiline::Limits>) -> Assembly {
         Assembly {
             source: source.clone(),
+            container: written.container,
             line: Vec::new(),
             begun: Place {
                 at: 0,
@@ -195,7 +199,8 @@ impl Assembly {
                 span: None,
             },
             skips: false,
-            joiner: multiline.map(Joiner::new),
+            // Lines that are read elsewhere are found one by one.
+            joiner: multiline.filter(|_| written.container.is_none()).map(Joiner::new),
             touched: 0,
             held: 0,
         }
@@ -266,6 +271,7 @@ impl Assembly {
                 Event {
                     stream,
                     place,
+                    container: self.container,
                     text: line,
                 },
             ),
@@ -296,6 +302,7 @@ fn tell(stream: Stream, source: &Described, group: &Group<'_, Place>, counts: &O
     let blank = Event {
         stream,
         place: group.last,
+        container: None,
         text: b"",
     };
     out(
@@ -303,6 +310,7 @@ fn tell(stream: Stream, source: &Described, group: &Group<'_, Place>, counts: &O
         Event {
             stream,
             place: group.first,
+            container: None,
             text: group.text,
         },
     );

@@ -1,13 +1,15 @@
 //! The thread that makes records of observed lines. It waits for room in the exporters' queues, and nobody waits for it.
 
 use super::counts::ObservedCounts;
+use super::joins::{JoinKey, Joins, container};
 use super::queue::{Message, Queue};
 use super::streams::{Event, Limits, Streams};
 use crate::logs::multiline;
-use crate::logs::sources::{Described, Dropped, Line, Make, Outlet, Rate, Rates};
+use crate::logs::sources::{Described, Dropped, Line, Make, Outlet, Rate, Rates, Room};
 use crate::logs::{LogRecord, Severity};
 use crate::trace::span::AttributeValue;
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -15,6 +17,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How often streams are looked at that nothing comes from.
 const LOOK: Duration = Duration::from_millis(250);
+/// How often, while records wait for their write.
+const WAIT: Duration = Duration::from_millis(50);
+/// How long a record of a line that was read waits for its write: longer than that one waits for its request.
+const PATIENCE: Duration = Duration::from_millis(400);
+/// Nanoseconds after which a line is not looked for any more: it is one of a backlog.
+const FRESH: u64 = 2_000_000_000;
+/// Writes that wait for their lines to be read.
+const JOINS: usize = 65_536;
 /// Pause while there is no room.
 const FULL: Duration = Duration::from_millis(10);
 /// How long room is waited for once the agent ends.
@@ -72,6 +82,8 @@ pub fn start(
         now: Duration::ZERO,
         observed: 0,
         gives_up: None,
+        joins: Joins::new(JOINS),
+        delayed: VecDeque::new(),
     };
     let thread = std::thread::Builder::new().name("observed".to_owned()).spawn({
         let queue = queue.clone();
@@ -92,13 +104,53 @@ struct Maker {
     observed: u64,
     /// Until when room is waited for: the agent ends.
     gives_up: Option<Instant>,
+    joins: Joins,
+    /// Records that wait for their write, each until a time.
+    delayed: VecDeque<(Duration, Box<LogRecord>, JoinKey, u64)>,
+}
+
+/// Takes records of lines that are read from the logs of containers, and lets them wait for the ids of their write.
+pub struct WithIds {
+    outlet: Arc<dyn Outlet>,
+    queue: Arc<Queue>,
+}
+
+impl WithIds {
+    /// Those for which there are none, or no room to wait, go to the outlet at once.
+    pub fn new(outlet: Arc<dyn Outlet>, queue: Arc<Queue>) -> WithIds {
+        WithIds { outlet, queue }
+    }
+}
+
+impl Outlet for WithIds {
+    fn room(&self) -> Room {
+        self.outlet.room()
+    }
+    fn take(&self, record: LogRecord) {
+        self.outlet.take(record);
+    }
+    fn take_line(&self, record: LogRecord, line: &Line<'_>) {
+        let key = line.stream.zip(line.time).filter(|_| record.span.is_none());
+        let key = key.filter(|(_, time)| line.observed.saturating_sub(*time) < FRESH);
+        let key = key.and_then(|(stream, time)| {
+            let container = container(&record.resource)?;
+            Some((JoinKey::new(container, stream, line.text.as_bytes()), time))
+        });
+        let refused = match key {
+            Some((key, time)) => self.queue.put_read(record, key, time).err(),
+            None => Some(Box::new(record)),
+        };
+        if let Some(record) = refused {
+            self.outlet.take(*record);
+        }
+    }
 }
 
 impl Maker {
     fn run(&mut self, queue: &Queue, streams: &mut Streams) {
         let begun = Instant::now();
         let mut looked = Duration::ZERO;
-        while let Some(messages) = queue.take(LOOK) {
+        while let Some(messages) = queue.take(if self.delayed.is_empty() { LOOK } else { WAIT }) {
             self.turn(begun.elapsed());
             let now = nanos(self.now);
             for message in messages {
@@ -109,15 +161,32 @@ impl Maker {
                     Message::Ended(ended) => {
                         streams.ended(ended.process, &mut |source, event| self.send(source, event));
                     }
+                    Message::Read(record, key, time) => {
+                        self.delayed.push_back((self.now + PATIENCE, record, key, time))
+                    }
                 }
             }
+            self.hand_on(self.now);
             if self.now.saturating_sub(looked) >= LOOK {
                 looked = self.now;
+                self.joins.tidy(self.observed);
                 streams.flush(now, &mut |source, event| self.send(source, event));
             }
         }
         self.turn(begun.elapsed());
         streams.close(&mut |source, event| self.send(source, event));
+        self.hand_on(Duration::MAX);
+    }
+
+    /// Hands on the records that waited until this time, with the ids of their writes.
+    fn hand_on(&mut self, until: Duration) {
+        while let Some((_, mut record, key, time)) = self.delayed.pop_front_if(|(due, ..)| *due <= until) {
+            record.span = self.joins.take(key, time);
+            self.counts.joined_read.add(u64::from(record.span.is_some()));
+            self.wait_for_room(record.body.len() + OVERHEAD);
+            self.outlet.take(*record);
+        }
+        self.counts.joins_refused.set(self.joins.refused);
     }
 
     fn turn(&mut self, now: Duration) {
@@ -129,6 +198,10 @@ impl Maker {
 
     /// Makes a record of an event, unless it is to be dropped.
     fn send(&mut self, source: &Described, event: Event<'_>) {
+        if let Some(container) = event.container {
+            let key = JoinKey::new(container, event.stream, event.text);
+            return self.joins.put(key, event.place.at, event.place.span);
+        }
         let nuls = event.text.iter().take_while(|byte| **byte == 0).count();
         let text = event.text.get(nuls..).unwrap_or_default();
         let text = text.strip_suffix(b"\r").unwrap_or(text);

@@ -80,6 +80,10 @@ pub trait Outlet: Send + Sync {
     fn room(&self) -> Room;
     /// Takes one. Hands its receipt back once, sooner or later.
     fn take(&self, record: LogRecord);
+    /// Takes one that was made of a line.
+    fn take_line(&self, record: LogRecord, _line: &Line<'_>) {
+        self.take(record);
+    }
 }
 
 /// Hands lines on; one for each thread that reads.
@@ -166,18 +170,19 @@ impl Sender {
         if matches!(text, Cow::Owned(_)) {
             self.counts.invalid.add(1);
         }
-        let mut record = (self.make)(&Line {
+        let line = Line {
             source,
             stream: about.stream,
             time: about.time,
             observed: about.observed,
             severity: about.severity,
             text: &text,
-        });
+        };
+        let mut record = (self.make)(&line);
         record.receipt = Some(receipt);
         self.room.records = self.room.records.saturating_sub(1);
         self.room.bytes = self.room.bytes.saturating_sub(text.len() + OVERHEAD);
-        self.outlet.take(record);
+        self.outlet.take_line(record, &line);
         self.counts.taken();
         true
     }

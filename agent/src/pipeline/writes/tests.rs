@@ -94,7 +94,7 @@ impl Bench {
         let messages = self.queue.take(Duration::ZERO).unwrap_or_default();
         let text = |message: Message| match message {
             Message::Written(_, written) => (String::from_utf8_lossy(&written.text).into_owned(), written.gap),
-            Message::Ended(_) => ("ended".to_owned(), false),
+            Message::Ended(_) | Message::Read(..) => ("ended".to_owned(), false),
         };
         messages.into_iter().map(text).collect()
     }

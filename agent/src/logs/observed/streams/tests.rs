@@ -32,6 +32,7 @@ fn written(text: &[u8]) -> Written {
         at: 5,
         gap: false,
         span: None,
+        container: None,
         text: text.into(),
     }
 }

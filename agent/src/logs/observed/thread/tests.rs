@@ -4,8 +4,9 @@ use super::super::queue::{Ended, Written};
 use super::*;
 use crate::collectors::own::events::EventCounts;
 use crate::logs::SpanContext;
-use crate::logs::sources::{Format, Room, plain};
+use crate::logs::sources::{Format, plain};
 use crate::signal::{ProcessKey, Stream};
+use crate::trace::span::Resource;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -48,6 +49,7 @@ fn message(text: &str, span: Option<SpanContext>) -> Message {
             at: 1_700_000_000_000_000_000,
             gap: false,
             span,
+            container: None,
             text: text.as_bytes().into(),
         },
     )
@@ -141,4 +143,92 @@ fn room_is_waited_for_and_the_end_tells_what_is_held() {
     let bodies: Vec<_> = records.iter().map(|record| record.body.as_str()).collect();
     assert_eq!(bodies, ["a", "b", "c", "half", "begun"]);
     assert_eq!((counts.parts.get(), counts.streams.get()), (2, 0));
+}
+
+/// A line of a container's log: fresh or of a backlog.
+fn read_line(outlet: &WithIds, source: &Described, text: &str, time: u64, age: u64) {
+    let line = Line {
+        source,
+        stream: Some(Stream::Stderr),
+        time: Some(time),
+        observed: time + age,
+        severity: Severity::UNSPECIFIED,
+        text,
+    };
+    outlet.take_line(plain(&line), &line);
+}
+
+#[test]
+fn a_line_of_a_containers_log_gets_the_ids_of_its_write() {
+    let span = SpanContext {
+        trace_id: [1; 16],
+        span_id: [2; 8],
+        flags: 1,
+    };
+    let now = nanos(SystemTime::now().duration_since(UNIX_EPOCH).expect("a time"));
+    let (taken, queue) = (Arc::new(Taken::default()), Arc::new(Queue::new(1 << 20)));
+    let counts = Arc::new(ObservedCounts::default());
+    let settings = Settings {
+        multiline: Some(multiline::Limits::default()),
+        ..Settings::default()
+    };
+    let running = start(&settings, queue.clone(), taken.clone(), Arc::new(plain), counts.clone()).expect("a thread");
+    let source = Arc::new(Described {
+        format: Format::Container,
+        resource: Arc::new(Resource {
+            attributes: vec![("container.id".into(), AttributeValue::Text("9".into()))],
+        }),
+        service: "shop".into(),
+    });
+    let outlet = WithIds::new(taken.clone(), queue.clone());
+    // The line may be read before it is known for which request it was written.
+    read_line(&outlet, &source, "sold", now, 5);
+    read_line(&outlet, &source, "nobody saw it", now, 5);
+    read_line(&outlet, &source, "long ago", now - 2 * FRESH, 2 * FRESH);
+    let Message::Written(_, mut written) = message("sold\n", Some(span)) else {
+        panic!("it is one")
+    };
+    written.at = now;
+    written.container = container(&source.resource);
+    queue.put(
+        [Message::Written(source.clone(), written)].into_iter(),
+        |_| panic!("there is room"),
+        || (),
+    );
+    running.finish();
+    // Nobody lets it wait any more.
+    read_line(&outlet, &source, "after the end", now, 5);
+    let records = taken.records.lock().expect("sound");
+    let spans: Vec<_> = records
+        .iter()
+        .map(|record| (record.body.as_str(), record.span))
+        .collect();
+    let expect = [
+        ("long ago", None),
+        ("sold", Some(span)),
+        ("nobody saw it", None),
+        ("after the end", None),
+    ];
+    assert_eq!(spans, expect, "each once");
+    assert_eq!((counts.joined_read.get(), counts.lines.get()), (1, 1));
+    assert_eq!(
+        counts.events().iter().map(|count| count.seen).sum::<u64>(),
+        0,
+        "it is no line of its own"
+    );
+}
+
+#[test]
+fn lines_that_find_no_room_to_wait_go_without_ids() {
+    let (taken, queue) = (Arc::new(Taken::default()), Arc::new(Queue::new(4)));
+    let outlet = WithIds::new(taken.clone(), queue);
+    let source = Described {
+        format: Format::Container,
+        resource: Arc::new(Resource {
+            attributes: vec![("container.id".into(), AttributeValue::Text("9".into()))],
+        }),
+        service: "shop".into(),
+    };
+    read_line(&outlet, &source, "sold", FRESH, 5);
+    assert_eq!(taken.records.lock().expect("sound").len(), 1);
 }
