@@ -96,6 +96,7 @@ fn the_document_is_what_the_agent_serves() {
         format!("--otlp.queue.path={}", place("queue")),
         format!("--logs.state-path={}", place("logs.json")),
         format!("--logs.include={}", place("*.log")),
+        "--logs.observe=observed-*".to_owned(),
     ]);
     let receiver = Receiver::start(&[]).unwrap();
     let options = Options {

@@ -52,9 +52,12 @@ static WRITES_LOST: LruHashMap<StreamKey, Lost> = LruHashMap::with_max_entries(L
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn sys_writes(ctx: BtfTracePointContext) -> i32 {
-    let _undivided = Undivided::begin();
-    // SAFETY: the registers are the tracepoint's.
-    on_exit::<Direct, false>(unsafe { Call::direct(ctx.arg(0)) }, ctx.arg(1));
+    let result: i64 = ctx.arg(1);
+    if result > 0 {
+        let _undivided = Undivided::begin();
+        // SAFETY: the registers are the tracepoint's.
+        on_exit::<Direct, false>(unsafe { Call::direct(ctx.arg(0)) }, result);
+    }
     0
 }
 
@@ -62,9 +65,12 @@ pub fn sys_writes(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn sys_writes_again(ctx: BtfTracePointContext) -> i32 {
-    let _undivided = Undivided::begin();
-    // SAFETY: the registers are the tracepoint's.
-    on_exit::<Direct, true>(unsafe { Call::direct(ctx.arg(0)) }, ctx.arg(1));
+    let result: i64 = ctx.arg(1);
+    if result > 0 {
+        let _undivided = Undivided::begin();
+        // SAFETY: the registers are the tracepoint's.
+        on_exit::<Direct, true>(unsafe { Call::direct(ctx.arg(0)) }, result);
+    }
     0
 }
 
@@ -73,7 +79,9 @@ pub fn sys_writes_again(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 pub fn sys_writes_tp(ctx: TracePointContext) -> u32 {
     let result: i64 = kernel(ctx.as_ptr() as u64 + offset(layout::EXIT_RET) as u64);
-    on_exit::<Direct, false>(Call::current(), result);
+    if result > 0 {
+        on_exit::<Direct, false>(Call::current(), result);
+    }
     0
 }
 
@@ -81,15 +89,18 @@ pub fn sys_writes_tp(ctx: TracePointContext) -> u32 {
 #[raw_tracepoint(tracepoint = "sys_exit")]
 #[inline(always)]
 pub fn sys_writes_raw(ctx: RawTracePointContext) -> i32 {
-    let _undivided = Undivided::begin();
-    on_exit::<Probed, false>(Call::probed(ctx.arg(0)), ctx.arg(1));
+    let result: i64 = ctx.arg(1);
+    if result > 0 {
+        let _undivided = Undivided::begin();
+        on_exit::<Probed, false>(Call::probed(ctx.arg(0)), result);
+    }
     0
 }
 
 #[inline(always)]
 fn on_exit<A: Current, const SECOND: bool>(call: Call, result: i64) {
     let (shape, sends) = classify(call.number);
-    if result <= 0 || !sends || (shape != Shape::Buffer && shape != Shape::Vector) {
+    if !sends || (shape != Shape::Buffer && shape != Shape::Vector) {
         return;
     }
     // One path for all calls: older verifiers would walk what follows for each of them.

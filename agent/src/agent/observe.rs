@@ -73,7 +73,8 @@ pub(super) fn start(
     Ok(Some((Observer::new(judge, writers, queue, running, counts), read)))
 }
 
-type Row = (&'static str, &'static str, &'static str, fn(&ObservedCounts) -> &Number);
+type Read = fn(&ObservedCounts) -> &Number;
+type Row = (&'static str, &'static str, &'static str, Read);
 
 const COUNTERS: [Row; 9] = [
     (
@@ -135,7 +136,7 @@ const COUNTERS: [Row; 9] = [
 ];
 
 /// By `reason`.
-const LOST: [(&str, fn(&ObservedCounts) -> &Number); 4] = [
+const LOST: [(&str, Read); 4] = [
     ("ring_full", |counts| &counts.lost_ring),
     ("call_too_long", |counts| &counts.lost_cut),
     ("queue_full", |counts| &counts.lost_queue),
@@ -159,7 +160,7 @@ const GAUGES: [Row; 2] = [
 
 /// Tells what is counted.
 fn register(own: &Own, counts: &Arc<ObservedCounts>) {
-    let reads = |read: fn(&ObservedCounts) -> &Number| {
+    let reads = |read: Read| {
         let counts = counts.clone();
         move || read(&counts).get() as f64
     };
@@ -170,7 +171,7 @@ fn register(own: &Own, counts: &Arc<ObservedCounts>) {
         let reading = Reading::counter(
             "onlooker_observed_lost_bytes_total",
             "bytes",
-            "Bytes that programs were seen to write and that are in no record.",
+            "Bytes that programs wrote and that are in no record. Those of `line_too_long` are among the ones that were seen, the others are not.",
             reads(read),
         );
         own.register(reading.label("reason", reason));

@@ -32,7 +32,8 @@ impl Ids {
     /// W3C trace flags.
     pub(super) fn flags(&self) -> u8 {
         use super::context::{FLAG_RANDOM, FLAG_SAMPLED};
-        u8::from(self.sampled) * FLAG_SAMPLED | u8::from(self.random) * FLAG_RANDOM
+        let sampled = if self.sampled { FLAG_SAMPLED } else { 0 };
+        sampled | if self.random { FLAG_RANDOM } else { 0 }
     }
 }
 

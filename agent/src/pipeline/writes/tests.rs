@@ -12,9 +12,12 @@ use std::time::Duration;
 
 const SECOND: Nanos = 1_000_000_000;
 
+/// A process and whether it is wanted; `None`: that is not known any more.
+type Verdict = (u32, Option<bool>);
+
 /// What the kernel side is told.
 #[derive(Clone, Debug, Default)]
-struct Told(Arc<Mutex<Vec<(u32, Option<bool>)>>>);
+struct Told(Arc<Mutex<Vec<Verdict>>>);
 
 impl Verdicts for Told {
     fn judge(&mut self, process: ProcessKey, wanted: bool) {
@@ -98,7 +101,7 @@ impl Bench {
         };
         messages.into_iter().map(text).collect()
     }
-    fn told(&self) -> Vec<(u32, Option<bool>)> {
+    fn told(&self) -> Vec<Verdict> {
         std::mem::take(&mut self.told.0.lock().unwrap())
     }
     /// Seen, delivered, lost.

@@ -268,7 +268,7 @@ proptest! {
         cuts.extend([0, text.len()]);
         cuts.sort_unstable();
         for cut in cuts.windows(2) {
-            bench.write(&written(text[cut[0]..cut[1]].as_bytes()));
+            bench.write(&written(&text.as_bytes()[cut[0]..cut[1]]));
         }
         bench.close();
         let lines: Vec<_> = text.split_terminator('\n').map(str::to_owned).collect();
