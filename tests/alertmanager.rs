@@ -49,7 +49,8 @@ impl Alertmanager {
             std::fs::write(secrets.join(name), secret)?;
         }
         let addr = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let mut command = Command::new(which(ALERTMANAGER).context("Alertmanager is not installed")?);
+        let program = which(ALERTMANAGER).context("Alertmanager is not installed")?;
+        let mut command = with_templates(&program);
         command
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.path={}", dir.path().join("data").display()))
@@ -71,6 +72,29 @@ impl Alertmanager {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let alerts = told.iter().filter_map(|message| message["alerts"].as_array());
         alerts.flatten().cloned().collect()
+    }
+}
+
+/// The program, with the templates of its package where Debian's build looks for them: unpacked, they are beside it.
+fn with_templates(program: &Path) -> Command {
+    let beside = program.ancestors().nth(2).map(|tools| tools.join("share"));
+    match beside.filter(|share| share.join("prometheus/alertmanager").exists()) {
+        None => Command::new(program),
+        Some(share) => {
+            let mut command = Command::new("unshare");
+            // In a mount namespace of its own.
+            command
+                .args([
+                    "--mount",
+                    "sh",
+                    "-c",
+                    "mount --bind \"$1\" /usr/share && shift && exec \"$@\"",
+                    "sh",
+                ])
+                .arg(share)
+                .arg(program);
+            command
+        }
     }
 }
 

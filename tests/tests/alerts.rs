@@ -123,7 +123,7 @@ fn faults_reach_the_webhook_and_dashboards_have_data() {
     };
     let alertmanager = Alertmanager::start().unwrap();
     let prometheus = Prometheus::alerting(&[("onlooker", addr)], &rules(), Some(alertmanager.addr)).unwrap();
-    let rules = prometheus.rules().unwrap();
+    let rules = wait::until("its rules", wait::SOON, || prometheus.rules()).unwrap();
     assert!(rules.len() > 50, "{}", rules.len());
 
     let failing = Nginx::mixed("failing", "").unwrap();

@@ -280,6 +280,13 @@ pub(crate) fn newest_file(package: &str, file: &str, into: &Path) -> Result<()> 
     fs::create_dir_all(into)?;
     let name = Path::new(file).file_name().context("no file is named")?;
     fs::copy(unpacked.join(file), into.join(name)).with_context(|| format!("{package} holds no {file}"))?;
+    // What Debian's Alertmanager reads of its package: templates.
+    let shared = unpacked.join("usr/share/prometheus");
+    if shared.exists() {
+        let share = into.with_file_name("share");
+        fs::create_dir_all(&share)?;
+        Run::new("cp").arg("-r").arg(&shared).arg(&share).run()?;
+    }
     remove(&unpacked)
 }
 
