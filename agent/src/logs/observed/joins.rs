@@ -84,14 +84,16 @@ impl Joins {
         self.order.push_back((at, key));
     }
 
+    /// Whether the write of a line that a runtime took at this time is there for sure: none that comes later can be meant.
+    pub(super) fn knows(&self, key: JoinKey, time: u64) -> bool {
+        let writes = self.writes.get(&key).into_iter().flatten();
+        writes.filter(|(at, _)| is_within(*at, time, SOON)).count() == 1
+    }
+
     /// The span of a line that a runtime took at this time. `None` also when it is not known.
     pub(super) fn take(&mut self, key: JoinKey, time: u64) -> Option<SpanContext> {
         let writes = self.writes.get_mut(&key)?;
-        let within = |(at, _): &&(u64, _), most| {
-            time.saturating_add(SLACK)
-                .checked_sub(*at)
-                .is_some_and(|age| age <= most + SLACK)
-        };
+        let within = |(at, _): &&(u64, _), most| is_within(*at, time, most);
         let count = |most| writes.iter().filter(|write| within(write, most)).count();
         let most = if count(KEEP) == 1 { KEEP } else { SOON };
         if count(most) != 1 {
@@ -129,6 +131,12 @@ impl Joins {
     }
 }
 
+/// Whether a line that a runtime took at this time may be one that was written so much earlier at most.
+fn is_within(at: u64, time: u64, most: u64) -> bool {
+    let age = time.saturating_add(SLACK).checked_sub(at);
+    age.is_some_and(|age| age <= most + SLACK)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +160,10 @@ mod tests {
         let mut joins = Joins::new(10);
         joins.put(key("a"), 100 * MILLI, span(1));
         joins.put(key("b"), 100 * MILLI, None);
+        assert!(
+            joins.knows(key("a"), 110 * MILLI) && !joins.knows(key("a"), 900 * MILLI),
+            "another may come"
+        );
         assert_eq!(joins.take(key("a\n  more of it"), 900 * MILLI), span(1));
         assert_eq!(joins.take(key("a"), 900 * MILLI), None);
         assert_eq!(joins.take(key("b"), 101 * MILLI), None, "of no request");

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const LOOK: Duration = Duration::from_millis(250);
 /// How often, while records wait for their write.
 const WAIT: Duration = Duration::from_millis(50);
-/// How long a record of a line that was read waits for its write: longer than that one waits for its request.
-const PATIENCE: Duration = Duration::from_millis(400);
+/// How long a record of a line that was read waits for its write: longer than that one waits in the ring and for its request.
+const PATIENCE: Duration = Duration::from_millis(1500);
 /// Nanoseconds after which a line is not looked for any more: it is one of a backlog.
 const FRESH: u64 = 2_000_000_000;
 /// Writes that wait for their lines to be read.
@@ -92,6 +92,9 @@ pub fn start(
     Ok(Running { queue, thread })
 }
 
+/// Until when a record waits, by what its write is found, and when the runtime took its line.
+type Delayed = (Duration, Box<LogRecord>, JoinKey, u64);
+
 struct Maker {
     outlet: Arc<dyn Outlet>,
     make: Make,
@@ -106,7 +109,7 @@ struct Maker {
     gives_up: Option<Instant>,
     joins: Joins,
     /// Records that wait for their write, each until a time.
-    delayed: VecDeque<(Duration, Box<LogRecord>, JoinKey, u64)>,
+    delayed: VecDeque<Delayed>,
 }
 
 /// Takes records of lines that are read from the logs of containers, and lets them wait for the ids of their write.
@@ -178,9 +181,13 @@ impl Maker {
         self.hand_on(Duration::MAX);
     }
 
-    /// Hands on the records that waited until this time, with the ids of their writes.
+    /// Hands on the records that waited until this time or whose write is known, with its ids.
     fn hand_on(&mut self, until: Duration) {
-        while let Some((_, mut record, key, time)) = self.delayed.pop_front_if(|(due, ..)| *due <= until) {
+        // In their order: behind one that waits all do.
+        while let Some((_, mut record, key, time)) = self
+            .delayed
+            .pop_front_if(|(due, _, key, time)| *due <= until || self.joins.knows(*key, *time))
+        {
             record.span = self.joins.take(key, time);
             self.counts.joined_read.add(u64::from(record.span.is_some()));
             self.wait_for_room(record.body.len() + OVERHEAD);

@@ -91,7 +91,7 @@ fn a_line_is_put_together_from_its_writes() {
     }
     assert_eq!(bench.told(), ["sold 7", "sold 8", ""]);
     assert_eq!(bench.streams.counts.lines.get(), 3);
-    assert_eq!(bench.streams.counts.bytes.get(), 16);
+    assert_eq!(bench.streams.counts.bytes.get(), 15);
 }
 
 #[test]
@@ -152,12 +152,10 @@ fn a_line_that_is_too_long_is_cut_and_the_next_is_whole() {
 fn a_beginning_waits_for_its_rest_and_not_for_ever() {
     let mut bench = Bench::new(Limits::default(), true);
     bench.write(&written(b"sold\nName: "));
-    bench.flush(2 * SECOND);
-    assert_eq!(bench.told(), ["sold"], "another event begins");
     bench.flush(PATIENCE - 1);
-    assert_eq!(bench.told(), [""; 0]);
+    assert_eq!(bench.told(), [""; 0], "what was begun may belong to the line before it");
     bench.flush(PATIENCE);
-    assert_eq!(bench.told(), ["Name: "]);
+    assert_eq!(bench.told(), ["sold", "Name: "]);
     assert_eq!((bench.streams.held, bench.streams.counts.parts.get()), (0, 1));
 }
 
