@@ -80,7 +80,7 @@ enum Out {
 fn to(command: &mut Command, out: Out) -> Option<File> {
     match out {
         Out::Pipe => {
-            let (read, write) = rustix::pipe::pipe().unwrap();
+            let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
             command.stdout(write);
             Some(drained(File::from(read)))
         }

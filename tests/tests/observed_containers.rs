@@ -79,7 +79,7 @@ fn lines_of_containers_have_the_ids_of_their_request() {
         ..Options::default()
     });
     let agent = agent.unwrap();
-    let (read, write) = rustix::pipe::pipe().unwrap();
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     let script = python(&source_dir().join("programs/python/lines.py")).unwrap();
     let mut command = Command::new("sh");
     command
