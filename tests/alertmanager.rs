@@ -56,6 +56,8 @@ impl Alertmanager {
             .arg(format!("--storage.path={}", dir.path().join("data").display()))
             .arg(format!("--web.listen-address={addr}"))
             .arg("--cluster.listen-address=")
+            // Secrets are looked for from there.
+            .current_dir(dir.path())
             .stdout(Stdio::null());
         let mut program = Program::start("alertmanager", command)?;
         program.wait_listening(addr)?;

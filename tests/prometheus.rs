@@ -113,6 +113,18 @@ impl Prometheus {
         })
     }
 
+    /// Alerts that are pending or firing, a line each.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn alerts(&self) -> Result<Vec<String>> {
+        let data = self.data("alerts")?;
+        let alerts = data["alerts"].as_array().context("no alerts")?.iter();
+        Ok(alerts
+            .map(|alert| format!("{} {}", alert["state"], alert["labels"]))
+            .collect())
+    }
+
     /// Every rule as the server sees it: `name`, `health`, `lastError` and more.
     ///
     /// # Errors

@@ -171,7 +171,13 @@ fn faults_reach_the_webhook_and_dashboards_have_data() {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let firing = |name: &str, service: &str, figure: &str| {
                 let told = wait::until(name, ALERTED, || alert(&alertmanager, name, service, "firing"));
-                let told = told.unwrap();
+                let told = told.unwrap_or_else(|error| {
+                    let seen = prometheus.alerts().unwrap_or_default();
+                    panic!(
+                        "{error:#}; Prometheus: {seen:#?}; Alertmanager: {}",
+                        alertmanager.program.stderr()
+                    )
+                });
                 is_useful(&told, service, figure);
                 say(&format!("{name}: {}", told["annotations"]["description"]));
             };
