@@ -1,7 +1,7 @@
 //! Programs that a test starts: killed by pid when the guard is dropped, and when the test process dies.
 
 use crate::wait;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -217,6 +217,25 @@ pub fn copy_as(program: &Path, dir: &Path, name: &str) -> Result<std::path::Path
 }
 
 type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
+
+/// Waits for a child's end; what it and those that it waited for used until then: seconds of CPU and minor page faults.
+///
+/// # Errors
+/// It cannot be waited for.
+pub fn used_to_its_end(child: &mut Child) -> Result<(f64, f64)> {
+    // SAFETY: both are plain data, which the call fills; it leaves the child to `wait`.
+    let (usage, result) = unsafe {
+        let (mut usage, mut info): (libc::rusage, libc::siginfo_t) = (std::mem::zeroed(), std::mem::zeroed());
+        let how = libc::WEXITED | libc::WNOWAIT;
+        let result = libc::syscall(libc::SYS_waitid, libc::P_PID, child.id(), &mut info, how, &mut usage);
+        (usage, result)
+    };
+    ensure!(result == 0, "waitid: {}", std::io::Error::last_os_error());
+    child.wait()?;
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    let cpu = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+    Ok((cpu, usage.ru_minflt as f64))
+}
 
 /// Spawns a program that may have been copied just now: a child that another thread forks during the copy holds it open for
 /// writing until it executes something itself, and until then the kernel answers `ETXTBSY`.

@@ -6,7 +6,7 @@ use onlooker_tests::cgroup::group;
 use onlooker_tests::metrics::Scrape;
 use onlooker_tests::need;
 use onlooker_tests::otlp::{Receiver, attribute};
-use onlooker_tests::process::{copy_as, spawn_free, unique};
+use onlooker_tests::process::{copy_as, spawn_free, unique, used_to_its_end};
 use onlooker_tests::require::{Need, own_program, say};
 use onlooker_tests::wait;
 use serde_json::Value;
@@ -58,30 +58,10 @@ impl Driver {
         self.child.wait().unwrap();
     }
 
-    /// The same; what it and its children used until they were gone: seconds of CPU and minor page faults.
+    /// The same; what it and its children used until they were gone.
     fn end_and_tell(&mut self) -> (f64, f64) {
         drop(self.child.stdin.take());
-        // SAFETY: both are plain data, which the call fills; it leaves the child to `wait`.
-        let (usage, result) = unsafe {
-            let (mut usage, mut info): (libc::rusage, libc::siginfo_t) = (std::mem::zeroed(), std::mem::zeroed());
-            let how = libc::WEXITED | libc::WNOWAIT;
-            let result = libc::syscall(
-                libc::SYS_waitid,
-                libc::P_PID,
-                self.child.id(),
-                &mut info,
-                how,
-                &mut usage,
-            );
-            (usage, result)
-        };
-        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
-        self.child.wait().unwrap();
-        let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-        (
-            seconds(usage.ru_utime) + seconds(usage.ru_stime),
-            usage.ru_minflt as f64,
-        )
+        used_to_its_end(&mut self.child).unwrap()
     }
 
     fn lives(&self, scrape: &Scrape, family: &str, labels: &[(&str, &str)]) -> f64 {
