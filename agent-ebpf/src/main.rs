@@ -19,6 +19,7 @@ mod kernel;
 mod look;
 mod maps;
 mod message;
+mod moved;
 mod probes;
 mod read;
 mod sock;

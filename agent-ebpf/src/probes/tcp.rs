@@ -11,6 +11,7 @@
 //! none: they happen in interrupts, which do not preempt themselves.
 
 use crate::{
+    moved::moved,
     read::{Access, Direct, Probed},
     sock::IPPROTO_TCP,
     tables::{Keyed, add},

@@ -8,6 +8,7 @@
 //! By probe reads: a socket may go while it is looked at. Its entry goes first; what was read is told only if it is still there.
 
 use crate::{
+    moved::{moved, moving},
     read::{Access, Probed, kernel},
     sock::{AF_INET, AF_INET6, IPPROTO_TCP, S_IFMT, S_IFSOCK},
     tables::Keyed,
