@@ -127,7 +127,11 @@ mod tests {
         assert_eq!(pace.next(0, SECOND, SECOND), Duration::from_millis(999));
         assert_eq!(pace.next(1_000, SECOND, SECOND), Duration::from_millis(999));
         assert_eq!(pace.next(8_000, SECOND, SECOND), Duration::from_millis(500));
-        assert_eq!(pace.next(19_999, SECOND, SECOND), IDLE_PAUSE);
+        assert_eq!(pace.next(16_000, SECOND, SECOND), Duration::from_millis(250));
+        assert_eq!(
+            pace.next(30, Duration::from_millis(2), SECOND),
+            Duration::from_micros(266_666)
+        );
         assert_eq!(
             pace.next(0, SECOND, Duration::from_millis(30)),
             Duration::from_millis(30)
