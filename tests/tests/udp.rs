@@ -204,4 +204,26 @@ fn a_full_table() {
         "{named} and {rest}"
     );
     assert!(sent(&service) <= 1024.0);
+    drop(agent);
+    room_again();
+}
+
+/// The agents of the other tests saw that crowd too: waits until each has room for a service again.
+fn room_again() {
+    wait::until("room in all tables", 3 * wait::SOON, || {
+        let service = unique("room");
+        let mut command = Command::new(own_program("udp"));
+        command.args(["many", "1"]).env("OTEL_SERVICE_NAME", &service);
+        output(command)?;
+        for (_, agent) in agents() {
+            wait::until("one more", wait::SOON / 4, || {
+                let of = [("service_name", &*service)];
+                let sent = agent.scrape()?.sum("onlooker_udp_sent_datagrams_total", &of);
+                ensure!(sent > 0.0, "{sent}");
+                Ok(())
+            })?;
+        }
+        Ok(())
+    })
+    .unwrap();
 }
