@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 /// Pause between looks at the ring while much happens. Shorter ones cost more than they give (1 ms: a tenth of a
 /// saturated server's throughput); the kernel side wakes us earlier when a quarter of the ring is waiting.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The shortest pause while little happens. A wake-up costs as much as some ten exchanges, on a machine whose caches are cold
-/// as a hundred; so it is longer the less there is to handle, up to the next second's work.
+/// The shortest pause while little happens. A wake-up costs as much as some ten exchanges, so it is longer the less there is to
+/// handle, up to the next second's work.
 const IDLE_PAUSE: Duration = Duration::from_millis(200);
 /// Records that may gather in such a pause, by the rate of the last one.
 const GATHERED: u128 = 4_000;
