@@ -53,7 +53,8 @@ fn lines(receiver: &Receiver, service: &str) -> Vec<LogRecord> {
 fn all_lines(agent: &Agent, receiver: &Receiver, service: &str, count: usize) -> Vec<LogRecord> {
     let enough = || {
         let lines = lines(receiver, service);
-        ensure!(lines.len() >= count, "{} of {count}", lines.len());
+        let bodies = || lines.iter().map(body).collect::<Vec<_>>();
+        ensure!(lines.len() >= count, "{} of {count}: {:?}", lines.len(), bodies());
         Ok(())
     };
     wait::until(&format!("lines of {service}"), Duration::from_secs(60), enough).unwrap();
@@ -339,7 +340,11 @@ fn lines_are_whole_and_read_as_those_of_files() {
     let service = unique("observed-cut");
     let agent = observe(&[&service], &receiver, &[]);
     let mut command = python(std::path::Path::new("-c")).unwrap();
-    command.arg(CUT).env("OTEL_SERVICE_NAME", &service);
+    // Else it would be this test's own, which may be a file.
+    command
+        .arg(CUT)
+        .env("OTEL_SERVICE_NAME", &service)
+        .stdout(Stdio::null());
     let mut program = Program::start(&service, command).unwrap();
     assert!(program.wait(wait::SOON).unwrap().success());
     let all = all_lines(&agent, &receiver, &service, 4);
