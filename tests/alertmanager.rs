@@ -1,10 +1,10 @@
 //! An Alertmanager with the routes of `deploy/alertmanager`, and the webhook at their end.
 
+use crate::http::{Connection, Stream};
 use crate::process::{Program, free_port};
 use crate::require::{source_dir, which};
 use anyhow::{Context, Result};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -139,28 +139,12 @@ fn webhook() -> Result<(SocketAddr, Arc<Mutex<Vec<Value>>>)> {
 }
 
 fn take(stream: TcpStream, told: &Mutex<Vec<Value>>) -> Result<()> {
-    let mut out = stream.try_clone()?;
-    let mut input = BufReader::new(stream);
+    let mut connection = Connection::of(Stream::Tcp(stream));
     loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if input.read_line(&mut line)? == 0 {
-                return Ok(());
-            }
-            let line = line.trim_end().to_ascii_lowercase();
-            if line.is_empty() {
-                break;
-            }
-            if let Some(value) = line.strip_prefix("content-length:") {
-                length = value.trim().parse()?;
-            }
-        }
-        let mut body = vec![0; length];
-        input.read_exact(&mut body)?;
-        let message = serde_json::from_slice(&body)?;
+        let length = connection.head()?.content_length().unwrap_or(0);
+        let message = serde_json::from_slice(&connection.exactly(length)?)?;
         told.lock().unwrap_or_else(PoisonError::into_inner).push(message);
-        out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?;
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?;
     }
 }
 

@@ -161,6 +161,23 @@ fn encoded(text: &str) -> String {
     text.bytes().map(one).collect()
 }
 
+/// An expression whose ranges (`[5m]`, `[$__range]`) are all this long; subqueries have steps of a second.
+pub fn looking_back_for(window: &str, expr: &str) -> String {
+    let mut parts = expr.split('[');
+    let mut short = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let range = part.split_once(']');
+        match range.filter(|(range, _)| range.starts_with(|c: char| c.is_ascii_digit() || c == '$')) {
+            Some((range, rest)) => {
+                let step = range.split_once(':').map_or("", |_| ":1s");
+                short.extend(["[", window, step, "]", rest]);
+            }
+            None => short.extend(["[", part]),
+        }
+    }
+    short
+}
+
 /// What `promtool check metrics` objects to in an exposition, a sentence each.
 ///
 /// # Errors

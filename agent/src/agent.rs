@@ -217,7 +217,7 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
     fresh.answers(fill);
     let bell = fresh.clone();
 
-    let lines = logs::start(config, &own, exporters.logs.sinks(), (lines, pods), read.flatten())?;
+    let lines = logs::start(config, &own, exporters.logs.sinks(), lines, pods, read.flatten())?;
     let summary = config
         .shows_summary(std::io::stdout().is_terminal())
         .then(|| {
@@ -225,7 +225,8 @@ async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {
                 config,
                 started,
                 own.clone(),
-                (fresh, aggregate.clone()),
+                fresh,
+                aggregate.clone(),
                 counts.clone(),
             ))
         })
@@ -381,7 +382,8 @@ fn snapshots(
     config: &Config,
     started: Instant,
     own: Arc<Own>,
-    (fresh, aggregate): (Arc<Fresh>, SharedAggregate),
+    fresh: Arc<Fresh>,
+    aggregate: SharedAggregate,
     counts: Arc<PipelineCounts>,
 ) -> impl Fn() -> tui::Snapshot + Send + 'static {
     let host = config.host.clone();

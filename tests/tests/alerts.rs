@@ -9,7 +9,7 @@ use onlooker_tests::http::Target;
 use onlooker_tests::load::get_many;
 use onlooker_tests::need;
 use onlooker_tests::process::{Program, copy_as, free_port, unique};
-use onlooker_tests::prometheus::Prometheus;
+use onlooker_tests::prometheus::{Prometheus, looking_back_for};
 use onlooker_tests::require::{Need, own_program, say, source_dir, which};
 use onlooker_tests::servers::{Kind, Nginx, Server};
 use onlooker_tests::wait;
@@ -30,28 +30,10 @@ fn hurried(rules: &str) -> String {
         match name.trim_start() {
             "for" | "keep_firing_for" => format!("{name}: 3s\n"),
             "interval" => format!("{name}: 1s\n"),
-            _ => within_window(line) + "\n",
+            _ => looking_back_for(WINDOW, line) + "\n",
         }
     };
     rules.lines().map(line).collect()
-}
-
-/// An expression whose ranges (`[5m]`, `[$__range]`) are all [`WINDOW`].
-fn within_window(expr: &str) -> String {
-    let mut parts = expr.split('[');
-    let mut short = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let range = part.split_once(']');
-        match range.filter(|(range, _)| range.starts_with(|c: char| c.is_ascii_digit() || c == '$')) {
-            Some((range, rest)) => {
-                // A subquery has a step.
-                let step = range.split_once(':').map_or("", |_| ":1s");
-                short.extend(["[", WINDOW, step, "]", rest]);
-            }
-            None => short.extend(["[", part]),
-        }
-    }
-    short
 }
 
 #[test]
@@ -229,7 +211,7 @@ fn queries(dashboard: &Value) -> Vec<Query> {
             .filter_map(|target| target["expr"].as_str());
         all.extend(exprs.map(|expr| Query {
             panel: panel["title"].as_str().unwrap_or_default().to_owned(),
-            expr: within_window(expr),
+            expr: looking_back_for(WINDOW, expr),
         }));
     }
     let variables = dashboard["templating"]["list"].as_array().into_iter().flatten();

@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use onlooker_tests::agent::{Agent, Options};
 use onlooker_tests::http::Target;
 use onlooker_tests::node_exporter::{NODE_EXPORTER, NodeExporter, UPSTREAM};
-use onlooker_tests::prometheus::{Labels, Prometheus, Samples, mixin};
+use onlooker_tests::prometheus::{Labels, Prometheus, Samples, looking_back_for, mixin};
 use onlooker_tests::require::{Need, have, say, source_dir};
 use onlooker_tests::wait;
 use serde_json::{Value, json};
@@ -22,38 +22,24 @@ const LEAST: usize = 15;
 const APART: i64 = 2_500;
 
 /// How far back rules look here. What falls between the first scrapes of the two would differ for as long as they look back.
-const WINDOW: &str = "[20s]";
+const WINDOW: &str = "20s";
 
 /// The same rules, looking back for [`WINDOW`] alone.
 fn looking_back(rules: &Value) -> Value {
     let mut rules = rules.clone();
     let groups = rules["groups"].as_array_mut().into_iter().flatten();
     for rule in groups.flat_map(|group| group["rules"].as_array_mut().into_iter().flatten()) {
-        let expr = shortened(rule["expr"].as_str().unwrap());
+        let expr = looking_back_for(WINDOW, rule["expr"].as_str().unwrap());
         rule["expr"] = expr.into();
     }
     rules
-}
-
-/// An expression whose ranges (`[5m]`) are all [`WINDOW`].
-fn shortened(expr: &str) -> String {
-    let mut parts = expr.split('[');
-    let mut short = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let range = part.split_once(']');
-        match range.filter(|(range, _)| range.starts_with(|c: char| c.is_ascii_digit())) {
-            Some((_, rest)) => short.extend([WINDOW, rest]),
-            None => short.extend(["[", part]),
-        }
-    }
-    short
 }
 
 #[test]
 fn ranges_are_shortened() {
     let expr = "rate(a{b=~\"[cd]\"}[5m]) and predict_linear(e[6h], 3600)";
     let short = "rate(a{b=~\"[cd]\"}[20s]) and predict_linear(e[20s], 3600)";
-    assert_eq!(shortened(expr), short);
+    assert_eq!(looking_back_for(WINDOW, expr), short);
 }
 
 /// Alert rules without their limits, as record rules `open:NUMBER:ALERT`: what they compare is seen on a host where all is well too.

@@ -21,8 +21,12 @@ enum From {
     Packages(&'static [&'static str]),
     /// A file of a Debian package that is unpacked below `target/tools`: installed, it would start a service.
     Unpacked { package: &'static str, file: &'static str },
-    /// Likewise, of the newest Debian: a program that needs no library of its release.
-    Newest { package: &'static str, file: &'static str },
+    /// Likewise, of the newest Debian: a program that needs no library of its release; with the folder of `usr/share` that it reads, if any.
+    Newest {
+        package: &'static str,
+        file: &'static str,
+        share: Option<&'static str>,
+    },
     /// A Go module, built into `target/tools` by [`build`] where it is asked for: that takes minutes.
     Module(&'static str),
 }
@@ -107,6 +111,7 @@ const PROGRAMS: &[Program] = &[
         from: From::Newest {
             package: "prometheus-alertmanager",
             file: "usr/bin/amtool",
+            share: None,
         },
         used_for: "checks of deploy/alertmanager",
     },
@@ -115,6 +120,7 @@ const PROGRAMS: &[Program] = &[
         from: From::Newest {
             package: "prometheus-alertmanager",
             file: "usr/bin/prometheus-alertmanager",
+            share: Some("prometheus/alertmanager"),
         },
         used_for: "alerts on their way to a webhook",
     },
@@ -128,6 +134,7 @@ const PROGRAMS: &[Program] = &[
         from: From::Newest {
             package: "prometheus-node-exporter",
             file: "usr/bin/prometheus-node-exporter",
+            share: None,
         },
         used_for: "what metrics of the host are held against",
     },
@@ -136,6 +143,7 @@ const PROGRAMS: &[Program] = &[
         from: From::Newest {
             package: "prometheus",
             file: "usr/bin/prometheus",
+            share: None,
         },
         used_for: "rules on metrics of the host",
     },
@@ -187,7 +195,7 @@ pub(crate) fn install() -> Vec<String> {
         let installed = match program.from {
             From::Packages(packages) => apt::install(packages),
             From::Unpacked { package, file } => apt::unpack(package, file, &tools().join("bin")),
-            From::Newest { package, file } => vm::newest_file(package, file, &tools().join("bin")),
+            From::Newest { package, file, share } => vm::newest_file(package, file, share, &tools()),
             From::Module(_) => continue,
         };
         let installed =
@@ -281,7 +289,7 @@ mod tests {
         for program in PROGRAMS {
             let named = match program.from {
                 From::Packages(packages) => !packages.is_empty(),
-                From::Unpacked { package, file } | From::Newest { package, file } => {
+                From::Unpacked { package, file } | From::Newest { package, file, .. } => {
                     !package.is_empty() && file.ends_with(program.command)
                 }
                 From::Module(module) => module.contains(&format!("/{}@v", program.command)),

@@ -44,7 +44,8 @@ pub(super) fn start(
     config: &Config,
     own: &Own,
     sinks: Records,
-    (lines, pods): (Option<Arc<Lines>>, Option<Pods>),
+    lines: Option<Arc<Lines>>,
+    pods: Option<Pods>,
     read: Option<Arc<Queue>>,
 ) -> anyhow::Result<Option<Running>> {
     let Some(lines) = lines.filter(|_| config.logs.wanted()) else {

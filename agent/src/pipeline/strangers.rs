@@ -40,11 +40,6 @@ enum Quantity {
 }
 
 impl Strangers {
-    /// May such a number wait?
-    fn has_room_for(&self, amount: &Amount<'_>) -> bool {
-        self.0.len() < LIMIT && !matches!(amount, Amount::Set(_) | Amount::Most(_) | Amount::Least(_))
-    }
-
     /// Keeps a number of a process. `false`: there is no room, or it is a gauge, which is of its moment.
     fn keep(&mut self, process: ProcessKey, measure: &MeasureSignal<'_>) -> bool {
         let amount = match measure.amount {
@@ -102,7 +97,6 @@ impl Core {
     /// Takes a number of a reader, at once or when the ring was read once more.
     pub(super) fn measure_of_reader(&mut self, measure: &MeasureSignal<'_>) {
         if let Who::Process(key) = measure.who
-            && self.strangers.has_room_for(&measure.amount)
             && self.processes.is_stranger(key)
             && self.strangers.keep(key, measure)
         {

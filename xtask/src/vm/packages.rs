@@ -255,11 +255,12 @@ fn fetch(package: &Package, into: &Path) -> Result<()> {
     remove(&archives)
 }
 
-/// Fetches a package of the newest Debian, not installing it, and copies `file` of it into the folder `into`.
+/// Fetches a package of the newest Debian, not installing it, and copies `file` of it into the folder `bin` of `into`, and its folder
+/// `usr/share/SHARE`, if one is named, to `share/SHARE` there.
 ///
 /// # Errors
-/// It cannot be fetched, or holds no such file.
-pub(crate) fn newest_file(package: &str, file: &str, into: &Path) -> Result<()> {
+/// It cannot be fetched, or does not hold them.
+pub(crate) fn newest_file(package: &str, file: &str, share: Option<&str>, into: &Path) -> Result<()> {
     lists()?;
     say(format!("packages: unpacking the newest {package}"));
     let unpacked = target().join("packages").join(package);
@@ -277,15 +278,15 @@ pub(crate) fn newest_file(package: &str, file: &str, into: &Path) -> Result<()> 
         .arg(archive.path())
         .arg(&unpacked)
         .read()?;
-    fs::create_dir_all(into)?;
+    let bin = into.join("bin");
+    fs::create_dir_all(&bin)?;
     let name = Path::new(file).file_name().context("no file is named")?;
-    fs::copy(unpacked.join(file), into.join(name)).with_context(|| format!("{package} holds no {file}"))?;
-    // What Debian's Alertmanager reads of its package: templates.
-    let shared = unpacked.join("usr/share/prometheus");
-    if shared.exists() {
-        let share = into.with_file_name("share");
-        fs::create_dir_all(&share)?;
-        Run::new("cp").arg("-r").arg(&shared).arg(&share).run()?;
+    fs::copy(unpacked.join(file), bin.join(name)).with_context(|| format!("{package} holds no {file}"))?;
+    if let Some(share) = share {
+        let copy = into.join("share").join(share);
+        fs::create_dir_all(&copy)?;
+        let from = unpacked.join("usr/share").join(share);
+        Run::new("cp").arg("-rT").arg(from).arg(copy).run()?;
     }
     remove(&unpacked)
 }

@@ -132,11 +132,8 @@ pub(super) fn describe(known: Known<'_>, path: &str, service: Option<&str>) -> D
     let (place, node) = (Place::of(path), known.node);
     let found = known.pod(&place);
     let mut attributes = found.as_ref().map(attributes_of_pod).unwrap_or_default();
-    if let Some(service) = service {
-        attributes.retain(|(name, _)| name != "service.name");
-        attributes.push(("service.name".into(), AttributeValue::Text(service.to_owned().into())));
-    }
-    // What the API told comes first.
+    // What the API told comes first, but for the name that the operator gave.
+    attributes.retain(|(name, _)| service.is_none() || name != "service.name");
     let mut text = |name: &'static str, value: &str| {
         if !attributes.iter().any(|(told, _)| told == name) {
             attributes.push((name.into(), AttributeValue::Text(value.to_owned().into())));
