@@ -72,6 +72,16 @@ impl Disk {
         Ok([0, 2, 3, 4, 6, 7].map(|n| numbers[n]))
     }
 
+    /// Writes that it has now, by `/sys/block/DEV/inflight`: `reads writes`.
+    ///
+    /// # Errors
+    /// The file is not as it should be.
+    pub fn under_way(&self) -> Result<u64> {
+        let text = fs::read_to_string(format!("/sys/block/{}/inflight", self.name()))?;
+        let writes = text.split_whitespace().nth(1).with_context(|| text.clone())?;
+        Ok(writes.parse()?)
+    }
+
     /// Writes a setting of its queue.
     ///
     /// # Errors

@@ -48,7 +48,11 @@ fi
 [ "$TYPES" = kept ] || mount -t tmpfs hidden sys/kernel/btf
 ip link set lo up
 hostname vm
-cp /guest run/onlooker/guest
+cp /guest /bin/busybox run/onlooker/
 echo "onlooker-vm: booted $(uname -r)"
-chroot /newroot /bin/sh /run/onlooker/guest </newroot/dev/null
-end $?
+# Process 1 has the new root too, as on any host: paths of its mounts are those that all see.
+mount --move . /
+exec chroot . /run/onlooker/busybox sh -c '
+  /bin/sh /run/onlooker/guest </dev/null
+  echo "onlooker-vm: end $?"
+  /run/onlooker/busybox poweroff -f'
