@@ -6,8 +6,8 @@
 pub struct ProbeConfig {
     /// The agent's own process, whose connections are not reported (0: none).
     pub self_tgid: u32,
-    /// Waiting bytes of the ring at which its reader is woken.
-    pub wake_bytes: u32,
+    /// Half of the ring, bytes: from there on it takes no more of what comes by itself (lines, messages).
+    pub ring_half: u32,
     /// 1: a short request waits in the kernel for its answer. Not while somebody wants to know of requests as they begin.
     pub hold: u32,
     /// Roles whose ends of connections are followed: bit `1 << role` (see [`crate::record::role`]).

@@ -1,9 +1,6 @@
 //! The only way to the ring: reserve, fill, submit; what could not be sent is counted per kind and CPU.
 
-use crate::{
-    globals::config,
-    maps::{COUNTERS, RING},
-};
+use crate::maps::{COUNTERS, MARK, RING};
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     maps::ring_buf::RingBufEntry,
@@ -28,13 +25,16 @@ pub(crate) fn reserve<T: 'static>(kind: u16) -> Option<RingBufEntry<T>> {
 /// More than any record takes.
 const LARGEST: u64 = limits::CLASS_LARGE as u64 + 1024;
 
-/// Sends a record. The reader looks by itself every few milliseconds; it is woken only as the ring passes its mark.
+/// Sends a record. The reader looks by itself after a while; it is woken only as the ring passes its mark.
 #[inline(always)]
 pub(crate) fn submit<T>(entry: RingBufEntry<T>) {
     let waiting = RING.query(u64::from(BPF_RB_AVAIL_DATA));
-    let mark = u64::from(config::wake_bytes());
+    let mark = MARK.get_ptr(0).map_or(u64::MAX, |mark| {
+        // SAFETY: an array's value, which stays. Volatile: the reader changes it meanwhile.
+        u64::from(unsafe { core::ptr::read_volatile(mark) })
+    });
     // Once, on the way past the mark: a reader that is behind needs no further calls.
-    let passing = waiting >= mark && waiting < mark + LARGEST;
+    let passing = waiting >= mark && waiting - mark < LARGEST;
     entry.submit(u64::from(if passing { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }));
 }
 

@@ -14,7 +14,7 @@ static TYPES: [u32; layout::TYPES.len()] = [0; layout::TYPES.len()];
 #[unsafe(no_mangle)]
 static CONFIG: ProbeConfig = ProbeConfig {
     self_tgid: 0,
-    wake_bytes: 0,
+    ring_half: 0,
     hold: 0,
     roles: 0,
     again: 0,
@@ -53,7 +53,7 @@ pub(crate) mod config {
     #[cfg(doc)]
     use onlooker_common::config::ProbeConfig;
 
-    settings!(self_tgid, wake_bytes, hold, roles, again);
+    settings!(self_tgid, ring_half, hold, roles, again);
 }
 
 /// Always zero. It lies in a writable section, so the verifier does not know.

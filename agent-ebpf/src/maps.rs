@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
 use onlooker_common::{
     count,
@@ -14,6 +14,10 @@ use onlooker_common::{
 /// Records on their way to user space.
 #[map]
 pub(crate) static RING: RingBuf = RingBuf::with_byte_size(limits::RING_BYTES, 0);
+
+/// Waiting bytes of the ring at which its reader is woken; the reader sets it to what it expects.
+#[map]
+pub(crate) static MARK: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Connections that may carry requests, by address of their `struct sock`.
 #[map]

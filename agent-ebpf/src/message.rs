@@ -117,7 +117,7 @@ pub(crate) unsafe fn report<A: Access>(sk: *const u8, socket: &Socket, actor: &A
         }
         let waiting = RING.query(u64::from(BPF_RB_AVAIL_DATA));
         // Half of the ring is for the others.
-        if waiting > u64::from(config::wake_bytes()) * 2 {
+        if waiting > u64::from(config::ring_half()) {
             emit::refuse(kind::MESSAGE, reason::RING_FULL);
             return true;
         }

@@ -7,6 +7,7 @@ mod events;
 mod flow;
 mod fresh;
 mod kernel;
+mod looks;
 mod measures;
 mod pace;
 mod sink;
@@ -40,6 +41,7 @@ use crate::signal::{ConnId, Last, Nanos, PayloadSignal, Signal};
 use crate::trace::Tracer;
 use crate::trace::span::Span;
 use events::Teller;
+use looks::Looks;
 use measures::Readers;
 use onlooker_common::record::kind;
 use sink::CoreSink;
@@ -111,6 +113,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     } = parts;
     let Kernel {
         mut ring,
+        mut mark,
         sockets,
         fallback,
         graves,
@@ -140,19 +143,28 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
             next_id: 0,
             ignored: None,
             whole: 0,
+            heavy: 0,
             memo: Memo::default(),
             strangers: Default::default(),
         },
     };
-    let mut last_second = 0;
-    let mut handled = 0;
+    let mut looks = Looks::default();
+    let (mut handled, mut heard) = (0, 0);
     let mut now = monotonic();
     while !stop.load(Ordering::Acquire) {
-        let left = (last_second + SECOND).saturating_sub(now);
-        pace.pause(handled, Duration::from_nanos(left));
+        let mut left = looks.left(now);
+        if pipeline.core.works() {
+            left = left.min(SECOND);
+        }
+        pace.pause(handled, Duration::from_nanos(left), &mut mark);
         handled = 0;
         let asked = fresh.asked();
         let drained = monotonic();
+        let waits = asked > heard;
+        if waits {
+            heard = asked;
+            looks.asked(drained);
+        }
         loop {
             let mut series = aggregate.lock();
             let n = pipeline.drain(&mut ring, &mut series);
@@ -164,9 +176,9 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
                 break;
             }
         }
-        fresh.done(asked);
+        looks.heard(handled + std::mem::take(&mut pipeline.core.heavy) * (looks::HEAVY - 1));
         now = monotonic();
-        let due = now >= last_second + SECOND;
+        let due = looks.due(now, waits);
         // A look at an empty ring is a part of the pause: reading the clock of a thread is a system call.
         let works = handled > 0 || due || pipeline.core.works();
         if works && handled == 0 {
@@ -174,7 +186,6 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
         }
         pipeline.core.emit_waiting(now);
         if due {
-            last_second = now;
             pipeline.tidy(now, drained, &mut aggregate.lock());
             pipeline.dns(drained);
             pipeline.readers.look(now, &mut pipeline.core);
@@ -183,7 +194,14 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
             if let Some(log) = &mut log {
                 log.flush();
             }
+            let core = &pipeline.core;
+            let presses = core.waits_for_strangers() || pipeline.connections.overfull() || tables.take_crowded();
+            let rests = !keeper.watches() && !presses;
+            let rest = if rests { pipeline.readers.rest() } else { 0 };
+            looks.taken(now, rest, core.sends());
+            fresh.looked(now);
         }
+        fresh.done(asked);
         if works {
             cost::lap(Stage::Tidy);
         }
@@ -193,7 +211,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
     let mut series = aggregate.lock();
     while pipeline.drain(&mut ring, &mut series) > 0 {}
     pipeline.look(Nanos::MAX, &mut series);
-    pipeline.readers.look_at_all(monotonic(), &mut pipeline.core);
+    pipeline.readers.end(monotonic(), &mut pipeline.core);
     pipeline.core.teller.end(monotonic());
     // What is open will not end, but it has its place.
     pipeline.core.release_writes(Nanos::MAX);
@@ -229,6 +247,8 @@ struct Core {
     ignored: Option<Ignored>,
     /// Exchanges that were whole when they were heard of, in this batch.
     whole: u64,
+    /// Records about processes and connections since it was asked for.
+    heavy: usize,
     memo: Memo,
     strangers: strangers::Strangers,
 }
@@ -280,6 +300,7 @@ impl Pipeline {
     fn signal(&mut self, signal: Signal<'_>, series: &mut Aggregate) -> bool {
         match signal {
             Signal::Process(signal) => {
+                self.core.heavy += 1;
                 self.core.processes.signal(&signal);
                 self.core.renew(series);
                 self.core.writer(&signal);
@@ -287,7 +308,10 @@ impl Pipeline {
                 true
             }
             Signal::Payload(payload) => self.payload(&payload, series),
-            Signal::Flow(flow) => self.flow(flow, series),
+            Signal::Flow(flow) => {
+                self.core.heavy += 1;
+                self.flow(flow, series)
+            }
             Signal::Measure(measure) => {
                 self.core.measure(&measure);
                 true
@@ -338,7 +362,7 @@ impl Pipeline {
         true
     }
 
-    /// Once a second: forget what is over, expire what is old.
+    /// At a look: forget what is over, expire what is old.
     fn tidy(&mut self, now: Nanos, drained: Nanos, series: &mut Aggregate) {
         self.look(drained, series);
         for (conn, sock) in self.connections.surplus(now.saturating_sub(SECOND)) {
@@ -414,6 +438,11 @@ impl Core {
             series.renew();
             self.renew_writers();
         }
+    }
+
+    /// Whether spans or records are sent somewhere.
+    fn sends(&self) -> bool {
+        !self.sinks.is_empty() || self.teller.sends()
     }
 
     /// Whether there may be something to do where nothing came.

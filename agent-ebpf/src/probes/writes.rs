@@ -156,7 +156,7 @@ fn on_exit<A: Current, const SECOND: bool>(call: Call, result: i64) {
         pad: 0,
     };
     // Half of the ring is for the others.
-    if RING.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(config::wake_bytes()) * 2 {
+    if RING.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(config::ring_half()) {
         emit::refuse(kind::WRITE, reason::RING_FULL);
         return lose(&stream, result, 0);
     }

@@ -47,9 +47,9 @@ pub struct ProcessesConfig {
     pub grace: Nanos,
     /// Reads of `/proc` a second at exec; beyond that a process is read when an exchange asks for it.
     pub exec_reads: u32,
-    /// Processes that one call of [`Processes::expire`] holds against `/proc` at most, in case an exec or exit was not reported.
+    /// Processes a second that [`Processes::expire`] holds against `/proc` at most, in case an exec or exit was not reported.
     pub sweep: usize,
-    /// Calls in which it does so with all of them, if they are not too many for that. It costs more than all else that an
+    /// Seconds in which it does so with all of them, if they are not too many for that. It costs more than all else that an
     /// agent does where nothing happens, so it takes its time while no record is known to be lost.
     pub round: usize,
     /// Cgroups known at once.
@@ -83,9 +83,11 @@ pub struct Processes {
     table: FxHashMap<ProcessKey, Entry>,
     /// Ended processes by the end of their grace time.
     ended: VecDeque<(Nanos, ProcessKey)>,
-    /// Processes whose life is to be checked next, and how many at a call.
+    /// Processes whose life is to be checked next, and how many a second.
     sweep: Vec<ProcessKey>,
     share: usize,
+    /// When that was done last.
+    swept: Nanos,
     /// Records that were lost, and whether some were since the present round of checks began.
     lost: u64,
     doubted: bool,
@@ -131,6 +133,7 @@ impl Processes {
             ended: VecDeque::new(),
             sweep: Vec::new(),
             share: 0,
+            swept: 0,
             lost: 0,
             doubted: false,
             reader: Reader::default(),
@@ -250,9 +253,11 @@ impl Processes {
     }
 
     /// Forgets processes whose grace time is over at `now`, and finds some of those that ended or became another program
-    /// without a word. To be called about once a second: it reads up to [`ProcessesConfig::sweep`] small files.
+    /// without a word. To be called about once a second, or after longer rests: for each second it reads up to
+    /// [`ProcessesConfig::sweep`] small files.
     pub fn expire(&mut self, now: Nanos) {
-        self.now = self.now.max(now);
+        let seconds = (now.saturating_sub(self.swept) / 1_000_000_000).clamp(1, self.config.round.max(1) as u64);
+        (self.now, self.swept) = (self.now.max(now), now);
         while let Some((_, key)) = self.ended.pop_front_if(|(until, _)| *until <= self.now) {
             self.table.remove(&key);
         }
@@ -268,7 +273,7 @@ impl Processes {
                     .min(self.config.sweep),
             };
         }
-        for _ in 0..self.share {
+        for _ in 0..self.share * seconds as usize {
             let Some(key) = self.sweep.pop() else { break };
             if self.table.get(&key).is_none_or(|entry| entry.ended) {
                 continue;

@@ -1,4 +1,4 @@
-//! Keeps the budget: once a second measures, decides, tells.
+//! Keeps the budget: measures, decides, tells, once a second while there is one.
 
 use super::{Change, Controller, Level, Shedding, What};
 use crate::collectors::own::{Own, Reading};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// See the module. The pipeline's thread owns it: that one is never idle for more than a fifth of a second.
+/// See the module. The pipeline's thread owns it.
 pub struct Keeper {
     controller: Option<Controller>,
     spans: bool,
@@ -79,7 +79,12 @@ impl Keeper {
         }
     }
 
-    /// To be called about once a second.
+    /// Whether there is a budget to keep: then it is to be asked once a second, whatever happens.
+    pub fn watches(&self) -> bool {
+        self.controller.is_some()
+    }
+
+    /// To be called about once a second, or when the pipeline has worked again.
     pub fn tick(&mut self) {
         let now = Instant::now();
         self.overhead.tick(now);

@@ -2,6 +2,7 @@
 //! `EbpfLoader`. Nothing is pinned: when the process ends, however it ends, the kernel drops programs and maps.
 
 use super::maps::{FallbackTable, Graves, KernelCounters, SocketTable};
+use super::mark::Mark;
 use super::refusals::{self, Refusals};
 use super::ring::RecordRing;
 use super::spare;
@@ -19,7 +20,7 @@ use crate::health::ProbeState;
 use crate::host::Host;
 use crate::probes::{Alternative, Choice, Hook, Probe, Program as Ours, REGISTRY, WITHOUT_AGAIN};
 use crate::signal::Role;
-use aya::maps::{HashMap, Map, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapError, PerCpuArray};
 use aya::{Ebpf, EbpfLoader};
 use flate2::read::GzDecoder;
 use onlooker_common::record::role;
@@ -104,6 +105,8 @@ pub enum LoadError {
 pub struct Kernel {
     /// Records of the probes.
     pub ring: RecordRing,
+    /// When their reader is woken.
+    pub mark: Mark,
     /// Connections that the kernel side follows.
     pub sockets: SocketTable,
     /// Exchanges that the kernel side counted.
@@ -175,7 +178,7 @@ pub(super) fn open(host: &Host, options: &Options) -> Result<Opened, LoadError> 
     let again = kfuncs::preemptible();
     let settings = ProbeConfig {
         self_tgid: options.own,
-        wake_bytes: options.ring_bytes >> limits::RING_WAKE_SHIFT,
+        ring_half: options.ring_bytes / 2,
         hold: options.hold.into(),
         roles: options.roles.iter().fold(0, |bits, role| {
             bits | 1
@@ -279,6 +282,8 @@ pub fn load(host: &Host, options: &Options) -> Result<Kernel, LoadError> {
         sparing: again,
         last: Cell::new(0),
     };
+    let mark = Array::try_from(programs.take_map("MARK").ok_or_else(|| missing("MARK"))?).map_err(wrong)?;
+    let mark = Mark::new(mark, options.ring_bytes >> limits::RING_WAKE_SHIFT).map_err(wrong)?;
     let counters =
         PerCpuArray::try_from(programs.take_map("COUNTERS").ok_or_else(|| missing("COUNTERS"))?).map_err(wrong)?;
     let fallback =
@@ -287,6 +292,7 @@ pub fn load(host: &Host, options: &Options) -> Result<Kernel, LoadError> {
     Ok(Kernel {
         graves: Graves(graves),
         ring,
+        mark,
         sockets,
         fallback: FallbackTable::new(fallback),
         counters: KernelCounters(Arc::new(counters)),
@@ -297,6 +303,7 @@ pub fn load(host: &Host, options: &Options) -> Result<Kernel, LoadError> {
         tables: Tables {
             programs,
             sparing: again,
+            crowded: Arc::default(),
         },
     })
 }

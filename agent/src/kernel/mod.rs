@@ -13,6 +13,7 @@ pub mod loader;
 pub(crate) mod lockdown;
 mod mapping;
 pub mod maps;
+pub mod mark;
 mod refusals;
 pub mod ring;
 mod spare;

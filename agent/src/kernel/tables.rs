@@ -7,6 +7,8 @@ use rustc_hash::FxHashMap;
 use std::hash::Hash;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Why a map cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +32,17 @@ pub struct Tables {
     pub(super) programs: Ebpf,
     /// See [`super::maps::SocketTable::sweep`].
     pub(super) sparing: bool,
+    /// See [`Tables::take_crowded`].
+    pub(super) crowded: Arc<AtomicBool>,
 }
 
 impl Tables {
+    /// Whether a growing table was found half full or more since this was asked last: entries of processes that ended leave it at a
+    /// look.
+    pub fn take_crowded(&self) -> bool {
+        self.crowded.swap(false, Ordering::Relaxed)
+    }
+
     /// Takes a hash map, per CPU or not, whose values are `N` numbers that only grow.
     ///
     /// # Errors
@@ -42,14 +52,15 @@ impl Tables {
         K: Pod + Default + Hash + Eq,
     {
         let map = self.take(name)?;
-        let fd = match &map {
+        let wrong = |error| TableError::Wrong(name, error);
+        let (fd, info) = match &map {
             Map::HashMap(data) | Map::LruHashMap(data) | Map::PerCpuHashMap(data) | Map::PerCpuLruHashMap(data) => {
-                data.fd().as_fd().try_clone_to_owned()
+                (data.fd().as_fd().try_clone_to_owned(), data.info())
             }
             _ => return Err(TableError::Missing(name)),
         };
         let fd = fd.map_err(|error| TableError::Descriptor(name, error))?;
-        let wrong = |error| TableError::Wrong(name, error);
+        let most = info.map_err(wrong)?.max_entries() as usize;
         let (map, cpus) = match map {
             Map::PerCpuHashMap(_) | Map::PerCpuLruHashMap(_) => {
                 let map = PerCpuHashMap::try_from(map).map_err(wrong)?;
@@ -64,6 +75,8 @@ impl Tables {
             fd,
             cpus,
             sparing: self.sparing,
+            many: most / 2,
+            crowded: self.crowded.clone(),
             known: FxHashMap::default(),
         })
     }
@@ -110,6 +123,9 @@ pub struct GrowingTable<K: Pod, const N: usize> {
     /// Values an entry.
     cpus: usize,
     sparing: bool,
+    /// From so many entries on it is crowded.
+    many: usize,
+    crowded: Arc<AtomicBool>,
     known: FxHashMap<K, [u64; N]>,
 }
 
@@ -154,6 +170,9 @@ impl<K: Pod + Default + Hash + Eq, const N: usize> GrowingTable<K, N> {
             batch::lookup_each(self.fd.as_fd(), &[0; N], self.cpus, about, |key, values| {
                 look(key, sum(values))
             })?;
+        }
+        if known.len() > self.many {
+            self.crowded.store(true, Ordering::Relaxed);
         }
         for key in still {
             if gone(&key) {

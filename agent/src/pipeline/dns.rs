@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 impl Pipeline {
-    /// Once a second. `drained`: when the ring had been read last.
+    /// At a look. `drained`: when the ring had been read last.
     pub(super) fn dns(&mut self, drained: Nanos) {
         let lost = self.core.counts.lost_messages();
         self.dns.tick(drained, lost, &mut self.core);

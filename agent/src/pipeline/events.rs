@@ -19,7 +19,12 @@ impl Teller {
         Teller { events, sinks }
     }
 
-    /// Once a second.
+    /// Whether anybody takes records.
+    pub(super) fn sends(&self) -> bool {
+        !self.sinks.is_empty()
+    }
+
+    /// At a look.
     pub(super) fn tidy(&mut self, now: Nanos) {
         let sinks = &self.sinks;
         self.events.tidy(now, &mut |record| hand_over(record, sinks));

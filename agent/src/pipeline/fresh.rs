@@ -1,10 +1,13 @@
 //! What a scrape tells includes what happened before it: whoever reads series lets the pipeline handle what waits in the ring first.
 
+use super::looks::STEP;
 use crate::kernel::fill::RingFill;
 use crate::metric::{Encoder, Source};
+use crate::signal::Nanos;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -18,9 +21,11 @@ pub struct Fresh {
     ring: OnceLock<Arc<RingFill>>,
     turns: Mutex<Turns>,
     done: Condvar,
+    /// The last look, monotonic nanoseconds.
+    looked: AtomicU64,
 }
 
-/// How often it was asked for, and up to which of these the ring was read.
+/// How often it was asked for, and up to which of these all was handled.
 #[derive(Clone, Copy, Debug, Default)]
 struct Turns {
     asked: u64,
@@ -38,6 +43,7 @@ impl Fresh {
             ring: OnceLock::new(),
             turns: Mutex::default(),
             done: Condvar::new(),
+            looked: AtomicU64::new(0),
         })
     }
 
@@ -46,9 +52,12 @@ impl Fresh {
         let _ = self.ring.set(ring);
     }
 
-    /// Waits until what is in the ring now was handled, at most [`PATIENCE`]; not at all when there is nothing.
+    /// Waits until what is in the ring now was handled, and the pipeline has looked around in the last second, at most
+    /// [`PATIENCE`]; not at all when there is nothing to do.
     pub fn wait(&self) {
-        if self.ring.get().is_none_or(|ring| ring.bytes() == 0) {
+        let Some(ring) = self.ring.get() else { return };
+        let looked = self.looked.load(Ordering::Acquire);
+        if ring.bytes() == 0 && super::monotonic() < looked.saturating_add(STEP) {
             return;
         }
         let mut turns = self.turns();
@@ -58,7 +67,7 @@ impl Fresh {
         let late = |turns: &mut Turns| turns.done < mine;
         let outcome = self.done.wait_timeout_while(turns, PATIENCE, late);
         if outcome.is_ok_and(|(_, outcome)| outcome.timed_out()) {
-            tracing::debug!("the pipeline is behind: what is in the ring is not told yet");
+            tracing::debug!("the pipeline is behind: what came last is not told yet");
         }
     }
 
@@ -72,12 +81,17 @@ impl Fresh {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was asked for by now: to be read before the ring is.
+    /// How often it was asked for by now: to be read before the ring is.
     pub(super) fn asked(&self) -> u64 {
         self.turns().asked
     }
 
-    /// The ring was read to its end since that.
+    /// The pipeline has looked around.
+    pub(super) fn looked(&self, now: Nanos) {
+        self.looked.store(now, Ordering::Release);
+    }
+
+    /// The ring was read to its end since that, and a look taken that was due.
     pub(super) fn done(&self, asked: u64) {
         let mut turns = self.turns();
         if turns.done < asked {

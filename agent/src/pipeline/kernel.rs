@@ -1,4 +1,4 @@
-//! What the kernel side keeps by itself, looked at once a second: exchanges that it counted because the ring was full,
+//! What the kernel side keeps by itself, looked at now and then: exchanges that it counted because the ring was full,
 //! requests that wait for their answer, ends of connections that found no room in the ring.
 
 use super::{Aggregate, Pipeline};

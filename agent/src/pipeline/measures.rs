@@ -2,42 +2,42 @@
 
 use super::Core;
 use crate::attribute::service::Service;
-use crate::probes::Reader;
+use crate::probes::{REST, Reader};
 use crate::signal::{Label, MeasureSignal, Nanos, ProcessKey, ProcessSignal, Signal, Who};
 use std::cell::RefCell;
 
-/// The readers of what the kernel side keeps, each with the time of its next look.
-pub(super) struct Readers(Vec<(Nanos, Box<dyn Reader>)>);
+/// The readers of what the kernel side keeps.
+pub(super) struct Readers(Vec<Box<dyn Reader>>);
 
 impl Readers {
     pub(super) fn new(readers: Vec<Box<dyn Reader>>) -> Readers {
-        Readers(readers.into_iter().map(|reader| (0, reader)).collect())
+        Readers(readers)
     }
 
-    /// Lets those look whose time has come. The ring was read since the last look.
+    /// Lets them look. The ring was read since the last look.
     pub(super) fn look(&mut self, now: Nanos, core: &mut Core) {
         core.take_strangers();
-        for (due, reader) in &mut self.0 {
-            if now >= *due {
-                *due = now.saturating_add(reader.every().as_nanos() as Nanos);
-                look(&mut **reader, now, core);
-            }
+        for reader in &mut self.0 {
+            look(&mut **reader, now, core);
         }
         core.measures.lock().tidy(now);
     }
 
-    /// Lets all look, for the last time. The ring was read to its end.
-    pub(super) fn look_at_all(&mut self, now: Nanos, core: &mut Core) {
-        core.take_strangers();
-        for (_, reader) in &mut self.0 {
-            look(&mut **reader, now, core);
-        }
+    /// Longest time until they look again.
+    pub(super) fn rest(&self) -> Nanos {
+        let rests = self.0.iter().map(|reader| reader.rest());
+        rests.min().unwrap_or(REST).as_nanos() as Nanos
+    }
+
+    /// Lets them look for the last time. The ring was read to its end.
+    pub(super) fn end(&mut self, now: Nanos, core: &mut Core) {
+        self.look(now, core);
         core.take_strangers();
     }
 
     /// Tells all of a process.
     pub(super) fn process(&mut self, signal: &ProcessSignal<'_>, core: &mut Core) {
-        for (_, reader) in &mut self.0 {
+        for reader in &mut self.0 {
             reader.process(signal, &mut |signal| core.told(&signal));
         }
     }

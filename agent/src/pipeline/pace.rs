@@ -1,5 +1,6 @@
 //! When the pipeline's thread looks at the ring, and how soon it gets a processor.
 
+use crate::kernel::mark::Mark;
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -11,16 +12,21 @@ use std::time::{Duration, Instant};
 /// saturated server's throughput); the kernel side wakes us earlier when a quarter of the ring is waiting.
 const PAUSE: Duration = Duration::from_millis(20);
 /// The shortest pause while little happens. A wake-up costs as much as some ten exchanges, so it is longer the less there is to
-/// handle, up to the next second's work.
+/// handle, up to the next look.
 const IDLE_PAUSE: Duration = Duration::from_millis(200);
 /// Records that may gather in such a pause, by the rate of the last one.
 const GATHERED: u128 = 4_000;
 /// Records a second from which much happens.
 const MUCH: u128 = 20_000;
+/// Fewer records are expected in a long pause: the kernel side wakes us early if there are more.
+const FEW: u128 = 500;
 /// Looks without much before a pause is an idle one: a tenth of a second's worth. A burst (64 connections that begin) is over by
 /// then.
 const PATIENCE: u32 = 5;
 
+/// The longest pause, and from when on one is long.
+const LONGEST: Duration = Duration::from_secs(5);
+const LONG: Duration = Duration::from_secs(1);
 /// The shortest pause of all: clocks that differ by less are no reason to go round.
 const LEAST: Duration = Duration::from_millis(1);
 
@@ -59,11 +65,14 @@ impl Pace {
     }
 
     /// Pauses, at most until somebody calls. `handled`: records handled since the last pause. `left`: until there is other work.
-    pub(super) fn pause(&mut self, handled: usize, left: Duration) {
-        let pause = self.next(handled, self.since.elapsed(), left);
+    /// `mark`: when the kernel side calls.
+    pub(super) fn pause(&mut self, handled: usize, left: Duration, mark: &mut Mark) {
+        let took = self.since.elapsed();
+        let pause = self.next(handled, took, left);
+        mark.set(expects_few(handled, took, pause));
         let timeout = Timespec {
-            tv_sec: 0,
-            tv_nsec: pause.as_nanos() as _,
+            tv_sec: pause.as_secs() as _,
+            tv_nsec: pause.subsec_nanos() as _,
         };
         let mut events = Vec::with_capacity(2);
         // Interrupted by a signal: look at the ring a little early.
@@ -85,12 +94,14 @@ impl Pace {
         }
         let gather = (GATHERED * took).checked_div(handled).unwrap_or(u128::MAX);
         let gather = Duration::from_micros(gather.try_into().unwrap_or(u64::MAX));
-        // Less than a second, and never no pause at all.
-        gather
-            .max(IDLE_PAUSE)
-            .min(left)
-            .clamp(LEAST, Duration::from_millis(999))
+        // Never no pause at all.
+        gather.max(IDLE_PAUSE).min(left).clamp(LEAST, LONGEST)
     }
+}
+
+/// Whether so few records are expected in the pause, at the rate of the last one, that more are a reason to wake early.
+fn expects_few(handled: usize, took: Duration, pause: Duration) -> bool {
+    pause > LONG && handled as u128 * pause.as_micros() < FEW * took.as_micros().max(1)
 }
 
 /// Lets the calling thread go before others. Not allowed without CAP_SYS_NICE: then it takes its turn.
@@ -124,8 +135,9 @@ mod tests {
     #[test]
     fn the_less_happens_the_longer_the_pause() {
         let mut pace = pace();
-        assert_eq!(pace.next(0, SECOND, SECOND), Duration::from_millis(999));
-        assert_eq!(pace.next(1_000, SECOND, SECOND), Duration::from_millis(999));
+        assert_eq!(pace.next(0, SECOND, SECOND), SECOND);
+        assert_eq!(pace.next(0, SECOND, 60 * SECOND), LONGEST);
+        assert_eq!(pace.next(1_000, SECOND, 60 * SECOND), 4 * SECOND);
         assert_eq!(pace.next(8_000, SECOND, SECOND), Duration::from_millis(500));
         assert_eq!(pace.next(16_000, SECOND, SECOND), Duration::from_millis(250));
         assert_eq!(
@@ -137,6 +149,17 @@ mod tests {
             Duration::from_millis(30)
         );
         assert_eq!(pace.next(0, SECOND, Duration::ZERO), LEAST);
+    }
+
+    #[test]
+    fn who_expects_little_is_woken_early() {
+        assert!(expects_few(0, LONGEST, LONGEST));
+        assert!(expects_few(499, LONGEST, LONGEST));
+        assert!(
+            !expects_few(500, LONGEST, LONGEST),
+            "a load that goes on has its pauses"
+        );
+        assert!(!expects_few(0, SECOND, SECOND));
     }
 
     #[test]

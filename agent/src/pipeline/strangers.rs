@@ -105,6 +105,11 @@ impl Core {
         self.measure(measure);
     }
 
+    /// Whether some wait.
+    pub(super) fn waits_for_strangers(&self) -> bool {
+        !self.strangers.0.is_empty()
+    }
+
     /// The ring was read: what waited for that is taken.
     pub(super) fn take_strangers(&mut self) {
         for waiting in std::mem::take(&mut self.strangers.0) {

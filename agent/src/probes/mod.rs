@@ -101,11 +101,14 @@ pub struct Tools<'a> {
     pub own: &'a Own,
 }
 
+/// What most readers wait for a reader of series, where nothing happens: the interval of most scrapes.
+pub const REST: Duration = Duration::from_secs(15);
+
 /// Reads what the kernel side of a probe keeps, and tells it as signals. Owned by the pipeline's thread.
 pub trait Reader: Send {
-    /// Time between two looks; a second at least.
-    fn every(&self) -> Duration {
-        Duration::from_secs(1)
+    /// Longest time until the next look where nothing happens; a second at least.
+    fn rest(&self) -> Duration {
+        REST
     }
     /// Reads what came since the last look. `at`: now; all that was sent through the ring before has been handled. `gone`: whether
     /// a process has ended, so that nothing more is counted for it.

@@ -42,7 +42,7 @@ pub trait Conversation: Send {
     fn payload(&mut self, payload: &PayloadSignal<'_>, out: &mut dyn Sink);
     /// The connection changed.
     fn flow(&mut self, flow: &FlowSignal, out: &mut dyn Sink);
-    /// About once a second while exchanges are open: hands over what need not wait any longer.
+    /// About once a second while exchanges are open, later where little happens: hands over what need not wait any longer.
     fn tick(&mut self, now: Nanos, out: &mut dyn Sink);
     /// The connection is forgotten (table full, agent ends): open exchanges are given up as lost.
     fn abandon(&mut self, out: &mut dyn Sink);

@@ -11,6 +11,7 @@ use onlooker_common::usage::WORDS;
 use rustc_hash::FxHashMap;
 use rustix::time::ClockId;
 use std::path::Path;
+use std::time::Duration;
 
 /// Groups that are held at a time.
 const GROUPS: usize = 1000;
@@ -52,12 +53,15 @@ pub(super) static REFUSED: Instrument = Instrument {
     source: "the table of processes, 65,536 entries",
 };
 
-/// Looks, a second each, in which every process is read once.
+/// Seconds in which every process is read once.
 const ROUND: usize = 15;
+/// Processes that one look may be worth: more are read by shares, a look each.
+const AT_ONCE: usize = 512;
 /// Rounds between two whole readings of a process that rests, and between two of `status` of any.
 const WHOLE: u64 = 4;
 /// Living processes that are followed.
 const LIMIT: usize = 65_536;
+const SECOND: Nanos = 1_000_000_000;
 /// By then the record of a process that was made has been handled, nanoseconds.
 const MOMENT: u64 = 5_000_000_000;
 pub(super) const OTHER: &str = "_OTHER";
@@ -83,9 +87,11 @@ pub(super) struct Group {
     lives: FxHashMap<(u32, u64), Life>,
     /// Start of processes that were told of and not read yet, nanoseconds: `/proc` has it in ticks.
     starts: FxHashMap<(u32, u64), u64>,
-    /// Still to be read in this round, and how many at a look.
+    /// Still to be read in this round, and how many for each second that passed.
     due: Vec<u32>,
     share: usize,
+    /// The last look.
+    looked: Nanos,
     round: u64,
     limit: usize,
     /// Processes that started later count from nothing, nanoseconds since boot.
@@ -114,6 +120,7 @@ impl Group {
             starts: FxHashMap::default(),
             due: Vec::new(),
             share: usize::MAX,
+            looked: 0,
             round: 0,
             limit: LIMIT,
             since,
@@ -141,6 +148,12 @@ impl Group {
         life.map_or(key, |life| life.key)
     }
 
+    /// Longest time until the next look: what is to be read in it grows with the time.
+    pub(super) fn rest(&self) -> Duration {
+        let seconds = AT_ONCE.div_ceil(self.share.max(1)).min(ROUND);
+        Duration::from_secs(seconds.max(1) as u64)
+    }
+
     /// Reads the next processes. The first time all of them.
     pub(super) fn look(&mut self, at: Nanos, tell: &mut dyn FnMut(Signal<'_>)) {
         if self.due.is_empty() {
@@ -151,7 +164,11 @@ impl Group {
                 _ => self.due.len().div_ceil(ROUND),
             };
         }
-        let from = self.due.len() - self.share.min(self.due.len());
+        let passed = at.saturating_sub(std::mem::replace(&mut self.looked, at));
+        // A look may come a little early.
+        let seconds = (passed + SECOND / 2) / SECOND;
+        let share = self.share.saturating_mul(seconds.max(1) as usize);
+        let from = self.due.len().saturating_sub(share);
         for pid in self.due.split_off(from) {
             self.read(at, pid, tell);
         }

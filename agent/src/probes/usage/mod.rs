@@ -28,6 +28,7 @@ use crate::signal::{
 };
 use group::Group;
 use onlooker_common::layout::*;
+use std::time::Duration;
 
 /// See the kernel side.
 pub(super) static PROBE: Probe = Probe {
@@ -137,6 +138,10 @@ impl Usage {
 }
 
 impl Reader for Usage {
+    fn rest(&self) -> Duration {
+        self.group.rest()
+    }
+
     fn look(&mut self, at: Nanos, _: &mut dyn FnMut(ProcessKey) -> bool, tell: &mut dyn FnMut(Signal<'_>)) {
         self.group.look(at, tell);
     }

@@ -228,7 +228,7 @@ impl Dns {
         Some(open)
     }
 
-    /// About once a second: gives up what was not answered. `lost`: messages that the kernel side has lost so far.
+    /// About once a second, later where nothing happens: gives up what was not answered. `lost`: messages that the kernel side has lost so far.
     pub fn tick(&mut self, now: Nanos, lost: u64, out: &mut dyn Out) {
         self.lost = lost;
         let since = now.saturating_sub(PATIENCE);
