@@ -55,7 +55,7 @@ impl State {
     pub(super) async fn answer<B>(self: &Arc<State>, request: &Request<B>) -> Response<AnswerBody> {
         let policy = self.guard.policy();
         let mut response = match self.guard.admit(&policy, request.headers()).await {
-            Ok(()) => self.handle(request),
+            Ok(()) => self.handle(request).await,
             Err(refusal) => self.refuse(refusal),
         };
         policy.add_headers(response.headers_mut());
@@ -78,7 +78,7 @@ impl State {
         response
     }
 
-    fn handle<B>(self: &Arc<State>, request: &Request<B>) -> Response<AnswerBody> {
+    async fn handle<B>(self: &Arc<State>, request: &Request<B>) -> Response<AnswerBody> {
         let path = request.uri().path();
         let telemetry = path == self.telemetry_path;
         if !telemetry && !matches!(path, "/" | "/healthz" | "/readyz") {
@@ -97,7 +97,7 @@ impl State {
         }
         match path {
             _ if telemetry => match Selection::of(request.uri().query(), &self.collectors) {
-                Ok(selection) => self.metrics(request.method(), request.headers(), selection),
+                Ok(selection) => self.metrics(request.method(), request.headers(), selection).await,
                 Err(text) => answer(StatusCode::BAD_REQUEST, PLAIN, text),
             },
             "/healthz" => answer(StatusCode::OK, PLAIN, "ok\n"),
@@ -109,7 +109,12 @@ impl State {
         }
     }
 
-    fn metrics(self: &Arc<State>, method: &Method, headers: &HeaderMap, selection: Selection) -> Response<AnswerBody> {
+    async fn metrics(
+        self: &Arc<State>,
+        method: &Method,
+        headers: &HeaderMap,
+        selection: Selection,
+    ) -> Response<AnswerBody> {
         let Some(place) = Place::take(self) else {
             self.stats.refused.fetch_add(1, Ordering::Relaxed);
             let limit = self.max_requests;
@@ -120,8 +125,12 @@ impl State {
         let gzip = accepts_gzip(joined(headers, ACCEPT_ENCODING).as_deref());
         let body = match *method {
             // The headers alone; nothing is collected.
-            Method::HEAD => AnswerBody::Whole(Bytes::new()),
-            _ => scrape(place, format, gzip, selection),
+            Method::HEAD => Some(AnswerBody::Whole(Bytes::new())),
+            _ => scrape(place, format, gzip, selection).await,
+        };
+        let Some(body) = body else {
+            let text = "A source of metrics failed; the log says more.\n";
+            return answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text);
         };
         let mut response = Response::new(body);
         let headers = response.headers_mut();

@@ -1,5 +1,5 @@
 //! One scrape: sources are encoded on a blocking thread, and the pieces go through a short channel to the connection. A peer
-//! that reads slowly slows down its own thread alone.
+//! that reads slowly slows down its own thread alone. What is one piece, as most scrapes are, is answered with its length and one write.
 
 use super::handler::State;
 use super::selection::Selection;
@@ -18,18 +18,25 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc;
 
-/// Pieces of at most about 80 KiB that may wait for the peer.
-const PIECES: usize = 2;
+/// Bytes of a piece at most, unless more are written at a time (80 KiB).
+const PIECE: usize = 96 << 10;
+/// Pieces that may wait for the peer; one more is held back until it is known whether it is the last.
+const PIECES: usize = 1;
 
-/// A piece, or the end.
-type Piece = Option<Bytes>;
+/// A piece of an answer.
+pub(crate) enum Piece {
+    /// Others follow.
+    More(Bytes),
+    /// The end.
+    Last(Bytes),
+}
 
 /// Body of an answer.
 pub(crate) enum AnswerBody {
     /// All there.
     Whole(Bytes),
-    /// Comes piece by piece. Closed without an end: cut, and the peer must see that.
-    Pieces(mpsc::Receiver<Piece>),
+    /// Comes piece by piece, the first is here. Closed without an end: cut, and the peer must see that.
+    Pieces(Bytes, mpsc::Receiver<Piece>),
 }
 
 impl Body for AnswerBody {
@@ -39,17 +46,17 @@ impl Body for AnswerBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let bytes = match &mut *self {
             AnswerBody::Whole(bytes) => std::mem::take(bytes),
-            AnswerBody::Pieces(pieces) => match ready!(pieces.poll_recv(cx)) {
-                Some(Some(bytes)) => bytes,
-                Some(None) => Bytes::new(),
+            AnswerBody::Pieces(first, _) if !first.is_empty() => std::mem::take(first),
+            AnswerBody::Pieces(_, pieces) => match ready!(pieces.poll_recv(cx)) {
+                Some(Piece::More(bytes)) => bytes,
+                Some(Piece::Last(bytes)) => {
+                    *self = AnswerBody::Whole(Bytes::new());
+                    bytes
+                }
                 None => return Poll::Ready(Some(Err(io::Error::other("the scrape failed half-way")))),
             },
         };
-        if bytes.is_empty() {
-            *self = AnswerBody::Whole(Bytes::new());
-            return Poll::Ready(None);
-        }
-        Poll::Ready(Some(Ok(Frame::data(bytes))))
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -59,7 +66,7 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             AnswerBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            AnswerBody::Pieces(_) => SizeHint::default(),
+            AnswerBody::Pieces(..) => SizeHint::default(),
         }
     }
 }
@@ -83,13 +90,15 @@ impl Drop for Place {
     }
 }
 
-/// Begins a scrape and gives its body. Must run on a tokio runtime.
-pub(crate) fn scrape(place: Place, format: Format, gzip: bool, selection: Selection) -> AnswerBody {
-    let (pieces, body) = mpsc::channel(PIECES);
+/// Takes a scrape and gives its body as soon as there is something of it; `None`: a source failed before. Must run on a tokio
+/// runtime.
+pub(crate) async fn scrape(place: Place, format: Format, gzip: bool, selection: Selection) -> Option<AnswerBody> {
+    let (sender, mut pieces) = mpsc::channel(PIECES);
     tokio::task::spawn_blocking(move || {
         let state = place.0.clone();
         let stats = &state.stats;
-        let out = Out::new(Pieces(pieces.clone()), gzip);
+        let held = Vec::new();
+        let out = Out::new(Pieces { sender, held }, gzip);
         // A source that panics fails its scrape, not the agent.
         let encoded = catch_unwind(AssertUnwindSafe(|| {
             let mut encoder = PrometheusEncoder::new(format, out);
@@ -111,11 +120,9 @@ pub(crate) fn scrape(place: Place, format: Format, gzip: bool, selection: Select
         match encoded {
             Ok(result) => {
                 stats.ok.fetch_add(1, Ordering::Relaxed);
-                // An error means that the peer is gone.
                 drop(place);
-                if result.is_ok() {
-                    let _ = pieces.blocking_send(None);
-                }
+                // An error means that the peer is gone.
+                let _ = result.and_then(Pieces::end);
             }
             Err(_) => {
                 stats.failed.fetch_add(1, Ordering::Relaxed);
@@ -124,18 +131,34 @@ pub(crate) fn scrape(place: Place, format: Format, gzip: bool, selection: Select
         }
         cost::lap(Stage::Scrape);
     });
-    AnswerBody::Pieces(body)
+    Some(match pieces.recv().await? {
+        Piece::More(first) => AnswerBody::Pieces(first, pieces),
+        Piece::Last(all) => AnswerBody::Whole(all),
+    })
 }
 
 /// Sends what is written as pieces.
-struct Pieces(mpsc::Sender<Piece>);
+struct Pieces {
+    sender: mpsc::Sender<Piece>,
+    held: Vec<u8>,
+}
+
+impl Pieces {
+    /// Nothing follows.
+    fn end(self) -> io::Result<()> {
+        let sent = self.sender.blocking_send(Piece::Last(self.held.into()));
+        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !bytes.is_empty() {
-            let piece = Some(Bytes::copy_from_slice(bytes));
-            self.0.blocking_send(piece).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        if !self.held.is_empty() && self.held.len() + bytes.len() > PIECE {
+            let piece = std::mem::take(&mut self.held);
+            let sent = self.sender.blocking_send(Piece::More(piece.into()));
+            sent.map_err(|_| io::ErrorKind::BrokenPipe)?;
         }
+        self.held.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -158,10 +181,10 @@ impl Out {
         }
     }
 
-    fn finish(self) -> io::Result<()> {
+    fn finish(self) -> io::Result<Pieces> {
         match self {
-            Out::Plain(_) => Ok(()),
-            Out::Gzip(gzip) => gzip.finish().map(drop),
+            Out::Plain(pieces) => Ok(pieces),
+            Out::Gzip(gzip) => gzip.finish(),
         }
     }
 }

@@ -421,15 +421,35 @@ impl Source for Panics {
     }
 }
 
-#[test]
-fn a_source_that_panics_fails_its_scrape_visibly() {
-    let web = Running::start(|_| (), vec![Arc::new(Panics)]);
+/// Scrapes with a source that panics behind others, and gives what came.
+fn broken(mut sources: Vec<Arc<dyn Source>>) -> String {
+    sources.push(Arc::new(Panics));
+    let web = Running::start(|_| (), sources);
     let mut stream = web.connect();
     stream
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         .expect("sent");
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    assert!(!answer.ends_with(b"0\r\n\r\n"), "the answer must not look whole");
     web.check("GET", "/healthz", 200, "ok");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn a_source_that_panics_fails_its_scrape_visibly() {
+    let answer = broken(vec![Arc::new(One)]);
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    let (told, _) = channel();
+    let answer = broken(vec![Arc::new(Flood(Mutex::new(told)))]);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "the beginning was sent");
+    assert!(!answer.ends_with("0\r\n\r\n"), "the answer must not look whole");
+}
+
+#[test]
+fn a_short_scrape_has_its_length() {
+    let web = Running::start(|_| (), vec![Arc::new(One)]);
+    for accepted in ["", "Accept-Encoding: gzip\r\n"] {
+        let (head, _) = web.request("GET", "/metrics", accepted);
+        assert!(head.to_lowercase().contains("content-length: "), "{head}");
+    }
 }

@@ -1,11 +1,10 @@
 //! Connection tracking of netfilter: the table's size in `proc/sys/net/netfilter`, and what happened to packets in
 //! `proc/net/stat/nf_conntrack` (`net/netfilter/nf_conntrack_standalone.c`): a line of hexadecimal counts per CPU.
 
-use super::files::{Kept, number};
+use super::files::Kept;
 use super::flags::Setup;
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
-use std::path::PathBuf;
 
 /// See the module.
 pub(super) static COLLECTOR: Collector = Collector {
@@ -94,24 +93,29 @@ static STATS: [(usize, Family); 8] = [
 /// Columns of a line; the last is missing before Linux 2.6.35.
 const COLUMNS: usize = 17;
 
+/// Bytes of a line at most: columns of up to 16 digits.
+const LINE: usize = 512;
+
 struct Conntrack {
-    settings: PathBuf,
+    table: [Kept; 2],
     stats: Kept,
 }
 
 impl Conntrack {
     fn new(setup: &Setup<'_>) -> Conntrack {
         Conntrack {
-            settings: setup.host.proc.join("sys/net/netfilter"),
-            stats: Kept::new(setup.host.proc.join("net/stat/nf_conntrack")),
+            table: TABLE
+                .each_ref()
+                .map(|(file, _)| Kept::whole(setup.host.proc.join("sys/net/netfilter").join(file))),
+            stats: Kept::records(setup.host.proc.join("net/stat/nf_conntrack"), LINE),
         }
     }
 }
 
 impl Collect for Conntrack {
     fn collect(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
-        for (file, family) in &TABLE {
-            let value: u64 = number(&self.settings.join(file))?;
+        for (file, (_, family)) in self.table.iter_mut().zip(&TABLE) {
+            let value: u64 = file.number()?;
             out.family(family);
             out.number(&[], value as f64);
         }

@@ -4,9 +4,10 @@
 mod info;
 mod throttle;
 
-use super::files::{self, Kept};
+use super::files::Kept;
 use super::filter::Pattern;
 use super::flags::{Flag, Form, Setup};
+use super::pool::Pool;
 use super::{Collect, CollectError, Collector, cpus};
 use crate::metric::{Encoder, Family, Kind};
 use std::path::PathBuf;
@@ -87,10 +88,15 @@ const TICKS_PER_SECOND: u64 = 100;
 /// An idle time that falls by so much is that of a CPU that was away: its counters begin anew.
 const AWAY: u64 = 3 * TICKS_PER_SECOND;
 
+/// Small files that stay open.
+const FILES: usize = 256;
+
 struct Cpu {
     stat: Kept,
     cpuinfo: Kept,
     folder: PathBuf,
+    /// In that folder.
+    files: Pool,
     throttles: Throttles,
     guest: bool,
     info: bool,
@@ -107,10 +113,11 @@ impl Cpu {
         let folder = cpus::folder(&setup.host.sys);
         let settings = setup.settings;
         Ok(Cpu {
-            stat: Kept::new(setup.host.proc.join("stat")),
+            stat: Kept::whole(setup.host.proc.join("stat")),
             cpuinfo: Kept::new(setup.host.proc.join("cpuinfo")),
             throttles: Throttles::new(folder.clone()),
             folder,
+            files: Pool::within_limits(FILES),
             guest: setup.is_on(&GUEST_FLAG),
             info: setup.is_on(&INFO_FLAG) || features.is_some() || bugs.is_some(),
             // node_exporter tells it along with cpufreq alone.
@@ -192,9 +199,9 @@ impl Cpu {
         Ok(())
     }
 
-    fn isolated(&self, out: &mut dyn Encoder) -> Result<(), CollectError> {
+    fn isolated(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
         let path = self.folder.join("isolated");
-        let Some(text) = files::text_if_any(&path) else {
+        let Some(text) = self.files.text(&path) else {
             return Ok(());
         };
         let cpus = cpus::list(&text).map_err(|what| CollectError::malformed(&path, what))?;
@@ -208,14 +215,18 @@ impl Cpu {
     }
 
     /// The kernel says it of each CPU, the first included, or node_exporter says it of none.
-    fn online(&self, numbers: &[String], out: &mut dyn Encoder) {
-        let online = |number: &str| files::text_if_any(&self.folder.join(format!("cpu{number}/online")));
+    fn online(&mut self, numbers: &[String], out: &mut dyn Encoder) {
+        let Cpu { files, folder, .. } = self;
+        let mut online = |number: &str| {
+            let text = files.text(&folder.join(format!("cpu{number}/online")));
+            text.map(|text| text == "1")
+        };
         if numbers.first().and_then(|first| online(first)).is_none() {
             return;
         }
         out.family(&ONLINE);
         for number in numbers {
-            let is = online(number).is_some_and(|text| text == "1");
+            let is = online(number).unwrap_or(false);
             out.number(&[("cpu", number)], f64::from(u8::from(is)));
         }
     }

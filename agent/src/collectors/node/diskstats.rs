@@ -4,6 +4,7 @@
 use super::files::{self, Kept};
 use super::filter::Filter;
 use super::flags::{Flag, Form, Setup};
+use super::pool::Pool;
 use super::rows::{Rows, counter, gauge};
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family};
@@ -94,20 +95,28 @@ static ATA: [(&str, Family); 3] = [
     ),
 ];
 
+/// Bytes of a line at most: a name of 31 and 19 numbers of 20 bytes.
+const LINE: usize = 512;
+/// Small files that stay open.
+const FILES: usize = 256;
+
 struct DiskStats {
     file: Kept,
     filter: Filter,
     udev: PathBuf,
     block: PathBuf,
+    /// In that folder.
+    files: Pool,
 }
 
 impl DiskStats {
     fn new(setup: &Setup<'_>) -> Result<DiskStats, String> {
         Ok(DiskStats {
-            file: Kept::new(setup.host.proc.join("diskstats")),
+            file: Kept::records(setup.host.proc.join("diskstats"), LINE),
             filter: setup.filter(&INCLUDE, &EXCLUDE)?,
             udev: setup.host.udev.clone(),
             block: setup.host.sys.join("block"),
+            files: Pool::within_limits(FILES),
         })
     }
 }
@@ -128,7 +137,8 @@ impl Collect for DiskStats {
                 }
             }
         }
-        tell_info(&disks, &self.udev, &self.block, out);
+        tell_info(&disks, &self.udev, (&self.block, &mut self.files), out);
+        self.files.sweep();
         for (column, (factor, family)) in COLUMNS.iter().enumerate() {
             let mut rows = Rows::new(out, family);
             for disk in &disks {
@@ -172,10 +182,11 @@ impl<'a> Disk<'a> {
     }
 
     /// Does the device turn? One that does not say so (a partition) is told not to. The flag is written as a binary number.
-    fn rotational(&self, block: &Path) -> String {
+    fn rotational(&self, block: &Path, files: &mut Pool) -> String {
         // Names with a slash have another sign in its place.
         let path = block.join(self.name.replace('/', "!")).join("queue/rotational");
-        format!("{:b}", files::number::<u64>(&path).unwrap_or(0))
+        let flag = files.text(&path).and_then(|text| text.parse::<u64>().ok());
+        format!("{:b}", flag.unwrap_or(0))
     }
 }
 
@@ -203,7 +214,7 @@ impl<'a> Properties<'a> {
 }
 
 /// Says what the devices are.
-fn tell_info(disks: &[Disk<'_>], udev: &Path, block: &Path, out: &mut dyn Encoder) {
+fn tell_info(disks: &[Disk<'_>], udev: &Path, (block, files): (&Path, &mut Pool), out: &mut dyn Encoder) {
     let texts: Vec<String> = disks
         .iter()
         .map(|disk| files::text_if_any(&udev.join(format!("b{}:{}", disk.major, disk.minor))).unwrap_or_default())
@@ -223,7 +234,7 @@ fn tell_info(disks: &[Disk<'_>], udev: &Path, block: &Path, out: &mut dyn Encode
             ("model", udev.get("ID_MODEL")),
             ("serial", udev.serial()),
             ("revision", udev.get("ID_REVISION")),
-            ("rotational", &disk.rotational(block)),
+            ("rotational", &disk.rotational(block, files)),
         ];
         rows.number(&labels, 1.0);
     }

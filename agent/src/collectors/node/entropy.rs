@@ -1,15 +1,18 @@
 //! The kernel's random numbers: `proc/sys/kernel/random` (`drivers/char/random.c`).
 
-use super::files::number;
+use super::files::Kept;
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
-use std::path::PathBuf;
 
 /// See the module.
 pub(super) static COLLECTOR: Collector = Collector {
     name: "entropy",
     about: "entropy of the kernel's random numbers",
-    make: |setup| Ok(Box::new(Entropy(setup.host.proc.join("sys/kernel/random")))),
+    make: |setup| {
+        let folder = setup.host.proc.join("sys/kernel/random");
+        let files = FAMILIES.each_ref().map(|(file, _)| Kept::whole(folder.join(file)));
+        Ok(Box::new(Entropy(files)))
+    },
     ..Collector::BASE
 };
 
@@ -34,12 +37,12 @@ static FAMILIES: [(&str, Family); 2] = [
     ),
 ];
 
-struct Entropy(PathBuf);
+struct Entropy([Kept; 2]);
 
 impl Collect for Entropy {
     fn collect(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
-        for (file, family) in &FAMILIES {
-            let value: u64 = number(&self.0.join(file))?;
+        for (file, (_, family)) in self.0.iter_mut().zip(&FAMILIES) {
+            let value: u64 = file.number()?;
             out.family(family);
             out.number(&[], value as f64);
         }

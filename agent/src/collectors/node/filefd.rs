@@ -30,7 +30,7 @@ struct FileFd(Kept);
 
 impl FileFd {
     fn new(setup: &Setup<'_>) -> FileFd {
-        FileFd(Kept::new(setup.host.proc.join("sys/fs/file-nr")))
+        FileFd(Kept::whole(setup.host.proc.join("sys/fs/file-nr")))
     }
 }
 

@@ -11,6 +11,8 @@ use std::str::FromStr;
 const MOST: usize = 16 << 20;
 /// Bytes that a file is first read with.
 const FIRST: usize = 4096;
+/// Bytes that the kernel makes of a file of several records at a time: the smallest page (`seq_read_iter`, `fs/seq_file.c`).
+const PAGE: usize = 4096;
 
 /// A file of `/proc` or `/sys` that is read again and again: it stays open, for opening costs more than reading, and such a file
 /// is made anew for a read from its start.
@@ -19,6 +21,18 @@ pub struct Kept {
     path: PathBuf,
     file: Option<File>,
     bytes: Vec<u8>,
+    end: End,
+}
+
+/// By what the end of a file is known. A read more that gives nothing makes the kernel walk the table behind the file once more.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// A read that gives nothing.
+    Nothing,
+    /// A read that comes short.
+    Short,
+    /// A read after which a record of so many bytes would have had room.
+    Room(usize),
 }
 
 impl Kept {
@@ -28,7 +42,20 @@ impl Kept {
             path: path.into(),
             file: None,
             bytes: Vec::new(),
+            end: End::Nothing,
         }
+    }
+
+    /// One that the kernel makes as a whole (`single_open`, sysctl, sysfs): a read that has room for all gives all.
+    pub fn whole(path: impl Into<PathBuf>) -> Kept {
+        let end = End::Short;
+        Kept { end, ..Kept::new(path) }
+    }
+
+    /// One of records that have at most so many bytes each.
+    pub fn records(path: impl Into<PathBuf>, most: usize) -> Kept {
+        let end = End::Room(most);
+        Kept { end, ..Kept::new(path) }
     }
 
     /// Where it is.
@@ -43,6 +70,15 @@ impl Kept {
     pub fn text(&mut self) -> Result<&str, CollectError> {
         self.read()?;
         std::str::from_utf8(&self.bytes).map_err(|error| CollectError::malformed(&self.path, error))
+    }
+
+    /// The number that it holds now.
+    ///
+    /// # Errors
+    /// As [`Kept::text`], or it holds something else.
+    pub fn number<T: FromStr<Err: std::fmt::Display>>(&mut self) -> Result<T, CollectError> {
+        self.read()?;
+        parsed(&self.path, &String::from_utf8_lossy(&self.bytes))
     }
 
     /// Its bytes now, where names of files may be among them.
@@ -86,9 +122,17 @@ impl Kept {
                 }
                 self.bytes.resize(filled * 2, 0);
             }
+            let room = self.bytes.len() - filled;
             match file.read_at(&mut self.bytes[filled..], filled as u64) {
                 Ok(0) => break,
-                Ok(n) => filled += n,
+                Ok(n) => {
+                    filled += n;
+                    match self.end {
+                        End::Short if n < room => break,
+                        End::Room(record) if n + record < room.min(PAGE) => break,
+                        _ => {}
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -235,6 +279,24 @@ mod tests {
         assert_eq!(kept.text().unwrap(), "short");
         fs::write(&path, [0xff]).unwrap();
         assert!(matches!(kept.text(), Err(CollectError::Malformed { .. })));
+    }
+
+    #[test]
+    fn however_its_end_is_known_a_file_is_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        for length in [0, 1, PAGE - 101, PAGE - 100, PAGE, PAGE + 1, 5 * PAGE] {
+            let text = "x".repeat(length);
+            fs::write(&path, &text).unwrap();
+            for mut kept in [Kept::new(&path), Kept::whole(&path), Kept::records(&path, 100)] {
+                assert_eq!(kept.text().unwrap(), text);
+                assert_eq!(kept.text().unwrap(), text, "once more");
+            }
+        }
+        // A file of the kernel that has more records than a page holds.
+        let lines = fs::read_to_string("/proc/self/maps").unwrap().lines().count();
+        let found = Kept::records("/proc/self/maps", 300).text().unwrap().lines().count();
+        assert!(found.abs_diff(lines) < 20, "{found} of {lines}");
     }
 
     #[test]

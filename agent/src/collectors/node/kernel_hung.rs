@@ -1,18 +1,16 @@
 //! Tasks that hung: `proc/sys/kernel/hung_task_detect_count` (`kernel/hung_task.c`, Linux 6.13).
 
-use super::files::number;
+use super::files::Kept;
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
-use std::path::PathBuf;
 
 /// See the module.
 pub(super) static COLLECTOR: Collector = Collector {
     name: "kernel_hung",
     about: "tasks that hung",
     make: |setup| {
-        Ok(Box::new(Hung(
-            setup.host.proc.join("sys/kernel/hung_task_detect_count"),
-        )))
+        let file = setup.host.proc.join("sys/kernel/hung_task_detect_count");
+        Ok(Box::new(Hung(Kept::whole(file))))
     },
     ..Collector::BASE
 };
@@ -24,11 +22,11 @@ static TASKS: Family = Family::new(
     Kind::Counter,
 );
 
-struct Hung(PathBuf);
+struct Hung(Kept);
 
 impl Collect for Hung {
     fn collect(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
-        let count: u64 = number(&self.0)?;
+        let count: u64 = self.0.number()?;
         out.family(&TASKS);
         out.number(&[], count as f64);
         Ok(())

@@ -23,7 +23,7 @@ struct LoadAvg(Kept);
 
 impl LoadAvg {
     fn new(setup: &Setup<'_>) -> LoadAvg {
-        LoadAvg(Kept::new(setup.host.proc.join("loadavg")))
+        LoadAvg(Kept::whole(setup.host.proc.join("loadavg")))
     }
 }
 

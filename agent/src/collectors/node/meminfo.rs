@@ -23,7 +23,7 @@ struct MemInfo {
 impl MemInfo {
     fn new(setup: &Setup<'_>) -> MemInfo {
         MemInfo {
-            file: Kept::new(setup.host.proc.join("meminfo")),
+            file: Kept::whole(setup.host.proc.join("meminfo")),
             families: ByLine::default(),
         }
     }

@@ -54,7 +54,7 @@ struct Chosen {
 
 impl NetStat {
     fn new(setup: &Setup<'_>) -> Result<NetStat, String> {
-        let file = |name: &str| Kept::new(setup.host.proc.join("net").join(name));
+        let file = |name: &str| Kept::whole(setup.host.proc.join("net").join(name));
         Ok(NetStat {
             tables: [file("netstat"), file("snmp")],
             list: file("snmp6"),

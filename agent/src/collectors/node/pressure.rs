@@ -84,7 +84,7 @@ struct Pressure([Kept; RESOURCES.len()]);
 impl Pressure {
     fn new(setup: &Setup<'_>) -> Pressure {
         let folder = setup.host.proc.join("pressure");
-        Pressure(std::array::from_fn(|at| Kept::new(folder.join(RESOURCES[at].0))))
+        Pressure(std::array::from_fn(|at| Kept::whole(folder.join(RESOURCES[at].0))))
     }
 }
 

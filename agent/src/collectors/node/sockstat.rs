@@ -25,7 +25,7 @@ impl SockStat {
     fn new(setup: &Setup<'_>) -> SockStat {
         let net = setup.host.proc.join("net");
         SockStat {
-            files: [Kept::new(net.join("sockstat")), Kept::new(net.join("sockstat6"))],
+            files: [Kept::whole(net.join("sockstat")), Kept::whole(net.join("sockstat6"))],
             page: rustix::param::page_size() as u64,
         }
     }

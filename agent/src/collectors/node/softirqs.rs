@@ -26,7 +26,7 @@ struct SoftIrqs(Kept);
 
 impl SoftIrqs {
     fn new(setup: &Setup<'_>) -> SoftIrqs {
-        SoftIrqs(Kept::new(setup.host.proc.join("softirqs")))
+        SoftIrqs(Kept::whole(setup.host.proc.join("softirqs")))
     }
 }
 

@@ -85,11 +85,14 @@ const COLUMNS: usize = 13;
 /// The column with the CPU, where there is one.
 const CPU: usize = 12;
 
+/// Bytes of a line at most: 15 columns of 8 digits.
+const LINE: usize = 256;
+
 struct SoftNet(Kept);
 
 impl SoftNet {
     fn new(setup: &Setup<'_>) -> SoftNet {
-        SoftNet(Kept::new(setup.host.proc.join("net/softnet_stat")))
+        SoftNet(Kept::records(setup.host.proc.join("net/softnet_stat"), LINE))
     }
 }
 

@@ -88,7 +88,7 @@ struct Stat {
 impl Stat {
     fn new(setup: &Setup<'_>) -> Stat {
         Stat {
-            file: Kept::new(setup.host.proc.join("stat")),
+            file: Kept::whole(setup.host.proc.join("stat")),
             softirq: setup.is_on(&SOFTIRQ),
         }
     }

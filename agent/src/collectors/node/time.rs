@@ -3,8 +3,10 @@
 mod zone;
 
 use super::flags::Setup;
+use super::pool::Pool;
 use super::{Collect, CollectError, Collector, files};
 use crate::metric::{Encoder, Family, Kind};
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 use zone::Zone;
@@ -37,9 +39,13 @@ static CURRENT: Family = Family::new(
     Kind::Gauge,
 );
 
+/// Small files that stay open.
+const FILES: usize = 16;
+
 struct Time {
     zone: Zone,
     sources: PathBuf,
+    files: Pool,
 }
 
 impl Time {
@@ -47,10 +53,11 @@ impl Time {
         Time {
             zone: Zone::of(setup.host, std::env::var_os("TZ").as_deref()),
             sources: setup.host.sys.join("devices/system/clocksource"),
+            files: Pool::within_limits(FILES),
         }
     }
 
-    fn sources(&self, out: &mut dyn Encoder) -> Result<(), CollectError> {
+    fn sources(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
         let names = files::names(&self.sources).unwrap_or_default();
         let devices = names.iter().filter(|name| {
             let number = name.strip_prefix("clocksource");
@@ -58,7 +65,11 @@ impl Time {
         });
         let mut found = Vec::new();
         for (index, name) in devices.enumerate() {
-            let read = |file| files::text(&self.sources.join(name).join(file));
+            let mut read = |file| {
+                let path = self.sources.join(name).join(file);
+                let text = self.files.text(&path).map(Cow::into_owned);
+                text.map_or_else(|| files::text(&path), Ok)
+            };
             let (available, current) = (read("available_clocksource")?, read("current_clocksource")?);
             found.push((index.to_string(), available, current));
         }

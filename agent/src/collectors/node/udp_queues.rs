@@ -20,12 +20,15 @@ static QUEUES: Family = Family::new(
     Kind::Gauge,
 );
 
+/// Bytes of a line at most (`udp4_format_sock`, `ip6_dgram_sock_seq_show`): 128, 180.
+const LINE: usize = 256;
+
 struct UdpQueues([(&'static str, Kept); 2]);
 
 impl UdpQueues {
     fn new(setup: &Setup<'_>) -> UdpQueues {
         let net = setup.host.proc.join("net");
-        UdpQueues([("v4", Kept::new(net.join("udp"))), ("v6", Kept::new(net.join("udp6")))])
+        UdpQueues([("v4", "udp"), ("v6", "udp6")].map(|(version, file)| (version, Kept::records(net.join(file), LINE))))
     }
 }
 

@@ -24,6 +24,9 @@ static FIELDS: Flag = Flag {
     ..Flag::BASE
 };
 
+/// Bytes of a line at most.
+const LINE: usize = 128;
+
 struct VmStat {
     file: Kept,
     fields: Filter,
@@ -34,7 +37,7 @@ struct VmStat {
 impl VmStat {
     fn new(setup: &Setup<'_>) -> Result<VmStat, String> {
         Ok(VmStat {
-            file: Kept::new(setup.host.proc.join("vmstat")),
+            file: Kept::records(setup.host.proc.join("vmstat"), LINE),
             fields: Filter::new(setup.pattern(&FIELDS)?, None),
             families: ByLine::default(),
         })

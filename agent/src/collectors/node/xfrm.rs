@@ -217,7 +217,7 @@ struct Xfrm(Kept);
 
 impl Xfrm {
     fn new(setup: &Setup<'_>) -> Xfrm {
-        Xfrm(Kept::new(setup.host.proc.join("net/xfrm_stat")))
+        Xfrm(Kept::whole(setup.host.proc.join("net/xfrm_stat")))
     }
 }
 

@@ -28,13 +28,32 @@ pub(super) fn write_open_metrics_float(out: &mut Vec<u8>, value: f64) {
 }
 
 /// Appends an integer in decimal.
-pub(super) fn write_integer(out: &mut Vec<u8>, value: impl std::fmt::Display) {
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{value}");
+pub(super) fn write_integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// Lays out the shortest digits, which `{:e}` gives as `d.ddde-N`, in Go's way.
+/// Below this, whole numbers lie no more than 1 apart: the shortest digits of one are its own.
+const WHOLE: f64 = (1u64 << 53) as f64;
+
 fn write_digits(out: &mut Vec<u8>, value: f64) {
+    match value.trunc() == value && value.abs() < WHOLE {
+        true => write_whole(out, value),
+        false => write_shortest(out, value),
+    }
+}
+
+/// Bytes and counts, mostly: several times as fast as to look for the shortest digits.
+fn write_whole(out: &mut Vec<u8>, value: f64) {
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(value.abs() as u64).as_bytes();
+    let exponent = digits.len() as i32 - 1;
+    let zeros = digits.iter().rev().take_while(|digit| **digit == b'0').count();
+    let (first, fraction) = digits[..digits.len() - zeros].split_at(1.min(digits.len() - zeros));
+    lay_out(out, value < 0.0, (first, fraction), exponent);
+}
+
+/// The shortest digits, which `{:e}` gives as `d.ddde-N`.
+fn write_shortest(out: &mut Vec<u8>, value: f64) {
     let mut buffer = [0u8; 40];
     let mut rest = &mut buffer[..];
     // 17 digits, sign, point and exponent take at most 25 bytes.
@@ -52,6 +71,11 @@ fn write_digits(out: &mut Vec<u8>, value: f64) {
         .unwrap_or(0);
     let (first, fraction) = text[..split].split_at(1);
     let fraction = fraction.strip_prefix(b".").unwrap_or_default();
+    lay_out(out, negative, (first, fraction), exponent);
+}
+
+/// Lays out digits, that before the point and those behind it, in Go's way.
+fn lay_out(out: &mut Vec<u8>, negative: bool, (first, fraction): (&[u8], &[u8]), exponent: i32) {
     if negative {
         out.push(b'-');
     }
@@ -121,6 +145,23 @@ mod tests {
         check(f64::INFINITY, "+Inf", "+Inf");
         check(f64::NEG_INFINITY, "-Inf", "-Inf");
         check(f64::NAN, "NaN", "NaN");
+    }
+
+    /// Both ways to the digits of a whole number are one.
+    #[test]
+    fn whole_numbers_have_their_shortest_digits() {
+        proptest::proptest!(|(number in 0u64..1 << 53, shift in 0u32..53, negative in proptest::bool::ANY)| {
+            let value = (number >> shift) as f64 * if negative { -1.0 } else { 1.0 };
+            proptest::prop_assume!(value != 0.0);
+            let (mut whole, mut shortest) = (Vec::new(), Vec::new());
+            write_whole(&mut whole, value);
+            write_shortest(&mut shortest, value);
+            proptest::prop_assert_eq!(whole, shortest);
+        });
+        let (mut last, mut shortest) = (Vec::new(), Vec::new());
+        write_whole(&mut last, WHOLE - 1.0);
+        write_shortest(&mut shortest, WHOLE - 1.0);
+        assert_eq!(last, shortest);
     }
 
     #[test]

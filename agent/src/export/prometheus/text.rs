@@ -4,7 +4,7 @@
 use super::Format;
 use super::float::{write_float, write_integer, write_open_metrics_float};
 use crate::metric::{Encoder, Exemplar, Family, HistogramView, Kind, SummaryView, Value};
-use std::collections::HashSet;
+use rustc_hash::FxHashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 
@@ -27,10 +27,10 @@ pub struct PrometheusEncoder<W: Write> {
     buffer: Vec<u8>,
     error: Option<io::Error>,
     refused: Refused,
-    /// Names of all families so far.
-    families: HashSet<Box<str>>,
-    /// Hashes of the label sets of the open family. 64 keyed bits: at 10,000 series a false match has odds of 1 : 10^11.
-    series: HashSet<u64>,
+    /// Hashes of the names of all families so far, and of the label sets of the open one. 64 keyed bits: at 10,000 series a false
+    /// match has odds of 1 : 10^11.
+    families: FxHashSet<u64>,
+    series: FxHashSet<u64>,
     hashing: RandomState,
     open: Option<Open>,
 }
@@ -77,8 +77,8 @@ impl<W: Write> PrometheusEncoder<W> {
             buffer: Vec::with_capacity(CHUNK + CHUNK / 8),
             error: None,
             refused: Refused::default(),
-            families: HashSet::new(),
-            series: HashSet::new(),
+            families: FxHashSet::default(),
+            series: FxHashSet::default(),
             hashing: RandomState::new(),
             open: None,
         }
@@ -204,7 +204,7 @@ impl<W: Write> Encoder for PrometheusEncoder<W> {
         self.series.clear();
         let name = clean_name(&family.name, true);
         let (base, suffix, kind) = names(&name, family.kind, self.format);
-        if base.is_empty() || !self.families.insert(base.into()) {
+        if base.is_empty() || !self.families.insert(self.hashing.hash_one(base)) {
             self.refused.families += 1;
             return;
         }

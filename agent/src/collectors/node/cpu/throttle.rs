@@ -1,7 +1,7 @@
 //! How often CPUs were throttled for their heat: `cpuN/thermal_throttle` (`arch/x86/kernel/cpu/mce`, later `drivers/thermal/intel`).
 //! Threads of a core and cores of a package have one counter in common: the first one is read.
 
-use super::super::files;
+use super::super::files::{self, Kept};
 use crate::metric::{Encoder, Family, Kind};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,6 +22,7 @@ static CORE: Family = Family::new(
 /// The counters of a host. Which CPU is of which core is read anew when other CPUs are there or online.
 pub(super) struct Throttles {
     folder: PathBuf,
+    online: Kept,
     /// CPUs that are there, and those online.
     seen: (Vec<String>, Option<String>),
     counted: Vec<Cpu>,
@@ -37,6 +38,7 @@ struct Cpu {
 impl Throttles {
     pub(super) fn new(folder: PathBuf) -> Throttles {
         Throttles {
+            online: Kept::whole(folder.join("online")),
             folder,
             seen: Default::default(),
             counted: Vec::new(),
@@ -75,7 +77,7 @@ impl Throttles {
     }
 
     fn find(&mut self, numbers: &[String]) {
-        let online = files::text_if_any(&self.folder.join("online"));
+        let online = self.online.text().ok().map(str::to_owned);
         if online.is_some() && online == self.seen.1 && numbers == self.seen.0 {
             return;
         }
