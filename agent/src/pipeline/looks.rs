@@ -17,6 +17,9 @@ const SENT: Nanos = 2 * STEP;
 const MUCH: usize = 10_000;
 /// Weight of a record about a process or connection; one with bytes of a connection weighs 1.
 pub(super) const HEAVY: usize = 10;
+/// Weight of one about an event. Of errors a CPU tells 32 new kinds a second at most, whatever their number: so many may have filled
+/// their table.
+pub(super) const EVENT: usize = MUCH / 32;
 
 /// When the next look is due.
 #[derive(Debug, Default)]

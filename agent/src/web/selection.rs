@@ -2,6 +2,7 @@
 
 use crate::collectors::node::runner::Runner;
 use percent_encoding::percent_decode_str;
+use rustc_hash::FxHashSet;
 
 /// What a scrape is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,9 +10,9 @@ pub(crate) enum Selection {
     /// Everything.
     All,
     /// These collectors and nothing else.
-    Only(Vec<String>),
+    Only(FxHashSet<&'static str>),
     /// Everything but these collectors.
-    Without(Vec<String>),
+    Without(FxHashSet<&'static str>),
 }
 
 impl Selection {
@@ -32,28 +33,29 @@ impl Selection {
         if !only.is_empty() && !without.is_empty() {
             return Err("collect[] and exclude[] exclude each other: leave one of the two out.\n".to_owned());
         }
-        for name in only.iter().chain(&without) {
-            if !collectors.names().any(|known| known == name) {
-                return Err(match crate::collectors::node::named(name) {
-                    Some(_) => format!("Collector {name} is switched off: --collector.{name} switches it on.\n"),
-                    None => format!("There is no collector {name}.\n"),
-                });
-            }
+        if only.is_empty() && without.is_empty() {
+            return Ok(Selection::All);
         }
-        Ok(match (only.is_empty(), without.is_empty()) {
-            (false, _) => Selection::Only(only),
-            (_, false) => Selection::Without(without),
-            _ => Selection::All,
+        let known: FxHashSet<&'static str> = collectors.names().collect();
+        let find = |name: &String| {
+            let found = known.get(name.as_str()).copied();
+            found.ok_or_else(|| match crate::collectors::node::named(name) {
+                Some(_) => format!("Collector {name} is switched off: --collector.{name} switches it on.\n"),
+                None => format!("There is no collector {name}.\n"),
+            })
+        };
+        Ok(match without.is_empty() {
+            true => Selection::Only(only.iter().map(find).collect::<Result<_, _>>()?),
+            false => Selection::Without(without.iter().map(find).collect::<Result<_, _>>()?),
         })
     }
 
     /// Is a collector among them?
     pub(crate) fn has(&self, collector: &str) -> bool {
-        let among = |names: &[String]| names.iter().any(|name| name == collector);
         match self {
             Selection::All => true,
-            Selection::Only(names) => among(names),
-            Selection::Without(names) => !among(names),
+            Selection::Only(names) => names.contains(collector),
+            Selection::Without(names) => !names.contains(collector),
         }
     }
 }
@@ -78,7 +80,7 @@ mod tests {
         let of = |query| Selection::of(query, &runner);
         assert_eq!(of(None), Ok(Selection::All));
         assert_eq!(of(Some("x=y&collect")), Ok(Selection::All));
-        let only = Selection::Only(vec!["loadavg".to_owned()]);
+        let only = Selection::Only(FxHashSet::from_iter(["loadavg"]));
         assert_eq!(of(Some("collect[]=loadavg")), Ok(only.clone()));
         assert_eq!(of(Some("collect%5B%5D=loadavg")), Ok(only.clone()));
         assert!(only.has("loadavg") && !only.has("stat"));

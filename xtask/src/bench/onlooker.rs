@@ -140,6 +140,11 @@ impl Agent {
         resident(self.process.pid())
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Where it serves.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address

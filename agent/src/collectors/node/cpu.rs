@@ -4,13 +4,12 @@
 mod info;
 mod throttle;
 
-use super::files::Kept;
+use super::files::{Folder, Kept};
 use super::filter::Pattern;
 use super::flags::{Flag, Form, Setup};
 use super::pool::Pool;
 use super::{Collect, CollectError, Collector, cpus};
 use crate::metric::{Encoder, Family, Kind};
-use std::path::PathBuf;
 use throttle::Throttles;
 
 /// See the module.
@@ -94,7 +93,7 @@ const FILES: usize = 256;
 struct Cpu {
     stat: Kept,
     cpuinfo: Kept,
-    folder: PathBuf,
+    folder: Folder,
     /// In that folder.
     files: Pool,
     throttles: Throttles,
@@ -116,7 +115,7 @@ impl Cpu {
             stat: Kept::whole(setup.host.proc.join("stat")),
             cpuinfo: Kept::new(setup.host.proc.join("cpuinfo")),
             throttles: Throttles::new(folder.clone()),
-            folder,
+            folder: Folder::new(folder),
             files: Pool::within_limits(FILES),
             guest: setup.is_on(&GUEST_FLAG),
             info: setup.is_on(&INFO_FLAG) || features.is_some() || bugs.is_some(),
@@ -200,7 +199,7 @@ impl Cpu {
     }
 
     fn isolated(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
-        let path = self.folder.join("isolated");
+        let path = self.folder.path().join("isolated");
         let Some(text) = self.files.text(&path) else {
             return Ok(());
         };
@@ -218,7 +217,7 @@ impl Cpu {
     fn online(&mut self, numbers: &[String], out: &mut dyn Encoder) {
         let Cpu { files, folder, .. } = self;
         let mut online = |number: &str| {
-            let text = files.text(&folder.join(format!("cpu{number}/online")));
+            let text = files.text(&folder.path().join(format!("cpu{number}/online")));
             text.map(|text| text == "1")
         };
         if numbers.first().and_then(|first| online(first)).is_none() {
@@ -237,7 +236,7 @@ impl Collect for Cpu {
         let info = if self.info { self.info(out) } else { Ok(()) };
         let times = self.times(out);
         let isolated = self.isolated(out);
-        let numbers = cpus::numbers(&self.folder).unwrap_or_default();
+        let numbers = cpus::numbers(&mut self.folder).unwrap_or_default();
         self.throttles.collect(&numbers, out);
         self.online(&numbers, out);
         info.and(times).and(isolated)

@@ -1,10 +1,11 @@
 //! Frequencies of CPUs: `cpuN/cpufreq` (`drivers/cpufreq/cpufreq.c`, `Documentation/admin-guide/pm/cpufreq.rst`).
 
+use super::files::Folder;
 use super::flags::Setup;
 use super::{Collect, CollectError, Collector, cpus, files};
 use crate::metric::{Encoder, Family, Kind};
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// See the module.
@@ -76,7 +77,7 @@ const fn family(name: &'static str, help: &'static str) -> Family {
 }
 
 struct CpuFreq {
-    folder: PathBuf,
+    folder: Folder,
     slow: bool,
 }
 
@@ -94,15 +95,15 @@ struct Cpu {
 impl CpuFreq {
     fn new(setup: &Setup<'_>) -> CpuFreq {
         CpuFreq {
-            folder: cpus::folder(&setup.host.sys),
+            folder: Folder::new(cpus::folder(&setup.host.sys)),
             slow: false,
         }
     }
 
     /// CPUs that are online.
-    fn numbers(&self) -> Result<Vec<String>, CollectError> {
-        let mut numbers = cpus::numbers(&self.folder)?;
-        let path = self.folder.join("offline");
+    fn numbers(&mut self) -> Result<Vec<String>, CollectError> {
+        let mut numbers = cpus::numbers(&mut self.folder)?;
+        let path = self.folder.path().join("offline");
         let offline = files::text_if_any(&path).unwrap_or_default();
         let offline = cpus::list(&offline).map_err(|what| CollectError::malformed(&path, what))?;
         if !offline.is_empty() {
@@ -115,7 +116,7 @@ impl CpuFreq {
         let started = Instant::now();
         let threads = if self.slow { THREADS } else { 1 };
         let share = numbers.len().div_ceil(threads).max(1);
-        let folder = &self.folder;
+        let folder = self.folder.path();
         let read = |numbers: &[String]| -> Vec<Cpu> {
             let read = numbers.iter().filter_map(|number| Cpu::read(folder, number));
             read.collect()
@@ -268,8 +269,8 @@ mod tests {
         for cpu in 0..40 {
             fixture.put(&[(&format!("{CPU}/cpu{cpu}/cpufreq/scaling_cur_freq"), "1")]);
         }
-        let folder = cpus::folder(&fixture.host().sys);
-        let numbers = cpus::numbers(&folder).unwrap();
+        let mut folder = Folder::new(cpus::folder(&fixture.host().sys));
+        let numbers = cpus::numbers(&mut folder).unwrap();
         let found = CpuFreq { folder, slow: true }.read_all(&numbers);
         assert_eq!(found.into_iter().map(|cpu| cpu.number).collect::<Vec<_>>(), numbers);
     }

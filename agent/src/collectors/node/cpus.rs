@@ -1,7 +1,7 @@
 //! CPUs as `/sys/devices/system/cpu` names them (`drivers/base/cpu.c`).
 
 use super::CollectError;
-use super::files;
+use super::files::Folder;
 use std::path::{Path, PathBuf};
 
 /// CPUs at most: eight times what kernels are built for.
@@ -16,8 +16,8 @@ pub(super) fn folder(sys: &Path) -> PathBuf {
 ///
 /// # Errors
 /// The folder cannot be read.
-pub(super) fn numbers(folder: &Path) -> Result<Vec<String>, CollectError> {
-    let names = files::names(folder)?;
+pub(super) fn numbers(folder: &mut Folder) -> Result<Vec<String>, CollectError> {
+    let names = folder.names()?;
     let numbers = names.iter().filter_map(|name| name.strip_prefix("cpu"));
     Ok(numbers
         .filter(|number| number.starts_with(|first: char| first.is_ascii_digit()))

@@ -1,12 +1,12 @@
 //! Disks with several paths to them: `sys/block/dm-*` of the device mapper (`Documentation/ABI/testing/sysfs-block-dm`), as far as
 //! their UUID says multipath, and the state of the devices below.
 
-use super::files;
+use super::files::{self, Folder};
 use super::flags::Setup;
 use super::rows::{Rows, gauge};
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// See the module.
 pub(super) static COLLECTOR: Collector = Collector {
@@ -57,11 +57,11 @@ static COLUMNS: [Column; 5] = [
     ),
 ];
 
-struct DmMultipath(PathBuf);
+struct DmMultipath(Folder);
 
 impl DmMultipath {
     fn new(setup: &Setup<'_>) -> DmMultipath {
-        DmMultipath(setup.host.sys.join("block"))
+        DmMultipath(Folder::new(setup.host.sys.join("block")))
     }
 }
 
@@ -69,11 +69,8 @@ impl Collect for DmMultipath {
     fn collect(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
         let mut result = Ok(());
         let mut devices = Vec::new();
-        for name in files::names(&self.0)?
-            .into_iter()
-            .filter(|name| name.starts_with("dm-"))
-        {
-            match Device::read(&self.0, name) {
+        for name in self.0.names()?.into_iter().filter(|name| name.starts_with("dm-")) {
+            match Device::read(self.0.path(), name) {
                 Ok(device) => devices.extend(device),
                 // It was removed meanwhile.
                 Err(error) if error.is_no_data() => {}

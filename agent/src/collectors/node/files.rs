@@ -1,6 +1,7 @@
 //! Reading of the small text files that `/proc` and `/sys` are made of.
 
 use super::CollectError;
+use rustix::fs::{Dir, Mode, OFlags};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -249,6 +250,62 @@ pub fn names(folder: &Path) -> Result<Vec<String>, CollectError> {
     Ok(names)
 }
 
+/// A folder that is listed again and again: it stays open.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    open: Option<Dir>,
+}
+
+impl Folder {
+    /// Nothing is opened yet.
+    pub fn new(path: impl Into<PathBuf>) -> Folder {
+        Folder {
+            path: path.into(),
+            open: None,
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names in it, sorted; those that are no UTF-8 are left out.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn names(&mut self) -> Result<Vec<String>, CollectError> {
+        if let Some(open) = &mut self.open {
+            open.rewind();
+            // One that has nothing may be gone, and there again.
+            match listed(open) {
+                Ok(names) if !names.is_empty() => return Ok(names),
+                _ => self.open = None,
+            }
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(&self.path, flags, Mode::empty()).and_then(Dir::new);
+        let names = opened.and_then(|mut opened| Ok((listed(&mut opened)?, opened)));
+        let (names, opened) = names.map_err(|error| CollectError::read(&self.path, error.into()))?;
+        self.open = (!names.is_empty()).then_some(opened);
+        Ok(names)
+    }
+}
+
+fn listed(folder: &mut Dir) -> rustix::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in folder {
+        if let Ok(name) = entry?.file_name().to_str()
+            && !matches!(name, "." | "..")
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// Names in a folder, sorted, and none when it is not there: what not every host has, without that being told as a failure.
 ///
 /// # Errors
@@ -297,6 +354,25 @@ mod tests {
         let lines = fs::read_to_string("/proc/self/maps").unwrap().lines().count();
         let found = Kept::records("/proc/self/maps", 300).text().unwrap().lines().count();
         assert!(found.abs_diff(lines) < 20, "{found} of {lines}");
+    }
+
+    #[test]
+    fn a_folder_is_listed_anew_and_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("folder");
+        let mut folder = Folder::new(&path);
+        assert!(matches!(folder.names(), Err(CollectError::NoData(_))), "not there");
+        fs::create_dir(&path).unwrap();
+        assert_eq!(folder.names().unwrap(), [""; 0]);
+        fs::write(path.join("b"), "").unwrap();
+        fs::write(path.join("a"), "").unwrap();
+        assert_eq!(folder.names().unwrap(), ["a", "b"]);
+        fs::remove_file(path.join("b")).unwrap();
+        assert_eq!(folder.names().unwrap(), ["a"]);
+        fs::remove_dir_all(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("c"), "").unwrap();
+        assert_eq!(folder.names().unwrap(), ["c"], "another one of that name");
     }
 
     #[test]

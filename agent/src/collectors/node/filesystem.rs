@@ -137,12 +137,52 @@ struct FileSystem {
     root: PathBuf,
     mount_points: Filter,
     types: Filter,
-    /// Outer `None`: no line of a mount. Inner `None`: a mount that is not told.
-    mounts: ByLine<Option<Option<Mount>>>,
+    /// `None`: no line of a mount.
+    mounts: ByLine<Option<Known>>,
     asking: Asking,
     /// Mounts that were said to hang in the log.
     hanging: HashSet<Arc<Path>>,
 }
+
+/// A line of a mount.
+struct Known {
+    place: Box<[u8]>,
+    /// Neither asking it nor a way through it waits for a disk, a network or a program.
+    answers: bool,
+    /// `None`: it is not told.
+    told: Option<Mount>,
+}
+
+/// File systems in memory, and those of disks that have the numbers of `statfs` in memory. Not overlays: of what they are made is not
+/// known.
+const ANSWER: [&[u8]; 26] = [
+    b"bpf",
+    b"cgroup",
+    b"cgroup2",
+    b"configfs",
+    b"debugfs",
+    b"devpts",
+    b"devtmpfs",
+    b"efivarfs",
+    b"ext2",
+    b"ext3",
+    b"ext4",
+    b"fusectl",
+    b"hugetlbfs",
+    b"iso9660",
+    b"mqueue",
+    b"nsfs",
+    b"proc",
+    b"pstore",
+    b"ramfs",
+    b"securityfs",
+    b"squashfs",
+    b"sysfs",
+    b"tmpfs",
+    b"tracefs",
+    b"vfat",
+    b"xfs",
+];
 
 /// A mount that is told.
 struct Mount {
@@ -189,12 +229,12 @@ impl FileSystem {
         let mut bad = None;
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let make = || {
-                Some(Mount::new(
-                    &Line::parse(line)?,
-                    &self.root,
-                    &self.mount_points,
-                    &self.types,
-                ))
+                let line = Line::parse(line)?;
+                Some(Known {
+                    place: unescaped(line.mount_point).into(),
+                    answers: ANSWER.contains(&line.fs_type),
+                    told: Mount::new(&line, &self.root, &self.mount_points, &self.types),
+                })
             };
             if self.mounts.at(lines, line, make).is_none() && bad.is_none() {
                 let text = String::from_utf8_lossy(line);
@@ -243,15 +283,33 @@ impl Collect for FileSystem {
         let read = self.read();
         // The same may be mounted at the same place more than once: the last mount hides the others.
         let mut seen = HashSet::new();
-        let told = self.mounts.all().flatten().flatten();
-        let mounts: Vec<&Mount> = told
-            .filter(|mount| seen.insert((&*mount.device, &*mount.mount_point, &*mount.fs_type)))
+        let known = || self.mounts.all().flatten();
+        let mounts: Vec<(&Mount, &[u8])> = known()
+            .filter_map(|known| Some((known.told.as_ref()?, &*known.place)))
+            .filter(|(mount, _)| seen.insert((&*mount.device, &*mount.mount_point, &*mount.fs_type)))
             .collect();
-        let places: Vec<Arc<Path>> = mounts.iter().map(|mount| Arc::clone(&mount.place)).collect();
+        let slow: Vec<&[u8]> = known()
+            .filter(|known| !known.answers)
+            .map(|known| &*known.place)
+            .collect();
+        let may_hang = |place: &[u8]| slow.iter().any(|slow| is_at_or_below(place, slow));
+        let (asked, at_once): (Vec<_>, Vec<_>) = mounts.iter().partition(|(_, place)| may_hang(place));
+        let places: Vec<Arc<Path>> = asked.iter().map(|(mount, _)| Arc::clone(&mount.place)).collect();
+        // What answers at once need not be handed to another thread.
+        let at_once: Vec<_> = at_once.iter().map(|(mount, _)| space(&mount.place)).collect();
         let said = self.asking.ask(&places);
         note_hanging(&mut self.hanging, &places, &said);
-        let rows: Vec<(&Mount, Result<Space, String>)> = std::iter::zip(mounts, said)
-            .map(|(mount, said)| (mount, said.unwrap_or_else(|| Err("mountpoint timeout".to_owned()))))
+        let (mut at_once, mut said) = (at_once.into_iter(), said.into_iter());
+        let rows: Vec<(&Mount, Result<Space, String>)> = mounts
+            .iter()
+            .map(|(mount, place)| {
+                let said = if may_hang(place) {
+                    said.next().flatten()
+                } else {
+                    at_once.next()
+                };
+                (*mount, said.unwrap_or_else(|| Err("mountpoint timeout".to_owned())))
+            })
             .collect();
         if rows.is_empty() {
             return read;
@@ -286,6 +344,13 @@ impl Collect for FileSystem {
         }
         read
     }
+}
+
+/// Whether a path is another one or leads through it.
+fn is_at_or_below(path: &[u8], other: &[u8]) -> bool {
+    let other = other.strip_suffix(b"/").unwrap_or(other);
+    path.strip_prefix(other)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// Says in the log which mounts hang now, and which do no longer.

@@ -2,17 +2,19 @@
 
 mod rtnl;
 
-use super::files::{First, integer, names};
+use super::files::{First, Folder, integer};
 use super::filter::Pattern;
 use super::flags::{Flag, Form, Setup};
 use super::netdev;
-use super::netlink::link::STATS;
+use super::netlink::link::{Link, STATS, links};
+use super::netlink::{LinkWatch, Socket};
 use super::pool::Pool;
 use super::rows::{counter, gauge};
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
-use rtnl::Rtnl;
+use rtnl::{Rtnl, address};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// See the module.
 pub(super) static COLLECTOR: Collector = Collector {
@@ -165,18 +167,33 @@ static NUMBERS: [(&str, Family); 16] = [
         gauge("node_network_protocol_type", "Kind of a device's link, ARPHRD_…"),
     ),
 ];
-/// Place of the flags among the numbers.
+/// Places of the flags and of the index among the numbers.
 const FLAGS: usize = 7;
+const INDEX: usize = 8;
 
 struct NetClass {
-    folder: PathBuf,
+    folder: Folder,
     ignored: Option<Pattern>,
     no_invalid_speed: bool,
     /// `None`: files are read.
     rtnl: Option<Rtnl>,
     with_stats: bool,
     files: Pool,
+    known: Known,
 }
+
+/// What was read last. Where the kernel says that no link has changed since, only what it does not tell of is read anew.
+#[derive(Default)]
+struct Known {
+    devices: Vec<Device>,
+    /// When all was read; `None`: not as the kernel's own list has it, or with errors.
+    read: Option<Instant>,
+    watch: LinkWatch,
+    socket: Option<Socket>,
+}
+
+/// After this all is read anew: some settings can be written to files without a word (`netdev_group`, `link_mode`).
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// Files that are kept open: those of 46 devices.
 const OPEN: usize = 1024;
@@ -200,13 +217,45 @@ struct Device {
 impl NetClass {
     fn new(setup: &Setup<'_>) -> Result<NetClass, String> {
         Ok(NetClass {
-            folder: setup.host.sys.join("class/net"),
+            folder: Folder::new(setup.host.sys.join("class/net")),
             ignored: setup.pattern(&IGNORED)?,
             no_invalid_speed: setup.is_on(&NO_INVALID_SPEED),
             rtnl: setup.is_on(&NETLINK).then(Rtnl::new),
             with_stats: setup.is_on(&WITH_STATS),
             files: Pool::within_limits(OPEN),
+            known: Known::default(),
         })
+    }
+
+    /// Devices as their files have them.
+    fn of_files(&mut self, first: &mut First) -> Result<(), CollectError> {
+        let changed = self.known.watch.changed();
+        let (known, files) = (&mut self.known, &mut self.files);
+        if !changed && known.read.is_some_and(|read| read.elapsed() < AGAIN) {
+            for device in &mut known.devices {
+                let folder = self.folder.path().join(&device.name);
+                device.read_modes(folder, files, first);
+            }
+            return Ok(());
+        }
+        known.read = None;
+        let now = Instant::now();
+        let wanted = |name: &str| self.ignored.as_ref().is_none_or(|ignored| !ignored.matches(name));
+        let names = self.folder.names()?.into_iter().filter(|name| wanted(name));
+        let folder = self.folder.path();
+        let mut wrong = First::default();
+        known.devices = names
+            .filter_map(|name| Device::read(&folder.join(&name), name, files, &mut wrong))
+            .collect();
+        files.sweep();
+        // Files of another network namespace are not of the links that are heard of here.
+        let mut links = links(known.socket.get_or_insert_with(Socket::route)).unwrap_or_default();
+        links.retain(|link| wanted(&link.name));
+        let same = links.len() == known.devices.len() && known.devices.iter().all(|device| device.is_one_of(&links));
+        if first.ok(wrong.result()).is_some() && same {
+            known.read = Some(now);
+        }
+        Ok(())
     }
 
     fn write(&self, devices: &[Device], out: &mut dyn Encoder) {
@@ -269,20 +318,14 @@ impl NetClass {
 impl Collect for NetClass {
     fn collect(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
         let mut first = First::default();
-        let wanted = |name: &str| self.ignored.as_ref().is_none_or(|ignored| !ignored.matches(name));
-        let devices = match &mut self.rtnl {
-            Some(rtnl) => rtnl.devices(&self.folder, &wanted, &mut first)?,
-            None => {
-                let names = names(&self.folder)?.into_iter().filter(|name| wanted(name));
-                let (folder, files) = (&self.folder, &mut self.files);
-                let devices = names
-                    .filter_map(|name| Device::read(&folder.join(&name), name, files, &mut first))
-                    .collect();
-                files.sweep();
-                devices
+        match &mut self.rtnl {
+            Some(rtnl) => {
+                let wanted = |name: &str| self.ignored.as_ref().is_none_or(|ignored| !ignored.matches(name));
+                self.known.devices = rtnl.devices(self.folder.path(), &wanted, &mut first)?;
             }
-        };
-        self.write(&devices, out);
+            None => self.of_files(&mut first)?,
+        }
+        self.write(&self.known.devices, out);
         first.result()
     }
 }
@@ -305,11 +348,9 @@ impl Device {
         for ((name, _), place) in NUMBERS.iter().zip(&mut device.numbers) {
             *place = number(name);
         }
-        device.speed = number("speed");
         for (name, text) in [
             ("address", &mut device.address),
             ("broadcast", &mut device.broadcast),
-            ("duplex", &mut device.duplex),
             ("operstate", &mut device.state),
             ("ifalias", &mut device.alias),
         ] {
@@ -317,9 +358,25 @@ impl Device {
             *text = files.text(&path).unwrap_or_default().into_owned();
             path.pop();
         }
+        device.read_modes(path, files, first);
         // A file among the devices, or one that is gone.
         let there = device.numbers.iter().any(Option::is_some) || folder.is_dir();
         there.then_some(device)
+    }
+
+    /// Reads what drivers say when they are asked, and no sooner.
+    fn read_modes(&mut self, mut folder: PathBuf, files: &mut Pool, first: &mut First) {
+        folder.push("speed");
+        self.speed = files.text(&folder).and_then(|text| first.ok(integer(&folder, &text)));
+        folder.set_file_name("duplex");
+        self.duplex = files.text(&folder).unwrap_or_default().into_owned();
+    }
+
+    /// Whether the kernel tells of this device.
+    fn is_one_of(&self, links: &[Link]) -> bool {
+        let index = self.numbers[INDEX];
+        let mut links = links.iter().filter(|link| index == Some(i128::from(link.index)));
+        links.any(|link| link.name == self.name && address(&link.address) == self.address)
     }
 
     fn admin_state(&self) -> &'static str {

@@ -8,6 +8,7 @@ pub(super) mod link;
 
 use super::CollectError;
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 use std::io;
@@ -152,6 +153,48 @@ impl Socket {
             self.open = Some(fd);
         }
         self.open.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+/// Hears of links that come, change and go, so that what is known of them need not be read again.
+#[derive(Debug, Default)]
+pub(super) struct LinkWatch {
+    open: Option<OwnedFd>,
+    room: Vec<u8>,
+}
+
+/// The kernel's group for links, `RTMGRP_LINK`.
+const LINKS: u32 = 1;
+/// Messages that are taken at a time: what is behind them is heard of next time.
+const HEARD: usize = 1024;
+
+impl LinkWatch {
+    /// Whether a link may have changed since this was asked last; always `true` the first time, and where the kernel cannot be heard.
+    pub(super) fn changed(&mut self) -> bool {
+        let Some(open) = &self.open else {
+            self.open = LinkWatch::opened().ok();
+            return true;
+        };
+        self.room.resize(ROOM, 0);
+        for heard in 0..HEARD {
+            let flags = RecvFlags::DONTWAIT;
+            match rustix::io::retry_on_intr(|| rustix::net::recv(open, self.room.as_mut_slice(), flags)) {
+                Err(Errno::WOULDBLOCK) => return heard > 0,
+                // Some were lost for want of room.
+                Ok(_) | Err(Errno::NOBUFS) => {}
+                Err(_) => {
+                    self.open = None;
+                    return true;
+                }
+            }
+        }
+        true
+    }
+
+    fn opened() -> rustix::io::Result<OwnedFd> {
+        let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+        rustix::net::bind(&fd, &netlink::SocketAddrNetlink::new(0, LINKS))?;
+        Ok(fd)
     }
 }
 

@@ -1,11 +1,12 @@
 //! Counters of the network stack: `proc/net/netstat`, `proc/net/snmp` (`net/ipv4/proc.c`) and `proc/net/snmp6` (`net/ipv6/proc.c`).
 
+use super::byline::ByLine;
 use super::files::{Kept, parsed};
 use super::filter::Pattern;
 use super::flags::{Flag, Form, Setup};
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::path::Path;
 
 /// See the module.
@@ -38,6 +39,10 @@ struct NetStat {
     tables: [Kept; 2],
     /// One name and number a line. Not there without IPv6.
     list: Kept,
+    /// Where the numbers belong of a line of names: these lines stay the same.
+    heads: [ByLine<Vec<Option<usize>>>; 2],
+    /// And of a line of the list.
+    names: ByLine<Option<usize>>,
     chosen: Chosen,
 }
 
@@ -46,7 +51,7 @@ struct Chosen {
     /// `None`: all.
     fields: Option<Pattern>,
     /// Places of names that were seen; `None` when one is not told.
-    known: HashMap<String, Option<usize>>,
+    known: FxHashMap<String, Option<usize>>,
     families: Vec<Family>,
     values: Vec<Option<f64>>,
     name: String,
@@ -58,9 +63,11 @@ impl NetStat {
         Ok(NetStat {
             tables: [file("netstat"), file("snmp")],
             list: file("snmp6"),
+            heads: Default::default(),
+            names: ByLine::default(),
             chosen: Chosen {
                 fields: setup.pattern(&FIELDS)?,
-                known: HashMap::new(),
+                known: FxHashMap::default(),
                 families: Vec::new(),
                 values: Vec::new(),
                 name: String::new(),
@@ -69,21 +76,23 @@ impl NetStat {
     }
 
     fn read(&mut self) -> Result<(), CollectError> {
-        for file in &mut self.tables {
+        for (file, heads) in self.tables.iter_mut().zip(&mut self.heads) {
             let path = file.path().to_owned();
-            self.chosen.table(&path, file.text()?)?;
+            self.chosen.table(&path, file.text()?, heads)?;
         }
         let path = self.list.path().to_owned();
         match self.list.text() {
             Err(error) if error.is_no_data() => Ok(()),
-            text => self.chosen.list(&path, text?),
+            text => self.chosen.list(&path, text?, &mut self.names),
         }
     }
 }
 
 impl Collect for NetStat {
     fn collect(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
-        self.chosen.begin();
+        if self.chosen.begin() {
+            (self.heads, self.names) = Default::default();
+        }
         let result = self.read();
         for (family, value) in self.chosen.families.iter().zip(&self.chosen.values) {
             if let Some(value) = value {
@@ -96,61 +105,70 @@ impl Collect for NetStat {
 }
 
 impl Chosen {
-    fn begin(&mut self) {
-        if self.known.len() > NAMES {
+    /// A new scrape. Says whether all places were given up.
+    fn begin(&mut self) -> bool {
+        let full = self.known.len() > NAMES;
+        if full {
             self.known.clear();
             self.families.clear();
             self.values.clear();
         }
         self.values.fill(None);
+        full
     }
 
-    fn table(&mut self, path: &Path, text: &str) -> Result<(), CollectError> {
+    fn table(&mut self, path: &Path, text: &str, known: &mut ByLine<Vec<Option<usize>>>) -> Result<(), CollectError> {
         let mut lines = text.lines().enumerate();
         while let Some((line, heads)) = lines.next() {
             let (_, numbers) = lines.next().unwrap_or_default();
-            let (mut heads, mut numbers) = (heads.split_ascii_whitespace(), numbers.split_ascii_whitespace());
-            let (group, same) = (heads.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+            let group = heads.split_ascii_whitespace().next().unwrap_or_default();
+            let mut numbers = numbers.split_ascii_whitespace();
+            let same = numbers.next().unwrap_or_default();
             let what = |what: &str| CollectError::malformed(path, format!("line {}: {group} {what}", line + 1));
             let Some(name) = group.strip_suffix(':').filter(|_| group == same) else {
                 return Err(what("is not followed by a line of numbers that begins with it"));
             };
-            loop {
-                match (heads.next(), numbers.next()) {
-                    (Some(head), Some(number)) => self.add(path, name, head, number)?,
-                    (None, None) => break,
-                    _ => return Err(what("has not as many numbers as names")),
-                }
+            let places = known.at(line / 2, heads, || {
+                let names = heads.split_ascii_whitespace().skip(1);
+                names.map(|head| self.place(name, head)).collect()
+            });
+            for place in places {
+                let Some(number) = numbers.next() else {
+                    return Err(what("has not as many numbers as names"));
+                };
+                put(&mut self.values, path, *place, number)?;
+            }
+            if numbers.next().is_some() {
+                return Err(what("has not as many numbers as names"));
             }
         }
         Ok(())
     }
 
     /// The group ends with the 6 of each name; what has none is no counter of IPv6.
-    fn list(&mut self, path: &Path, text: &str) -> Result<(), CollectError> {
-        for line in text.lines() {
-            let mut words = line.split_ascii_whitespace();
-            let (Some(name), Some(number)) = (words.next(), words.next()) else {
-                continue;
-            };
-            if let Some((group, name)) = name.find('6').and_then(|six| name.split_at_checked(six + 1)) {
-                self.add(path, group, name, number)?;
+    fn list(&mut self, path: &Path, text: &str, known: &mut ByLine<Option<usize>>) -> Result<(), CollectError> {
+        for (line, text) in text.lines().enumerate() {
+            let mut words = text.split_ascii_whitespace();
+            let (name, number) = (words.next().unwrap_or_default(), words.next());
+            let place = *known.at(line, name, || {
+                let (group, name) = name.split_at_checked(name.find('6')? + 1)?;
+                self.place(group, name)
+            });
+            if let Some(number) = number {
+                put(&mut self.values, path, place, number)?;
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, path: &Path, group: &str, name: &str, number: &str) -> Result<(), CollectError> {
+    /// Where the value of a name goes; `None` when it is not told.
+    fn place(&mut self, group: &str, name: &str) -> Option<usize> {
         self.name.clear();
         self.name.extend([group, "_", name]);
-        let place = match self.known.get(&self.name) {
+        match self.known.get(&self.name) {
             Some(place) => *place,
             None => self.learn(group, name),
-        };
-        if let Some(value) = place.and_then(|place| self.values.get_mut(place)) {
-            *value = Some(parsed(path, number)?);
         }
-        Ok(())
     }
 
     fn learn(&mut self, group: &str, name: &str) -> Option<usize> {
@@ -168,6 +186,13 @@ impl Chosen {
         self.known.insert(self.name.clone(), place);
         place
     }
+}
+
+fn put(values: &mut [Option<f64>], path: &Path, place: Option<usize>, number: &str) -> Result<(), CollectError> {
+    if let Some(value) = place.and_then(|place| values.get_mut(place)) {
+        *value = Some(parsed(path, number)?);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use crate::host::quarter_of_descriptors;
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -20,7 +21,8 @@ const AGAIN: Duration = Duration::from_secs(15);
 /// Files of one collector. Beyond its limit files are opened for each reading, as if there were none of it.
 #[derive(Debug)]
 pub struct Pool {
-    files: FxHashMap<PathBuf, Entry>,
+    /// By their paths, which are compared as bytes: this is asked for hundreds of files a scrape.
+    files: FxHashMap<OsString, Entry>,
     /// Inode of folders that are checked, and the round in which.
     folders: FxHashMap<PathBuf, (u64, u64)>,
     limit: usize,
@@ -63,7 +65,8 @@ impl Pool {
     /// Bytes that are no UTF-8 become U+FFFD.
     pub fn text(&mut self, path: &Path) -> Option<Cow<'_, str>> {
         let round = self.round;
-        if let Some(entry) = self.files.get_mut(path) {
+        let name = path.as_os_str();
+        if let Some(entry) = self.files.get_mut(name) {
             entry.round = round;
             match &entry.state {
                 State::Absent(since) if since.elapsed() < AGAIN => return None,
@@ -85,10 +88,10 @@ impl Pool {
             Err(_) => (State::Absent(Instant::now()), None),
         };
         let room = self.files.len() < self.limit;
-        match self.files.get_mut(path) {
+        match self.files.get_mut(name) {
             Some(entry) => entry.state = state,
             None if room => {
-                self.files.insert(path.to_owned(), Entry { state, round });
+                self.files.insert(name.to_owned(), Entry { state, round });
             }
             None => {}
         }
@@ -102,7 +105,7 @@ impl Pool {
         let round = self.round;
         let known = self.folders.insert(folder.to_owned(), (identity, round));
         if known.is_some_and(|(known, _)| known != identity) {
-            self.files.retain(|path, _| !path.starts_with(folder));
+            self.files.retain(|path, _| !Path::new(path).starts_with(folder));
         }
     }
 
@@ -183,7 +186,7 @@ mod tests {
         assert_eq!(text(&mut pool, &path), None);
         fs::write(&path, "here").unwrap();
         assert_eq!(text(&mut pool, &path), None, "not yet");
-        if let Some(entry) = pool.files.get_mut(&path) {
+        if let Some(entry) = pool.files.get_mut(path.as_os_str()) {
             entry.state = State::Absent(Instant::now() - AGAIN);
         }
         assert_eq!(text(&mut pool, &path), Some("here".into()));

@@ -2,12 +2,12 @@
 
 mod zone;
 
+use super::files::Folder;
 use super::flags::Setup;
 use super::pool::Pool;
 use super::{Collect, CollectError, Collector, files};
 use crate::metric::{Encoder, Family, Kind};
 use std::borrow::Cow;
-use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 use zone::Zone;
 
@@ -44,7 +44,7 @@ const FILES: usize = 16;
 
 struct Time {
     zone: Zone,
-    sources: PathBuf,
+    sources: Folder,
     files: Pool,
 }
 
@@ -52,13 +52,13 @@ impl Time {
     fn new(setup: &Setup<'_>) -> Time {
         Time {
             zone: Zone::of(setup.host, std::env::var_os("TZ").as_deref()),
-            sources: setup.host.sys.join("devices/system/clocksource"),
+            sources: Folder::new(setup.host.sys.join("devices/system/clocksource")),
             files: Pool::within_limits(FILES),
         }
     }
 
     fn sources(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
-        let names = files::names(&self.sources).unwrap_or_default();
+        let names = self.sources.names().unwrap_or_default();
         let devices = names.iter().filter(|name| {
             let number = name.strip_prefix("clocksource");
             number.is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()))
@@ -66,7 +66,7 @@ impl Time {
         let mut found = Vec::new();
         for (index, name) in devices.enumerate() {
             let mut read = |file| {
-                let path = self.sources.join(name).join(file);
+                let path = self.sources.path().join(name).join(file);
                 let text = self.files.text(&path).map(Cow::into_owned);
                 text.map_or_else(|| files::text(&path), Ok)
             };

@@ -11,6 +11,9 @@ use std::io::{self, Write};
 /// Output is handed on when this much has gathered, bytes.
 const CHUNK: usize = 64 * 1024;
 
+/// Families of a host with the usual collectors: room is made for them at once.
+const FAMILIES: usize = 896;
+
 /// What an encoder kept out, because one bad line costs a scraper all others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Refused {
@@ -77,7 +80,7 @@ impl<W: Write> PrometheusEncoder<W> {
             buffer: Vec::with_capacity(CHUNK + CHUNK / 8),
             error: None,
             refused: Refused::default(),
-            families: FxHashSet::default(),
+            families: FxHashSet::with_capacity_and_hasher(FAMILIES, Default::default()),
             series: FxHashSet::default(),
             hashing: RandomState::new(),
             open: None,

@@ -189,7 +189,7 @@ fn counters_follow_when_cpus_come() {
     let mut throttles = Throttles::new(folder.clone());
     let mut said = || {
         let mut encoder = PrometheusEncoder::new(Format::Text, Vec::new());
-        throttles.collect(&cpus::numbers(&folder).unwrap(), &mut encoder);
+        throttles.collect(&cpus::numbers(&mut Folder::new(&folder)).unwrap(), &mut encoder);
         let text = String::from_utf8(encoder.finish().unwrap()).unwrap();
         lines(&text, "node_cpu")
     };

@@ -138,3 +138,37 @@ fn names_that_are_no_utf_8_are_told() {
     std::fs::write(fixture.host().proc.join("1/mountinfo"), line).unwrap();
     assert!(fixture.text(&COLLECTOR).contains("mountpoint=\"/caf\u{fffd}\"} 1\n"));
 }
+
+#[test]
+fn what_may_hang_is_not_asked_here() {
+    let at_or_below = |path: &str, other: &str| is_at_or_below(path.as_bytes(), other.as_bytes());
+    assert!(at_or_below("/mnt/nfs", "/mnt/nfs") && at_or_below("/mnt/nfs/disk", "/mnt/nfs"));
+    assert!(!at_or_below("/mnt/nfs2", "/mnt/nfs") && !at_or_below("/mnt", "/mnt/nfs"));
+    assert!(
+        at_or_below("/", "/") && at_or_below("/mnt", "/"),
+        "an overlay as the root"
+    );
+    // Both ways to the numbers, in the order of the lines.
+    let lines = "1 1 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /n rw - nfs4 b: rw\n3 1 8:3 / /n/c rw - ext4 /dev/c rw\n\
+        4 1 8:4 / /d rw - xfs /dev/d rw\n";
+    let fixture = Fixture::new(&[("proc/1/mountinfo", lines), ("root/n/", ""), ("root/d/", "")]);
+    let text = fixture.text(&COLLECTOR);
+    let errors: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("node_filesystem_device_error"))
+        .collect();
+    let expected = [
+        ("/dev/a", "", 0),
+        ("b:", "", 0),
+        ("/dev/c", "no such file or directory", 1),
+        ("/dev/d", "", 0),
+    ];
+    assert_eq!(errors.len(), expected.len());
+    for (line, (device, error, value)) in errors.iter().zip(expected) {
+        let start = format!("node_filesystem_device_error{{device=\"{device}\",device_error=\"{error}\",");
+        assert!(
+            line.starts_with(&start) && line.ends_with(&format!(" {value}")),
+            "{line}"
+        );
+    }
+}

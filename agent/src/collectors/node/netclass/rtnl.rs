@@ -146,7 +146,7 @@ impl Device {
 }
 
 /// An address of hardware: `aa:bb:cc:dd:ee:ff`.
-fn address(bytes: &[u8]) -> String {
+pub(super) fn address(bytes: &[u8]) -> String {
     let parts: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     parts.join(":")
 }

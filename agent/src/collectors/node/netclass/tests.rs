@@ -1,5 +1,8 @@
 use super::*;
+use crate::collectors::node::flags::Settings;
 use crate::collectors::node::testing::Fixture;
+use crate::export::prometheus::{Format, PrometheusEncoder};
+use crate::host::Host;
 
 fn host(speed: &str) -> Fixture {
     Fixture::new(&[
@@ -83,4 +86,47 @@ fn netlink_tells_this_host() {
 #[test]
 fn the_flags_have_their_place() {
     assert_eq!(NUMBERS[FLAGS].0, "flags");
+    assert_eq!(NUMBERS[INDEX].0, "ifindex");
+}
+
+/// Where files and the kernel's list are of one network namespace, and only there, what is known stands in for files.
+#[test]
+fn what_did_not_change_is_not_read_again() {
+    let fixture = host("1000\n");
+    let setup = |host: &Host| {
+        let settings = Settings::default();
+        NetClass::new(&Setup {
+            host,
+            settings: &settings,
+        })
+        .unwrap()
+    };
+    let text = |collector: &mut NetClass| {
+        let mut out = PrometheusEncoder::new(Format::Text, Vec::new());
+        // Devices of this host may have files that say nothing known.
+        let _ = collector.collect(&mut out);
+        String::from_utf8(out.finish().unwrap()).unwrap()
+    };
+    let mut other = setup(&fixture.host());
+    text(&mut other);
+    assert!(other.known.read.is_none(), "no link of this host");
+    fixture.put(&[("sys/class/net/eth0/mtu", "9000\n")]);
+    assert!(text(&mut other).contains("mtu_bytes{device=\"eth0\"} 9000"));
+    let own = Host::default();
+    if !own.sys.join("class/net/lo").exists() {
+        return;
+    }
+    let mut own = setup(&own);
+    let first = text(&mut own);
+    assert!(own.known.read.is_some(), "files of this network namespace:\n{first}");
+    let loopback = |device: &&Device| device.name == "lo";
+    assert_eq!(own.known.devices.iter().filter(loopback).count(), 1);
+    // Tests beside this one make no links.
+    own.known.devices.retain(|device| device.name == "lo");
+    let known = text(&mut own);
+    assert!(known.contains("node_network_mtu_bytes{device=\"lo\"}"));
+    if own.known.devices.len() == 1 {
+        own.known.read = Some(Instant::now() - AGAIN);
+        assert_eq!(text(&mut own), first, "after a while all is read again");
+    }
 }
