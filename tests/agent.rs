@@ -354,7 +354,7 @@ impl Agent {
 }
 
 /// [`Agent::scrape`] by address.
-pub(crate) fn scrape_of(web: &Target) -> Result<Scrape> {
+pub fn scrape_of(web: &Target) -> Result<Scrape> {
     let mut connection = Connection::open(web)?;
     let request = http::request("GET", "/metrics", &[("Connection", "close")], b"");
     connection.send(&[b"\r\n", request.as_slice()].concat())?;

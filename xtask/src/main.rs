@@ -98,7 +98,7 @@ mod tests {
         assert!(Cli::try_parse_from(["xtask", "test", "--no-kernels"]).is_ok());
         assert!(Cli::try_parse_from(["xtask", "bench", "nginx", "--rounds", "2", "--quick"]).is_ok());
         assert!(Cli::try_parse_from(["xtask", "deploy", "--write"]).is_ok());
-        assert!(Cli::try_parse_from(["xtask", "dist", "--check", "--arch", "amd64"]).is_ok());
+        assert!(Cli::try_parse_from(["xtask", "dist", "--check", "--smoke", "--arch", "amd64"]).is_ok());
         assert!(Cli::try_parse_from(["xtask", "dist", "--arch", "vax"]).is_err());
         assert!(Cli::try_parse_from(["xtask", "vm", "6.1", "7", "--fast", "--", "wire"]).is_ok());
     }

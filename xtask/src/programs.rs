@@ -94,6 +94,21 @@ const PROGRAMS: &[Program] = &[
         used_for: "a second opinion on TCP and errors of system calls",
     },
     Program {
+        command: "containerd",
+        from: From::Packages(&["containerd"]),
+        used_for: "the container image",
+    },
+    Program {
+        command: "ctr",
+        from: From::Packages(&["containerd"]),
+        used_for: "the container image",
+    },
+    Program {
+        command: "runc",
+        from: From::Packages(&["runc"]),
+        used_for: "the container image",
+    },
+    Program {
         command: "promtool",
         from: From::Unpacked {
             package: "prometheus",

@@ -111,7 +111,7 @@ fn integration(report: &mut Report, filter: Option<&str>) -> Result<Ran> {
 }
 
 /// cargo for tests that need privileges and the built program.
-fn as_root(starter: &Starter, program: &Path) -> Run {
+pub(crate) fn as_root(starter: &Starter, program: &Path) -> Run {
     let cargo = match starter {
         Starter::Root => Run::cargo(),
         Starter::Sudo => Run::cargo().env(

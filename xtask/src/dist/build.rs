@@ -47,6 +47,13 @@ const ARCHES: &[Arch] = &[
     },
 ];
 
+impl Arch {
+    /// Whether it is this machine's.
+    pub(super) fn is_here(&self) -> bool {
+        self.machine == std::env::consts::ARCH
+    }
+}
+
 /// The names that `--arch` takes.
 pub(super) fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(ARCHES.iter().map(|arch| arch.name))
@@ -57,7 +64,7 @@ pub(super) fn chosen(names: &[String]) -> Result<Vec<&'static Arch>> {
     let found: Vec<&Arch> = ARCHES
         .iter()
         .filter(|arch| match names {
-            [] => arch.machine == std::env::consts::ARCH,
+            [] => arch.is_here(),
             names => names.iter().any(|name| name == arch.name),
         })
         .collect();
@@ -184,7 +191,7 @@ fn check_paths(bytes: &[u8], folders: &[&Path]) -> Result<()> {
 
 /// Whether it starts and says its version: here, or by an emulator where one is installed.
 fn starts(arch: &Arch, program: &Path) -> Result<()> {
-    let run = if arch.machine == std::env::consts::ARCH {
+    let run = if arch.is_here() {
         Run::new(program)
     } else if let Some(emulator) = find_program(arch.emulator) {
         Run::new(emulator).arg(program)

@@ -51,6 +51,10 @@ pub(super) struct Crates {
     pub(super) all: Vec<Crate>,
     /// Version of the Rust whose standard library is linked.
     pub(super) rust: String,
+    /// Version of the LLVM whose libunwind Rust brings.
+    pub(super) llvm: Option<String>,
+    /// Version of the musl that Rust brings, where it can be told.
+    pub(super) musl: Option<String>,
 }
 
 type Names = BTreeSet<(String, String)>;
@@ -67,11 +71,37 @@ pub(super) fn read(target: &str) -> Result<Crates> {
         .read()?;
     let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata is no JSON")?;
     let lock = fs::read_to_string(root().join("Cargo.lock")).context("cannot read Cargo.lock")?;
-    let rust = Run::new("rustc").args(["--version"]).read()?;
+    let rust = Run::new("rustc").args(["-vV"]).read()?;
+    let line = |name: &str| {
+        let found = rust.lines().find_map(|line| line.strip_prefix(name));
+        found.map(|value| value.trim().to_owned())
+    };
+    let folder = Run::new("rustc")
+        .args(["--print", "target-libdir", "--target", target])
+        .read()?;
+    let libc = Path::new(folder.trim()).join("self-contained/libc.a");
     Ok(Crates {
         all: join(&all, &linked, &metadata, &sums(&lock))?,
-        rust: rust.split(' ').nth(1).unwrap_or_default().to_owned(),
+        rust: line("release:").context("`rustc -vV` names no release")?,
+        llvm: line("LLVM version:"),
+        musl: fs::read(libc).ok().and_then(|bytes| version_in(&bytes)),
     })
+}
+
+/// The one text of three numbers, such as `1.2.5`, in a library: musl keeps its version so (`src/internal/version.c`). None where there
+/// are several.
+fn version_in(bytes: &[u8]) -> Option<String> {
+    let texts = bytes.split(|byte| !(b' '..=b'~').contains(byte));
+    let is_version = |text: &&[u8]| {
+        let parts: Vec<&[u8]> = text.split(|&byte| byte == b'.').collect();
+        parts.len() == 3
+            && parts
+                .iter()
+                .all(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
+    };
+    let found: BTreeSet<&[u8]> = texts.filter(is_version).collect();
+    let only = (found.len() == 1).then(|| found.first().copied())??;
+    String::from_utf8(only.to_vec()).ok()
 }
 
 /// What cargo compiles for a package along those edges.
@@ -240,6 +270,19 @@ mod tests {
             "a crate of the registry without its sum"
         );
         assert!(crates.rust.starts_with("1."), "{}", crates.rust);
+        assert!(crates.llvm.is_some());
+    }
+
+    #[test]
+    fn a_version_is_told_where_there_is_but_one() {
+        assert_eq!(
+            version_in(b"\x7fELF\0 1.2.3 \0\x011.2.5\0GCC: 1.2\0").as_deref(),
+            Some("1.2.5")
+        );
+        assert_eq!(version_in(b"\x001.2.5\0\x001.2.5\0").as_deref(), Some("1.2.5"));
+        for none in [&b"\x001.2.5\0\x001.2.6\0"[..], b"1.2", b"1..5", b"a1.2.5", b""] {
+            assert_eq!(version_in(none), None);
+        }
     }
 
     #[test]

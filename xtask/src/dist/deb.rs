@@ -4,14 +4,14 @@
 //! Formats: deb(5), deb-control(5), <https://www.debian.org/doc/debian-policy/>.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use super::archive::gzip;
 use super::date::rfc5322;
-use super::files::{FILES, In};
+use super::files::{self, File, In, LINKS};
 use super::{Artifact, Release};
 use crate::shell::{Run, find_program};
 
@@ -46,8 +46,9 @@ fn version(release: &Release) -> String {
 fn make(release: &Release, to: &Path) -> Result<()> {
     let tree = release.scratch.join("deb");
     super::renew(&tree)?;
-    let sum = files(release, &tree)?;
-    control(release, &tree, sum)?;
+    let list = files::all()?;
+    let sum = files(release, &list, &tree)?;
+    control(release, &list, &tree, sum)?;
     let dpkg = find_program("dpkg-deb").context("there is no dpkg-deb: install the package dpkg")?;
     Run::new(dpkg)
         .env("SOURCE_DATE_EPOCH", release.epoch.to_string())
@@ -57,15 +58,15 @@ fn make(release: &Release, to: &Path) -> Result<()> {
 }
 
 /// Files as they lie on a host; how many bytes.
-fn files(release: &Release, tree: &Path) -> Result<u64> {
+fn files(release: &Release, list: &[File], tree: &Path) -> Result<u64> {
     let mut sum = 0;
     let mut put = |path: &str, mode: u32, bytes: &[u8]| {
         sum += bytes.len() as u64;
         write(tree, path, mode, bytes)
     };
     let places = [In::All, In::Host, In::Configuration, In::Package];
-    for file in FILES.iter().filter(|file| file.is_in(&places)) {
-        put(file.to, file.mode, &file.bytes(release)?)?;
+    for file in list.iter().filter(|file| file.is_in(&places)) {
+        put(&file.to, file.mode, &file.bytes(release)?)?;
     }
     put("usr/share/doc/onlooker/copyright", 0o644, COPYRIGHT.as_bytes())?;
     put(
@@ -74,11 +75,14 @@ fn files(release: &Release, tree: &Path) -> Result<u64> {
         &gzip(changelog(release).as_bytes())?,
     )?;
     put("usr/share/lintian/overrides/onlooker", 0o644, OVERRIDES.as_bytes())?;
+    for (link, target) in LINKS {
+        symlink(target, tree.join(link)).with_context(|| format!("cannot link {link}"))?;
+    }
     Ok(sum)
 }
 
 /// What dpkg reads: who it is, what an operator may change, what it runs, the sums it checks.
-fn control(release: &Release, tree: &Path, bytes: u64) -> Result<()> {
+fn control(release: &Release, list: &[File], tree: &Path, bytes: u64) -> Result<()> {
     let text = format!(
         "Package: onlooker\nVersion: {}\nArchitecture: {}\nMaintainer: {MAINTAINER}\nInstalled-Size: {}\n\
          Recommends: ca-certificates\nSection: admin\nPriority: optional\n\
@@ -94,8 +98,7 @@ fn control(release: &Release, tree: &Path, bytes: u64) -> Result<()> {
     );
     write(tree, "DEBIAN/control", 0o644, text.as_bytes())?;
     let is_configuration = |to: &&str| {
-        FILES
-            .iter()
+        list.iter()
             .any(|file| file.to == *to && file.within == In::Configuration)
     };
     let mut paths = paths(tree, tree)?;
@@ -116,10 +119,14 @@ fn control(release: &Release, tree: &Path, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// Debian's own list of changes: that there is this package.
+/// Debian's own list of changes: that there is this package, and of what it is made.
 fn changelog(release: &Release) -> String {
+    let of = match release.commit.as_str() {
+        "" => String::new(),
+        commit => format!("  * Commit {commit}.\n"),
+    };
     format!(
-        "onlooker ({}) unstable; urgency=medium\n\n  * Version {}: see changelog.gz.\n\n -- {MAINTAINER}  {}\n",
+        "onlooker ({}) unstable; urgency=medium\n\n  * Version {}: see changelog.gz.\n{of}\n -- {MAINTAINER}  {}\n",
         version(release),
         release.version,
         rfc5322(release.epoch),
@@ -148,14 +155,16 @@ fn write(tree: &Path, path: &str, mode: u32, bytes: &[u8]) -> Result<()> {
     chmod(&at, mode)
 }
 
-/// All files below a folder, as sorted paths below `tree`.
+/// All files below a folder, as sorted paths below `tree`; what links point at is not followed.
 fn paths(tree: &Path, folder: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
-        let path = entry?.path();
-        match path.is_dir() {
-            true => found.extend(paths(tree, &path)?),
-            false => found.extend(path.strip_prefix(tree)?.to_str().map(str::to_owned)),
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_dir() {
+            found.extend(paths(tree, &path)?);
+        } else if kind.is_file() {
+            found.extend(path.strip_prefix(tree)?.to_str().map(str::to_owned));
         }
     }
     found.sort();

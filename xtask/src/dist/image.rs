@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::archive::{Archive, gzip};
 use super::date::rfc3339;
-use super::files::{FILES, In};
+use super::files::{self, In};
 use super::{Artifact, Release, sums};
 
 pub(super) const ARTIFACT: Artifact = Artifact {
@@ -74,8 +74,8 @@ fn layout(release: &Release) -> Result<Archive> {
 /// Files of the image.
 fn layer(release: &Release) -> Result<Archive> {
     let mut archive = Archive::default();
-    for file in FILES.iter().filter(|file| file.is_in(&[In::All])) {
-        archive.file(file.to, file.mode, file.bytes(release)?)?;
+    for file in files::all()?.iter().filter(|file| file.is_in(&[In::All])) {
+        archive.file(&file.to, file.mode, file.bytes(release)?)?;
     }
     // Where OpenSSL's users look first; without it no receiver of OTLP beyond the cluster's own could be trusted.
     archive.file("etc/ssl/certs/ca-certificates.crt", 0o644, roots().into_bytes())?;
@@ -129,7 +129,7 @@ fn labels(release: &Release) -> Value {
         "org.opencontainers.image.title": "onlooker",
         "org.opencontainers.image.description": "Watches a Linux host from the kernel",
         "org.opencontainers.image.version": release.version,
-        "org.opencontainers.image.licenses": "Apache-2.0",
+        "org.opencontainers.image.licenses": "Apache-2.0 AND (MIT OR GPL-2.0-only)",
         "org.opencontainers.image.url": REPOSITORY,
         "org.opencontainers.image.source": REPOSITORY,
         "org.opencontainers.image.documentation": format!("{REPOSITORY}/blob/main/docs/install.md"),

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::shell::{Run, say, target};
-use crate::toolchain;
+use crate::{programs, run, test, toolchain};
 use build::Arch;
 use crates::Crates;
 
@@ -68,8 +68,12 @@ struct Release {
 impl Release {
     /// Name of files that no packager prescribes.
     fn stem(&self) -> String {
-        format!("onlooker-{}-linux-{}", self.version, self.arch.name)
+        stem(self.version, self.arch)
     }
+}
+
+fn stem(version: &str, arch: &Arch) -> String {
+    format!("onlooker-{version}-linux-{}", arch.name)
 }
 
 /// Options of the command.
@@ -78,6 +82,9 @@ pub(crate) struct Options {
     /// Build everything once more, from nothing and in another folder, and compare
     #[arg(long)]
     check: bool,
+    /// Install the package into a root that is thrown away, run the image under containerd, and look at what both see
+    #[arg(long)]
+    smoke: bool,
     /// Architecture by Debian's and OCI's name; this machine's without it. Repeatable.
     #[arg(long, value_name = "ARCH", value_parser = build::names())]
     arch: Vec<String>,
@@ -103,11 +110,39 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         fs::remove_dir_all(&again).with_context(|| format!("cannot remove {}", again.display()))?;
         say("dist: two builds gave the same bytes");
     }
+    if options.smoke {
+        smoke(&arches, &folder)?;
+    }
     for (name, sum) in &first {
         let size = fs::metadata(folder.join(name))?.len();
         say(format!("dist: {sum}  {size:>9}  {name}"));
     }
     say(format!("dist: {} and {} are in target/dist", first.len(), sums::NAME));
+    Ok(())
+}
+
+/// The tests of what was made (`tests/tests/dist.rs`), with the program that was made.
+fn smoke(arches: &[&'static Arch], folder: &Path) -> Result<()> {
+    let Some(arch) = arches.iter().find(|arch| arch.is_here()) else {
+        bail!(
+            "--smoke starts what was made, and nothing was made for {}",
+            std::env::consts::ARCH
+        );
+    };
+    let missing = programs::install();
+    if !missing.is_empty() {
+        say(format!("dist: {}", missing.join("; ")));
+    }
+    let program = folder.join(stem(env!("CARGO_PKG_VERSION"), arch));
+    test::as_root(&run::starter()?, &program)
+        .env("ONLOOKER_DIST", folder)
+        // What cannot run has not passed.
+        .env("CI", "true")
+        .args(["test", "--package", "onlooker-tests", "--test", "dist"])
+        .args(["--", "--include-ignored"])
+        .run()
+        .context("what was made does not do what it should")?;
+    say("dist: package and image were started and see this host");
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::crates::{Crate, Role};
+use super::crates::{Crate, Crates, Role};
 use super::date::rfc3339;
 use super::{Artifact, Release, sums};
 
@@ -20,8 +20,12 @@ pub(super) const ARTIFACT: Artifact = Artifact {
 const OWN: &str = "onlooker";
 
 fn make(release: &Release, to: &Path) -> Result<()> {
-    let text = serde_json::to_string_pretty(&bill(release)?)? + "\n";
-    fs::write(to, text).with_context(|| format!("cannot write {}", to.display()))
+    fs::write(to, text(release)?).with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// The whole file.
+pub(super) fn text(release: &Release) -> Result<String> {
+    Ok(serde_json::to_string_pretty(&bill(release)?)? + "\n")
 }
 
 fn bill(release: &Release) -> Result<Value> {
@@ -37,13 +41,13 @@ fn bill(release: &Release) -> Result<Value> {
     let program = fs::read(&release.program).context("cannot read the program")?;
     subject["hashes"] = json!([{"alg": "SHA-256", "content": sums::sha256(&program)}]);
     let mut components: Vec<Value> = others().map(component).collect();
-    components.extend(runtime(&release.crates.rust));
+    components.extend(runtime(&release.crates));
     let mut dependencies: Vec<Value> = release.crates.all.iter().map(dependency).collect();
-    // Everything linked stands on these two.
+    // Everything linked stands on these.
     if let Some(asks) = dependencies.iter_mut().find(|one| one["ref"] == own.purl().as_str())
         && let Some(list) = asks["dependsOn"].as_array_mut()
     {
-        list.extend(runtime(&release.crates.rust).map(|one| one["bom-ref"].clone()));
+        list.extend(runtime(&release.crates).map(|one| one["bom-ref"].clone()));
     }
     let mut bill = json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
@@ -96,12 +100,26 @@ fn component(krate: &Crate) -> Value {
     component
 }
 
-/// What is linked and is no crate. Which musl Rust brings it does not say.
-fn runtime(rust: &str) -> [Value; 2] {
-    let component = |name: &str, licence: &str| json!({"type": "library", "bom-ref": name, "name": name, "scope": "required", "licenses": [{"expression": licence}]});
-    let mut std = component("rust-std", "MIT OR Apache-2.0");
-    std["version"] = json!(rust);
-    [std, component("musl", "MIT")]
+/// What is linked and is no crate, under the names by which advisories are looked for (CPE of the NVD).
+fn runtime(crates: &Crates) -> [Value; 3] {
+    let component = |name: &str, version: Option<&str>, licence: &str, cpe: Option<&str>| {
+        let mut one = json!({"type": "library", "bom-ref": name, "name": name, "scope": "required",
+            "licenses": [{"expression": licence}]});
+        if let Some(version) = version {
+            one["version"] = json!(version);
+            one["purl"] = json!(format!("pkg:generic/{name}@{version}"));
+            if let Some(cpe) = cpe {
+                one["cpe"] = json!(format!("cpe:2.3:a:{cpe}:{version}:*:*:*:*:*:*:*"));
+            }
+        }
+        one
+    };
+    let (rust, llvm, musl) = (&crates.rust, crates.llvm.as_deref(), crates.musl.as_deref());
+    [
+        component("rust-std", Some(rust), "MIT OR Apache-2.0", Some("rust-lang:rust")),
+        component("libunwind", llvm, "Apache-2.0 WITH LLVM-exception", None),
+        component("musl", musl, "MIT", Some("musl-libc:musl")),
+    ]
 }
 
 fn dependency(krate: &Crate) -> Value {
@@ -155,6 +173,8 @@ mod tests {
             (scope("linked"), scope("maker"), scope("musl")),
             (json!("required"), json!("excluded"), json!("required"))
         );
+        let musl = bill["components"].as_array().unwrap().last().unwrap();
+        assert_eq!(musl["cpe"], "cpe:2.3:a:musl-libc:musl:1.2.5:*:*:*:*:*:*:*");
         assert_eq!(bill["metadata"]["component"]["name"], "onlooker");
         assert_eq!(bill["metadata"]["timestamp"], "2025-11-30T10:53:20Z");
     }
@@ -179,7 +199,7 @@ mod tests {
                 pointed += 1;
             }
         }
-        assert_eq!(pointed, 4, "two crates, the standard library, musl");
+        assert_eq!(pointed, 5, "two crates, the standard library, libunwind, musl");
     }
 
     #[test]

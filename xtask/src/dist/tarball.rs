@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::archive::{Archive, gzip};
-use super::files::{FILES, In};
+use super::files::{self, In};
 use super::{Artifact, Release};
 
 pub(super) const ARTIFACT: Artifact = Artifact {
@@ -17,8 +17,8 @@ pub(super) const ARTIFACT: Artifact = Artifact {
 fn make(release: &Release, to: &Path) -> Result<()> {
     let mut archive = Archive::default();
     let places = [In::All, In::Host, In::Configuration, In::Tarball];
-    for file in FILES.iter().filter(|file| file.is_in(&places)) {
-        let path = format!("{}/{}", release.stem(), file.name());
+    for file in files::all()?.iter().filter(|file| file.is_in(&places)) {
+        let path = format!("{}/{}", release.stem(), file.beside);
         archive.file(&path, file.mode, file.bytes(release)?)?;
     }
     fs::write(to, gzip(&archive.tar(release.epoch)?)?).with_context(|| format!("cannot write {}", to.display()))
@@ -45,7 +45,8 @@ mod tests {
             "onlooker.yaml",
             "onlooker.env",
             "LICENSE",
-            "install.md",
+            "docs/install.md",
+            "deploy/prometheus/prometheus.yml",
         ] {
             let path = format!("onlooker-1.2.3-linux-amd64/{name}");
             assert!(paths.contains(&path), "{path} is not among {paths:?}");

@@ -40,6 +40,8 @@ pub(super) fn release() -> (TempDir, Release) {
                 krate("onlooker", Role::Linked, &["linked", "maker"]),
             ],
             rust: "1.95.0".to_owned(),
+            llvm: Some("22.1.2".to_owned()),
+            musl: Some("1.2.5".to_owned()),
         },
         licences: "All the licences.\n".to_owned(),
         scratch: folder.path().join("scratch"),

@@ -59,8 +59,9 @@ fn configuration_is_kept_and_everything_else_is_summed() {
     let (_folder, release) = release();
     let tree = release.scratch.join("deb");
     super::super::renew(&tree).unwrap();
-    let bytes = files(&release, &tree).unwrap();
-    control(&release, &tree, bytes).unwrap();
+    let list = files::all().unwrap();
+    let bytes = files(&release, &list, &tree).unwrap();
+    control(&release, &list, &tree, bytes).unwrap();
     let read = |name: &str| fs::read_to_string(tree.join("DEBIAN").join(name)).unwrap();
     assert_eq!(
         read("conffiles"),
