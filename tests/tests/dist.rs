@@ -203,7 +203,6 @@ fn the_documented_container_sees_the_host() {
             let root = containerd.dir.path().join("image");
             file_system(&root).unwrap();
             args[image - 1] = root.to_str().unwrap().to_owned();
-            args.insert(image + 1, "/usr/bin/onlooker".to_owned());
             args.insert(1, "--rootfs".to_owned());
         }
     }
