@@ -226,11 +226,7 @@ fn the_documented_container_sees_the_host() {
     let line = tasks.lines().find(of_ours).unwrap();
     let pid: u32 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    for set in ["CapPrm:", "CapEff:", "CapBnd:"] {
-        let held = status.lines().find_map(|line| line.strip_prefix(set)).unwrap();
-        assert_eq!(u64::from_str_radix(held.trim(), 16).unwrap(), FOUR, "{set}");
-    }
-    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    has_the_four(&status, &["CapPrm:", "CapEff:", "CapBnd:"]);
     let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
     let writable: Vec<&str> = mounts
         .lines()
@@ -256,6 +252,48 @@ fn the_documented_container_sees_the_host() {
     .unwrap();
 }
 
+/// A shell in a mount namespace of its own whose `$root` is this machine's, with a file system of memory over it; `$1` is the folder.
+fn throw_away(folder: &Path, then: &str) -> Command {
+    let script = format!(
+        "set -e
+        mount -t tmpfs none /mnt && mkdir /mnt/upper /mnt/work /mnt/root
+        mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work none /mnt/root
+        root=/mnt/root
+        mkdir \"$root/out\"
+        {then}"
+    );
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", &script, "sh"])
+        .arg(folder)
+        .stdout(Stdio::null());
+    command
+}
+
+/// Waits until an agent is ready, or says why its program ended.
+fn wait_ready(program: &mut Program, web: &Target) {
+    let ready = wait::until("readiness", READY, || {
+        if let Err(ended) = program.check_alive() {
+            return Ok(Err(ended));
+        }
+        let ready = http::get(web, "/readyz", &[])?;
+        ensure!(ready.status == 200, "{}", ready.text());
+        Ok(Ok(()))
+    });
+    ready
+        .and_then(|ready| ready)
+        .unwrap_or_else(|error| panic!("{error:#}: {}", program.stderr()));
+}
+
+/// The sets of capabilities in a `/proc/PID/status` are the four and no others.
+fn has_the_four(status: &str, sets: &[&str]) {
+    for set in sets {
+        let held = status.lines().find_map(|line| line.strip_prefix(set)).unwrap();
+        assert_eq!(u64::from_str_radix(held.trim(), 16).unwrap(), FOUR, "{set}");
+    }
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+}
+
 /// Installs the package into a root that is this machine's with a file system of memory over it, and starts there what the document says
 /// for hosts without systemd. It is enabled where systemd would look for it.
 #[test]
@@ -277,42 +315,93 @@ fn the_package_installs_and_its_command_runs() {
     assert_eq!(documented("dpkg --install")[..2], ["dpkg", "--install"]);
     let dir = TempDir::new().unwrap();
     let port = free_port();
-    let script = format!(
+    let inside = format!(
         "set -e
-        mount -t tmpfs none \"$1\" && mkdir \"$1/upper\" \"$1/work\" \"$1/root\"
-        mount -t overlay -o \"lowerdir=/,upperdir=$1/upper,workdir=$1/work\" none \"$1/root\"
-        cp \"$2\" \"$1/root/package.deb\"
-        for folder in proc sys dev; do mount --rbind \"/$folder\" \"$1/root/$folder\"; done
-        exec chroot \"$1/root\" sh -c '
-            set -e
-            dpkg --install /package.deb >&2
-            test -L /etc/systemd/system/multi-user.target.wants/onlooker.service
-            onlooker check-config --config.file=/etc/onlooker/onlooker.yaml >&2
-            dpkg --verify onlooker >&2
-            test -f /usr/share/doc/onlooker/deploy/prometheus/prometheus.yml
-            test -f /usr/share/onlooker/docs/runbooks/ServiceErrors.md
-            exec {start} --web.listen-address=127.0.0.1:{port} --summary=never'"
+        dpkg --install /out/package.deb >&2
+        test -L /etc/systemd/system/multi-user.target.wants/onlooker.service
+        onlooker check-config --config.file=/etc/onlooker/onlooker.yaml >&2
+        dpkg --verify onlooker >&2
+        test -f /usr/share/doc/onlooker/deploy/prometheus/prometheus.yml
+        test -f /usr/share/onlooker/docs/runbooks/ServiceErrors.md
+        exec {start} --web.listen-address=127.0.0.1:{port} --summary=never"
     );
-    let mut command = Command::new("unshare");
-    command
-        .args(["--mount", "sh", "-c", &script, "sh"])
-        .arg(dir.path())
-        .arg(&package)
-        .stdout(Stdio::null());
-    let mut program = Program::start("package", command).unwrap();
+    fs::copy(&package, dir.path().join("package.deb")).unwrap();
+    fs::write(dir.path().join("inside"), inside).unwrap();
+    let chroot = "for folder in proc sys dev; do mount --rbind \"/$folder\" \"$root/$folder\"; done
+        mount --bind \"$1\" \"$root/out\"
+        exec chroot \"$root\" sh /out/inside";
+    let mut program = Program::start("package", throw_away(dir.path(), chroot)).unwrap();
     let web = Target::Tcp(SocketAddr::from(([127, 0, 0, 1], port)));
-    wait::until("readiness of the package", READY, || {
-        if let Err(ended) = program.check_alive() {
-            return Ok(Err(ended));
-        }
-        let ready = http::get(&web, "/readyz", &[])?;
-        ensure!(ready.status == 200, "{}", ready.text());
-        Ok(Ok(()))
-    })
-    .unwrap()
-    .unwrap();
+    wait_ready(&mut program, &web);
     sees_the_host(&web);
     program.signal(libc::SIGTERM);
     let end = program.wait(wait::SOON).unwrap();
     assert!(end.success(), "{end}: {}", program.last_words());
+}
+
+/// The same where systemd runs: booted in namespaces of its own, it starts the unit as a user that is nobody else, with what the unit
+/// leaves it, and stops it; the package goes and leaves nothing.
+#[test]
+#[ignore = "needs the package that `cargo xtask dist` makes: `cargo xtask dist --smoke`"]
+fn systemd_starts_the_unit_of_the_package() {
+    need!(
+        Need::Agent,
+        Need::Program("dpkg"),
+        Need::Program("unshare"),
+        Need::Program("systemd-nspawn")
+    );
+    let package = made(".deb").expect("`cargo xtask dist --smoke` says where the package is");
+    let start = documented("systemctl start");
+    assert_eq!(start[..3], ["systemctl", "start", "onlooker"]);
+    let dir = TempDir::new().unwrap();
+    let port = free_port();
+    fs::copy(&package, dir.path().join("package.deb")).unwrap();
+    let inside = format!(
+        "exec >/out/log 2>&1
+        set -ex
+        dpkg --install /out/package.deb
+        sed -i 's/127.0.0.1:9100/127.0.0.1:{port}/' /etc/onlooker/onlooker.yaml
+        systemctl start onlooker
+        until curl -s -f -o /dev/null http://127.0.0.1:{port}/readyz; do sleep 0.2; done
+        cat \"/proc/$(systemctl show --property MainPID --value onlooker)/status\" > /out/status
+        systemd-analyze security onlooker > /out/score
+        systemctl restart onlooker
+        systemctl is-active onlooker
+        systemctl stop onlooker
+        systemctl show --property Result --value onlooker > /out/result
+        dpkg --purge onlooker
+        test ! -e /etc/onlooker
+        test ! -e /var/lib/onlooker
+        test ! -e /var/lib/private/onlooker
+        touch /out/end"
+    );
+    fs::write(dir.path().join("inside"), inside).unwrap();
+    let unit = "[Unit]\nAfter=basic.target\n[Service]\nType=oneshot\nExecStart=/bin/sh /out/inside\nExecStopPost=/bin/systemctl poweroff\n";
+    fs::write(dir.path().join("unit"), unit).unwrap();
+    // What this machine starts is not wanted there.
+    let boot = "cp \"$1/unit\" \"$root/etc/systemd/system/onlooker-try.service\"
+        : > \"$root/etc/machine-id\"
+        SYSTEMD_SECCOMP=0 exec systemd-nspawn --quiet --directory=\"$root\" --bind=\"$1:/out\" --register=no --keep-unit --console=pipe \
+            --machine=onlooker-try --capability=CAP_BPF,CAP_PERFMON,CAP_SYS_PTRACE --boot -- \
+            systemd.unit=basic.target systemd.wants=onlooker-try.service";
+    let mut program = Program::start("systemd", throw_away(dir.path(), boot)).unwrap();
+    let end = program.wait(Duration::from_secs(120)).unwrap();
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap_or_default();
+    assert!(
+        dir.path().join("end").exists(),
+        "{end}: {}\n{}",
+        read("log"),
+        program.last_words()
+    );
+    let status = read("status");
+    has_the_four(&status, &["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"]);
+    let user = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap();
+    let user: u32 = user.split_whitespace().next().unwrap().parse().unwrap();
+    // Where systemd takes dynamic users from.
+    assert!((61184..=65519).contains(&user), "{user}");
+    assert!(status.contains("Seccomp:\t2"), "{status}");
+    assert_eq!(read("result").trim(), "success", "{}", read("log"));
+    let score = read("score");
+    let told = score.lines().rfind(|line| line.contains("exposure level")).unwrap();
+    say(told.trim());
 }

@@ -122,6 +122,14 @@ const PROGRAMS: &[Program] = &[
         used_for: "checks of deploy/systemd",
     },
     Program {
+        command: "systemd-nspawn",
+        from: From::Unpacked {
+            package: "systemd-container",
+            file: "usr/bin/systemd-nspawn",
+        },
+        used_for: "the unit of the package",
+    },
+    Program {
         command: "amtool",
         from: From::Newest {
             package: "prometheus-alertmanager",
