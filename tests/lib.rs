@@ -9,6 +9,7 @@ pub mod alertmanager;
 pub mod bpf;
 pub mod case;
 pub mod cgroup;
+pub mod collector;
 pub mod disk;
 pub mod failing;
 pub mod http;

@@ -4,6 +4,7 @@
 //! firing; what is generated (dashboards, manifests) is what its source gives. `--write` writes it anew.
 
 mod chart;
+mod collectors;
 mod dashboards;
 mod known;
 mod panel;
@@ -28,7 +29,7 @@ pub(crate) struct Options {
     /// Write dashboards and manifests anew from their sources
     #[arg(long)]
     write: bool,
-    /// Leave out the chart and its manifests: helm, which renders it, takes minutes to build
+    /// Leave out the chart, its manifests and the Collector's configurations: helm and the Collector that checks them take minutes to build
     #[arg(long)]
     no_chart: bool,
     /// Add the families of the host's metrics and their labels that a saved scrape holds to deploy/families.txt. Repeatable.
@@ -37,7 +38,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// All but the chart.
+    /// All but the chart and what else takes minutes.
     pub(crate) fn without_chart() -> Options {
         Options {
             no_chart: true,
@@ -92,6 +93,8 @@ pub(crate) fn run(options: &Options) -> Result<Ran> {
     if !options.no_chart {
         programs::build("helm")?;
         chart::check(options.write, &mut findings)?;
+        programs::build("otelcol-backends")?;
+        collectors::check(&mut findings)?;
     }
     for wrong in &findings.wrong {
         println!("{wrong}");

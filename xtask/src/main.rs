@@ -3,6 +3,7 @@
 mod apt;
 mod bench;
 mod build;
+mod collector;
 mod deny;
 mod deploy;
 mod dist;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use crate::apt;
+use crate::collector::{self, Distribution};
 use crate::shell::{Run, find_program, say, target, tools};
 use crate::vm;
 
@@ -29,6 +30,10 @@ enum From {
     },
     /// A Go module, built into `target/tools` by [`build`] where it is asked for: that takes minutes.
     Module(&'static str),
+    /// An OpenTelemetry Collector, built into `target/tools`.
+    Collector(Distribution),
+    /// Likewise, by [`build`] where it is asked for.
+    LargeCollector(Distribution),
 }
 
 /// One line a program. Whatever is on `PATH` is taken as it is.
@@ -153,6 +158,16 @@ const PROGRAMS: &[Program] = &[
         used_for: "the chart and its manifests",
     },
     Program {
+        command: "otelcol",
+        from: From::Collector(collector::JUDGE),
+        used_for: "what becomes of what is exported",
+    },
+    Program {
+        command: "otelcol-backends",
+        from: From::LargeCollector(collector::BACKENDS),
+        used_for: "checks of deploy/collector",
+    },
+    Program {
         command: "prometheus-node-exporter",
         from: From::Newest {
             package: "prometheus-node-exporter",
@@ -215,11 +230,12 @@ pub(crate) fn install() -> Vec<String> {
         if find(program.command).is_some() {
             continue;
         }
-        let installed = match program.from {
+        let installed = match &program.from {
             From::Packages(packages) => apt::install(packages),
             From::Unpacked { package, file } => apt::unpack(package, file, &tools().join("bin")),
-            From::Newest { package, file, share } => vm::newest_file(package, file, share, &tools()),
-            From::Module(_) => continue,
+            From::Newest { package, file, share } => vm::newest_file(package, file, *share, &tools()),
+            From::Collector(distribution) => go().and_then(|go| distribution.build(&go, program.command, &tools())),
+            From::Module(_) | From::LargeCollector(_) => continue,
         };
         let installed =
             installed.and_then(|()| find(program.command).context("the package is here, its command is not on PATH"));
@@ -242,19 +258,25 @@ pub(crate) fn install() -> Vec<String> {
     missing
 }
 
-/// Builds a program of the table that is a Go module, unless it is there.
+/// Builds a program of the table that takes minutes, unless it is there.
 pub(crate) fn build(command: &str) -> Result<()> {
     let program = PROGRAMS.iter().find(|program| program.command == command);
     match program.map(|program| &program.from) {
         Some(From::Module(module)) if find(command).is_none() => go_install(module),
+        Some(From::LargeCollector(distribution)) if find(command).is_none() => {
+            distribution.build(&go()?, command, &tools())
+        }
         _ => Ok(()),
     }
 }
 
+fn go() -> Result<PathBuf> {
+    find("go").context("there is no go to build it")
+}
+
 fn go_install(module: &str) -> Result<()> {
-    let go = find("go").context("there is no go to build it")?;
     say(format!("{module}: building (some minutes, once)"));
-    Run::new(go)
+    Run::new(go()?)
         .env("GOBIN", tools().join("bin"))
         .args(["install", "-trimpath", module])
         .run()
@@ -310,12 +332,13 @@ mod tests {
         commands.dedup();
         assert_eq!(commands.len(), PROGRAMS.len());
         for program in PROGRAMS {
-            let named = match program.from {
+            let named = match &program.from {
                 From::Packages(packages) => !packages.is_empty(),
                 From::Unpacked { package, file } | From::Newest { package, file, .. } => {
                     !package.is_empty() && file.ends_with(program.command)
                 }
                 From::Module(module) => module.contains(&format!("/{}@v", program.command)),
+                From::Collector(_) | From::LargeCollector(_) => true,
             };
             assert!(named && !program.used_for.is_empty(), "{}", program.command);
         }

@@ -15,7 +15,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU64;
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Latencies are kept one by one, 8 bytes each.
 const MOST_REQUESTS: f64 = 20e6;
@@ -36,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) connections: usize,
     /// Different paths, in turn.
     pub(crate) paths: usize,
+    /// Instead of them: `/seq/N` with N from this one on.
+    pub(crate) numbered: Option<u64>,
 }
 
 /// What came of it.
@@ -45,6 +48,8 @@ pub(crate) struct Outcome {
     latencies: Vec<Duration>,
     /// From the first due moment to the last answer.
     took: Duration,
+    /// When the first one was due.
+    started: SystemTime,
 }
 
 impl Outcome {
@@ -61,6 +66,7 @@ impl Outcome {
         json!({
             "requests": self.latencies.len(),
             "seconds": self.took.as_secs_f64(),
+            "started": self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64,
             "p50": micros(0.5),
             "p99": micros(0.99),
             "p999": micros(0.999),
@@ -80,17 +86,34 @@ struct Connection {
 /// # Errors
 /// A connection that fails or ends, an answer that is not 200 or does not come, numbers that make no plan.
 pub(crate) fn run(plan: &Plan) -> Result<Outcome> {
+    run_until(plan, &AtomicBool::new(false))
+}
+
+/// Requests with numbers until standard input ends; then tells what came of them.
+pub(crate) fn numbered(plan: &Plan) -> Result<()> {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let work = scope.spawn(|| run_until(plan, &over));
+        let held = crate::hold(&json!({ "from": plan.numbered }));
+        over.store(true, Ordering::Release);
+        let outcome = work.join().map_err(|_| anyhow::anyhow!("the driver panicked"))??;
+        println!("{}", outcome.json());
+        held
+    })
+}
+
+/// The same; once it is over nothing more is sent.
+fn run_until(plan: &Plan, over: &AtomicBool) -> Result<Outcome> {
     let total = plan.per_second * plan.seconds;
     ensure!(
         (1.0..MOST_REQUESTS).contains(&total) && plan.connections > 0 && plan.paths > 0,
         "{plan:?} makes no sense"
     );
-    let total = total as usize;
+    let mut total = total as usize;
     // The default lets every wait end 50 us late.
     rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
-    let requests: Vec<Vec<u8>> = (0..plan.paths.min(total))
-        .map(|n| request("GET", &path(n), &[], b""))
-        .collect();
+    let paths = plan.numbered.map_or(plan.paths.min(total), |_| 0);
+    let requests: Vec<Vec<u8>> = (0..paths).map(|n| request("GET", &path(n), &[], b"")).collect();
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let mut connections = Vec::with_capacity(plan.connections);
     for n in 0..plan.connections {
@@ -112,11 +135,17 @@ pub(crate) fn run(plan: &Plan) -> Result<Outcome> {
     let mut free: VecDeque<usize> = (0..plan.connections).collect();
     let mut latencies = Vec::with_capacity(total);
     let mut events = Vec::with_capacity(plan.connections);
-    let started = Instant::now();
+    let (started, started_at) = (Instant::now(), SystemTime::now());
     let due = |n: usize| started + Duration::from_secs_f64(n as f64 / plan.per_second);
     let mut sent = 0;
     let mut last_answer = started;
     while latencies.len() < total {
+        if over.load(Ordering::Acquire) {
+            total = sent;
+            if latencies.len() == total {
+                break;
+            }
+        }
         let now = Instant::now();
         while sent < total
             && due(sent) <= now
@@ -124,7 +153,13 @@ pub(crate) fn run(plan: &Plan) -> Result<Outcome> {
         {
             let connection = &mut connections[index];
             connection.due = due(sent);
-            connection.stream.write_all(&requests[sent % requests.len()])?;
+            match plan.numbered {
+                Some(first) => {
+                    let path = format!("/seq/{}", first + sent as u64);
+                    connection.stream.write_all(&request("GET", &path, &[], b""))?;
+                }
+                None => connection.stream.write_all(&requests[sent % requests.len()])?,
+            }
             sent += 1;
         }
         let next = match free.is_empty() || sent == total {
@@ -152,6 +187,7 @@ pub(crate) fn run(plan: &Plan) -> Result<Outcome> {
     Ok(Outcome {
         latencies,
         took: last_answer - started,
+        started: started_at,
     })
 }
 
@@ -231,6 +267,7 @@ mod tests {
             seconds,
             connections: 1,
             paths: 3,
+            numbered: None,
         }
     }
 
@@ -250,6 +287,7 @@ mod tests {
         let outcome = Outcome {
             latencies: (1..=1000).map(Duration::from_micros).collect(),
             took: Duration::from_secs(1),
+            started: SystemTime::UNIX_EPOCH,
         };
         for (share, micros) in [(0.0, 1), (0.5, 500), (0.99, 990), (0.999, 999), (1.0, 1000)] {
             assert_eq!(outcome.quantile(share), Duration::from_micros(micros), "{share}");

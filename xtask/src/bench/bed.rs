@@ -98,6 +98,8 @@ pub(crate) struct Bed {
     pub(crate) rounds: usize,
     /// Seconds that one condition is measured for.
     pub(crate) seconds: u64,
+    /// How long the receiver of an outage is away.
+    pub(crate) outage: Duration,
     /// Everything small: only to see that it runs.
     pub(crate) quick: bool,
     /// The agent's program.
@@ -111,13 +113,14 @@ pub(crate) struct Bed {
 
 impl Bed {
     /// With the programs as they were built, and a look at what this kernel has.
-    pub(crate) fn new(rounds: usize, seconds: u64, quick: bool) -> Result<Bed> {
+    pub(crate) fn new(rounds: usize, seconds: u64, outage: Duration, quick: bool) -> Result<Bed> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let all = programs::folders().into_iter().chain(std::env::split_paths(&path));
         let path = std::env::join_paths(all)?.to_string_lossy().into_owned();
         let mut bed = Bed {
             rounds,
             seconds,
+            outage,
             quick,
             onlooker: target().join("release/onlooker"),
             hooks: Vec::new(),

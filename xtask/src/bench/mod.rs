@@ -11,10 +11,13 @@ mod kernel;
 mod logs;
 mod machine;
 mod metrics;
+mod numbered;
 mod onlooker;
+mod outage;
 mod process;
 mod rate;
 mod report;
+mod rotation;
 mod row;
 mod saturated;
 mod scrape;
@@ -25,7 +28,7 @@ mod syscalls;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -73,6 +76,8 @@ static REGISTRY: &[&dyn Bench] = &[
     &events::Events,
     &scrape::HostScrape,
     &logs::Lines,
+    &outage::Outage,
+    &rotation::Rotation,
 ];
 
 /// Options of the benchmarks.
@@ -87,6 +92,9 @@ pub(crate) struct Options {
     /// Seconds that each condition of a round is measured for
     #[arg(long, value_name = "S", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=600))]
     seconds: u16,
+    /// Minutes that the receiver of `outage` is away
+    #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=120))]
+    minutes: u16,
     /// One round of a second, with little of everything: shows that all benchmarks run, measures nothing
     #[arg(long)]
     quick: bool,
@@ -205,7 +213,11 @@ fn as_root(options: &Options) -> Result<()> {
     let all = programs::folders().into_iter().chain(std::env::split_paths(&path));
     let mut path = OsString::from("PATH=");
     path.push(std::env::join_paths(all)?);
-    let numbers = [("--rounds", options.rounds), ("--seconds", options.seconds)];
+    let numbers = [
+        ("--rounds", options.rounds),
+        ("--seconds", options.seconds),
+        ("--minutes", options.minutes),
+    ];
     let files = [("--json", &options.json), ("--markdown", &options.markdown)];
     let mut run = Run::new("sudo")
         .args(["-E", "env"])
@@ -229,7 +241,8 @@ fn measure(options: &Options, chosen: &[&'static dyn Bench]) -> Result<()> {
         true => (1, 1),
         false => (usize::from(options.rounds), u64::from(options.seconds)),
     };
-    let bed = Bed::new(rounds, seconds, options.quick)?;
+    let outage = Duration::from_secs(u64::from(options.minutes) * 60);
+    let bed = Bed::new(rounds, seconds, outage, options.quick)?;
     let machine = Machine::here(&bed);
     let (started, mut rows, mut failed) = (Instant::now(), Vec::new(), Vec::new());
     for (n, bench) in (1..).zip(chosen) {
@@ -290,6 +303,7 @@ fn command(options: &Options) -> String {
         words.push("--quick".to_owned());
     } else {
         words.push(format!("--rounds {} --seconds {}", options.rounds, options.seconds));
+        words.push(format!("--minutes {}", options.minutes));
     }
     words.join(" ")
 }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::bed::{Bed, Hooks};
 use super::metrics::{Scrape, get, label};
 use super::process::{Ends, Process};
+use crate::shell::Run;
 
 /// Longest time to readiness, and to the end of what is on its way.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -143,6 +144,12 @@ impl Agent {
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    /// Ends it as a service manager does, and waits for its end. (Dropping it is SIGKILL.)
+    pub(crate) fn terminate(mut self) -> Result<()> {
+        Run::new("kill").arg(self.process.pid().to_string()).run()?;
+        self.process.ended(PATIENCE)
     }
 
     /// Where it serves.

@@ -2,7 +2,7 @@
 //! sessions first, and services do not share one with their drivers. Each ends with this process, however that ends.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -86,6 +86,19 @@ impl Process {
             None => Ok(()),
         }
     }
+
+    /// Waits for its end, which must be a good one.
+    pub(crate) fn ended(&mut self, within: Duration) -> Result<()> {
+        let end = Instant::now() + within;
+        loop {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => bail!("it ended ({status}): {}", last_line(&self.log)),
+                None if Instant::now() > end => bail!("it does not end"),
+                None => std::thread::sleep(Duration::from_millis(2)), // until the next look
+            }
+        }
+    }
 }
 
 impl Drop for Process {
@@ -103,6 +116,7 @@ impl Drop for Process {
 /// A command of the program `bench` that holds something, and what it said of that.
 pub(crate) struct Helper {
     process: Process,
+    output: Option<BufReader<ChildStdout>>,
     /// Its line.
     pub(crate) said: Value,
 }
@@ -111,15 +125,28 @@ impl Helper {
     /// Waits until it says that it is there.
     pub(crate) fn new(mut process: Process, name: &str) -> Result<Helper> {
         let mut line = String::new();
-        if let Some(output) = process.output() {
-            BufReader::new(output).read_line(&mut line)?;
+        let mut output = process.output().map(BufReader::new);
+        if let Some(output) = &mut output {
+            output.read_line(&mut line)?;
         }
         if line.is_empty() {
             process.child.wait()?;
             bail!("`bench {name}` ended: {}", last_line(&process.log));
         }
         let said = serde_json::from_str(&line).with_context(|| format!("`bench {name}` said {line}"))?;
-        Ok(Helper { process, said })
+        Ok(Helper { process, output, said })
+    }
+
+    /// Ends it; what it says last.
+    pub(crate) fn finish(mut self) -> Result<Value> {
+        self.process.input = None;
+        let mut text = String::new();
+        if let Some(mut output) = self.output.take() {
+            output.read_to_string(&mut text)?;
+        }
+        let last = text.lines().last();
+        let last = last.with_context(|| format!("it said nothing at its end: {}", last_line(&self.process.log)))?;
+        serde_json::from_str(last).with_context(|| last.to_owned())
     }
 
     /// A text that it said; empty when it said none of that name.
@@ -157,6 +184,10 @@ mod tests {
             ("a:1".to_owned(), String::new())
         );
         helper.check().unwrap();
+        let said = Helper::new(start("echo {}; cat; echo '{\"n\": 3}'"), "x")
+            .unwrap()
+            .finish();
+        assert_eq!(said.unwrap()["n"], 3);
         let pid = helper.process.pid();
         // A session of its own: field 6 of its stat line is its own id.
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();

@@ -21,7 +21,7 @@ const IDLE_PAUSE: Duration = Duration::from_millis(500);
 /// What grew within this time grew not long ago.
 const RECENT: Duration = Duration::from_secs(10);
 /// A renamed file that did not grow for this long is done with; it is opened again when it does.
-const GRACE: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// A removed file is not found again: its writer has longer.
 const GRACE_REMOVED: Duration = Duration::from_secs(10);
 /// Marks of what was in the file before it was truncated.

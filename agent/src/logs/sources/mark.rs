@@ -30,6 +30,13 @@ impl FileId {
     }
 }
 
+/// Hash of no bytes.
+const EMPTY: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn hashed(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+}
+
 /// Some bytes, by number and hash (FNV-1a, 64 bits), so that nothing of a log is written to the file of checkpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Print {
@@ -42,13 +49,41 @@ pub(super) struct Print {
 impl Print {
     /// Of these bytes.
     pub(super) fn of(bytes: &[u8]) -> Print {
-        let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = bytes.iter().fold(EMPTY, |hash, byte| hashed(hash, *byte));
         Print {
             len: bytes.len() as u32,
             hash,
         }
+    }
+}
+
+/// The beginning of a file, read once and held against as many prints as there are.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    /// Hash of the first bytes, by their number.
+    hashes: Vec<u64>,
+}
+
+impl Beginning {
+    /// Of a file as it is now.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn of(file: &File) -> io::Result<Beginning> {
+        let mut bytes = [0; HEAD];
+        let len = read_full(file, &mut bytes, 0)?;
+        let mut hashes = Vec::with_capacity(len + 1);
+        hashes.push(EMPTY);
+        let first = bytes.get(..len).unwrap_or_default();
+        hashes.extend(first.iter().scan(EMPTY, |hash, byte| {
+            *hash = hashed(*hash, *byte);
+            Some(*hash)
+        }));
+        Ok(Beginning { hashes })
+    }
+
+    fn has(&self, print: Print) -> bool {
+        self.hashes.get(print.len as usize) == Some(&print.hash)
     }
 }
 
@@ -69,21 +104,26 @@ impl Mark {
     /// # Errors
     /// The file cannot be read.
     pub(super) fn is_in(&self, file: &File) -> io::Result<bool> {
-        Ok(has(file, 0, self.head)?
-            && has(
-                file,
-                self.offset.saturating_sub(u64::from(self.before.len)),
-                self.before,
-            )?)
+        Ok(has(file, 0, self.head)? && self.ends_in(file)?)
     }
 
-    /// Whether the file, as far as it goes, can be one that is being copied and will have what the mark remembers. Only its length is
-    /// looked at where it is shorter than the remembered head.
+    /// The same of a file whose beginning was read.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(super) fn may_come(&self, file: &File, size: u64) -> io::Result<bool> {
-        Ok(size < self.offset && (size < u64::from(self.head.len) || has(file, 0, self.head)?))
+    pub(super) fn is_behind(&self, beginning: &Beginning, file: &File) -> io::Result<bool> {
+        Ok(beginning.has(self.head) && self.ends_in(file)?)
+    }
+
+    fn ends_in(&self, file: &File) -> io::Result<bool> {
+        let from = self.offset.saturating_sub(u64::from(self.before.len));
+        has(file, from, self.before)
+    }
+
+    /// Whether a file that begins so and was this long before, can be one that is being copied and will have what the mark remembers. Only
+    /// its length is looked at where it is shorter than the remembered head.
+    pub(super) fn may_come(&self, beginning: &Beginning, size: u64) -> bool {
+        size < self.offset && (size < u64::from(self.head.len) || beginning.has(self.head))
     }
 }
 
@@ -133,8 +173,27 @@ mod tests {
         for other in [&b"one\n"[..], b"one\ntwX\nthree\n", b"0ne\ntwo\nthree\n", b""] {
             assert!(!mark.is_in(&file(other)).expect("read"), "{other:?}");
         }
-        assert!(mark.may_come(&file(b"one\n"), 4).expect("read"));
-        assert!(!mark.may_come(&file(text), 14).expect("read"));
+        let begins = |text: &[u8]| Beginning::of(&file(text)).expect("read");
+        assert!(mark.may_come(&begins(b"one\n"), 4));
+        assert!(!mark.may_come(&begins(text), 14));
+        for (text, is) in [
+            (&text[..], true),
+            (b"one\ntwo\n", true),
+            (b"one\ntwX\nthree\n", false),
+            (b"one\n", false),
+            (b"", false),
+        ] {
+            assert_eq!(
+                mark.is_behind(&begins(text), &file(text)).expect("read"),
+                is,
+                "{text:?}"
+            );
+        }
+        let long = "long ".repeat(HEAD);
+        for len in [0, 1, 700, HEAD] {
+            let print = Print::of(&long.as_bytes()[..len]);
+            assert!(begins(long.as_bytes()).has(print) && !begins(b"lo").has(Print { len: 3, ..print }));
+        }
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub(super) struct Reader {
     fresh: bool,
     /// When everything before was looked at, Unix time in milliseconds.
     looked: u64,
+    /// When the last look began, Unix time in milliseconds.
+    wall: u64,
     /// Changes of pods that were followed.
     pod_changes: u64,
     /// Another look is wanted soon.
@@ -91,6 +93,7 @@ impl Reader {
             // The file of checkpoints is written every second or so, and not when nothing changed.
             pod_changes: 0,
             looked: checkpoint.map_or(0, |checkpoint| checkpoint.written.saturating_sub(2000)),
+            wall: 0,
             again: false,
         }
     }

@@ -19,8 +19,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const LOOK: Duration = Duration::from_secs(10);
 /// Pause before a look that was found wanting.
 const SOON: Duration = Duration::from_millis(50);
-/// Looks take this part of the time at most.
-const LOOKS: u32 = 20;
+/// Looks take this part of a processor at most, and this part of the thread's time: where the processor or the file system is slow, a look
+/// takes long, and files that are rotated all the time must be found nevertheless.
+const LOOKS_OF_CPU: u32 = 20;
+const LOOKS_OF_TIME: u32 = 3;
 /// Pause between checkpoints.
 const SAVE: Duration = Duration::from_secs(1);
 /// Pause while there is no room.
@@ -203,13 +205,14 @@ impl Files {
                 }
             }
             if now >= look.max(earliest) {
+                let before = cpu();
                 let folders = self.reader.look(now, millis(SystemTime::now()));
                 if let Some(watch) = &mut watch {
                     watch.set(&folders);
                     self.counts.unwatched.set(watch.refused);
                 }
                 look = now + LOOK;
-                earliest = now + (begun.elapsed() - now) * LOOKS;
+                earliest = now + pause_after(cpu().saturating_sub(before), begun.elapsed().saturating_sub(now));
             }
             let round = self.reader.round(now);
             if self.reader.again {
@@ -265,8 +268,32 @@ impl Files {
     }
 }
 
+/// From the beginning of a look that took so much of the processor and so long to the next one.
+fn pause_after(cpu: Duration, time: Duration) -> Duration {
+    (cpu * LOOKS_OF_CPU).max(time * LOOKS_OF_TIME).min(LOOK)
+}
+
+/// What this thread had of the processor so far.
+fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 /// Unix time in milliseconds.
 fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH);
     since.map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_have_their_part_of_processor_and_time() {
+        let millis = Duration::from_millis;
+        for (cpu, time, expect) in [(10, 10, 200), (10, 500, 1500), (0, 0, 0), (2000, 2000, 10_000), (1, 60_000, 10_000)] {
+            assert_eq!(pause_after(millis(cpu), millis(time)), millis(expect), "{cpu} {time}");
+        }
+    }
 }

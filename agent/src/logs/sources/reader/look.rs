@@ -4,8 +4,8 @@ use super::super::decode::Format;
 use super::super::describe::Place;
 use super::super::feed::{Feed, Skip};
 use super::super::find::{Candidate, find, origins, related, resolve};
-use super::super::follow::{Follow, stamp};
-use super::super::mark::{FileId, Mark};
+use super::super::follow::{Follow, GRACE, stamp};
+use super::super::mark::{Beginning, FileId, Mark};
 use super::super::settings::StartAt;
 use super::super::tail::Tail;
 use super::super::tracker::Tracker;
@@ -40,6 +40,7 @@ impl Reader {
     /// Looks which files there are, and tells in which folders others can appear. `wall`: Unix time in milliseconds.
     pub(in crate::logs::sources) fn look(&mut self, now: Duration, wall: u64) -> Vec<PathBuf> {
         self.again = false;
+        self.wall = wall;
         self.describe_anew();
         self.sender.turn(now);
         if self.first && self.fresh {
@@ -74,7 +75,7 @@ impl Reader {
         }
         // Only now it is known which of those that are open are still there.
         unknown.retain(|(candidate, _, id, stamp)| !self.known(candidate, *id, *stamp, now));
-        unknown.retain(|(candidate, real, id, _)| !self.resume(candidate, real, *id, now));
+        unknown.retain(|(candidate, real, id, stamp)| !self.resume(candidate, real, *id, *stamp, now));
         if !unknown.is_empty() || !self.copies.is_empty() {
             let marks = self.marks();
             for (candidate, real, id, stamp) in unknown {
@@ -172,17 +173,16 @@ impl Reader {
     }
 
     /// A file of the checkpoint.
-    fn resume(&mut self, candidate: &Candidate, real: &Path, id: FileId, now: Duration) -> bool {
-        if !self.remembered.contains_key(&id) {
-            return false;
-        }
-        if self.ring.len() >= self.settings.limits.open && !self.make_room(now) {
-            self.counts.refused.add(1);
-            return true; // at a later look
-        }
+    fn resume(&mut self, candidate: &Candidate, real: &Path, id: FileId, stamp: (u64, i128), now: Duration) -> bool {
         let Some(saved) = self.remembered.get(&id).cloned() else {
             return false;
         };
+        // As one that was let go: where rotated files are many, they would keep those with something in them waiting.
+        let done = candidate.of.is_some() && stamp.0 == saved.mark.offset && self.age(stamp) >= GRACE;
+        if !done && self.ring.len() >= self.settings.limits.open && !self.make_room(now) {
+            self.counts.refused.add(1);
+            return true; // at a later look
+        }
         let file = match open(real, id) {
             Ok(Some(file)) => Ok(file),
             Ok(None) => {
@@ -196,6 +196,9 @@ impl Reader {
                 self.remembered.remove(&id);
                 let origin = candidate.of.as_ref().unwrap_or(&candidate.path).clone();
                 self.follow(id, origin, candidate.of.is_some(), tail, false, now);
+                if done {
+                    self.close(id);
+                }
                 true
             }
             Ok(None) => {
@@ -292,11 +295,12 @@ impl Reader {
         let theirs = origins(name).filter_map(|origin| marks.get(&candidate.path.with_file_name(origin)));
         let mut best: Option<Mark> = None;
         let mut may_come = false;
+        let beginning = Beginning::of(file)?;
         for mark in theirs.flatten() {
-            if mark.offset > best.map_or(0, |best| best.offset) && mark.is_in(file)? {
+            if mark.offset > best.map_or(0, |best| best.offset) && mark.is_behind(&beginning, file)? {
                 best = Some(*mark);
             }
-            may_come |= mark.may_come(file, size)?;
+            may_come |= mark.may_come(&beginning, size);
         }
         if let Some(mark) = best {
             return Ok(Tail::resume(file.try_clone()?, &mark)?.map(|tail| (tail, false)));
@@ -367,7 +371,9 @@ impl Reader {
         let mut feed = Feed::new(source, self.counts.clone(), &self.settings);
         feed.skips = within.then_some(Skip::Begun);
         let mark = tail.mark();
-        let size = tail.file.metadata().map_or(0, |metadata| metadata.len());
+        let stamp = tail.file.metadata().map_or((0, 0), |metadata| stamp(&metadata));
+        // A rotated file that nobody wrote to for a while needs not be held as if it were written to now.
+        let since = if away { now.saturating_sub(self.age(stamp)) } else { now };
         let file = Follow {
             path,
             feed,
@@ -375,16 +381,22 @@ impl Reader {
             tail: Some(tail),
             mark,
             past: Vec::new(),
-            size: size.max(mark.offset),
+            size: stamp.0.max(mark.offset),
             stamp: (0, 0),
-            grew: now,
+            grew: since,
             due: now,
-            away: away.then_some(now),
+            away: away.then_some(since),
             found: true,
         };
         self.files.insert(id, file);
         self.ring.push(id);
         self.counts.open.add(1);
+    }
+
+    /// How long nobody wrote to a file.
+    fn age(&self, stamp: (u64, i128)) -> Duration {
+        let changed = u64::try_from(stamp.1 / 1_000_000).unwrap_or(u64::MAX);
+        Duration::from_millis(self.wall.saturating_sub(changed))
     }
 
     /// Files that were not found, and those that are held for too long or too many.

@@ -191,3 +191,28 @@ fn no_file_starves_others() {
     bench.reader().tell();
     assert!(bench.counts.lag_bytes.get() > 400_000);
 }
+
+/// A start that finds many rotated files that are read does not hold them, and still reads what comes to one of them.
+#[test]
+fn rotated_files_that_are_read_keep_nobody_waiting() {
+    let mut bench = Bench::new(&["/log/*.log"]);
+    bench.start();
+    for n in (1..9).rev() {
+        bench.append("a.log", format!("{n}\n"));
+        assert_eq!(bench.go_on(), [n.to_string()]);
+        bench.rename("a.log", &format!("a.log.{n}"));
+        bench.go_on();
+        bench.age(&format!("a.log.{n}"));
+    }
+    bench.append("a.log", "now\n");
+    assert_eq!(bench.go_on(), ["now"]);
+    bench.kill();
+    bench.settings.limits.open = 2;
+    bench.append("b.log", "other\n");
+    bench.start();
+    assert_eq!(bench.read(), ["other"]);
+    assert_eq!((bench.counts.open.get(), bench.counts.refused.get()), (2, 0));
+    bench.append("a.log.5", "late\n");
+    bench.pass(LONG);
+    assert_eq!(bench.go_on(), ["late"]);
+}
