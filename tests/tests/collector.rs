@@ -117,7 +117,7 @@ fn the_file_has_spans_lines_and_metrics_with_their_resources() {
     let duration = || {
         let metrics = of(service, collector.metrics())?;
         let is = |told: &Told| told.text("name") == "http.server.request.duration";
-        Ok(metrics.into_iter().filter(is).collect::<Vec<_>>())
+        anyhow::Ok(metrics.into_iter().filter(is).collect::<Vec<_>>())
     };
     let counted = |told: &Told| -> u64 {
         let points = told.item["histogram"]["dataPoints"]

@@ -292,7 +292,13 @@ mod tests {
     #[test]
     fn looks_have_their_part_of_processor_and_time() {
         let millis = Duration::from_millis;
-        for (cpu, time, expect) in [(10, 10, 200), (10, 500, 1500), (0, 0, 0), (2000, 2000, 10_000), (1, 60_000, 10_000)] {
+        for (cpu, time, expect) in [
+            (10, 10, 200),
+            (10, 500, 1500),
+            (0, 0, 0),
+            (2000, 2000, 10_000),
+            (1, 60_000, 10_000),
+        ] {
             assert_eq!(pause_after(millis(cpu), millis(time)), millis(expect), "{cpu} {time}");
         }
     }
