@@ -8,18 +8,36 @@ use aya::Ebpf;
 use aya::programs::perf_event::{PerfEvent, PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
 use aya::programs::{Program, ProgramError};
 use aya::util::online_cpus;
+use object::read::elf::ElfFile64;
+use object::{Endianness, Object, ObjectSymbol, SymbolKind};
 use rustc_hash::FxHashMap;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+/// Bytes of programs by their names.
+pub(super) type Sizes = FxHashMap<String, u64>;
+
+/// How large each program of an object is; empty when the object cannot be read, which loading it will tell.
+pub(super) fn sizes(object: &[u8]) -> Sizes {
+    let Ok(elf) = ElfFile64::<Endianness>::parse(object) else {
+        return Sizes::default();
+    };
+    let programs = elf.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text);
+    let sizes = programs.filter_map(|program| Some((program.name().ok()?.to_owned(), program.size())));
+    sizes.collect()
+}
+
 /// Loads these, by name with their hooks, on all processors: the verifier takes milliseconds for each of the larger ones, and
-/// holds no lock meanwhile (`bpf_check` takes `bpf_verifier_lock` for unprivileged callers alone). One that the kernel refuses is
-/// tried once more when its turn comes, and told of then.
-pub(super) fn load_all(programs: &mut Ebpf, wanted: &FxHashMap<&str, Hook>, types: &aya::Btf) {
+/// holds no lock meanwhile (`bpf_check` takes `bpf_verifier_lock` for unprivileged callers alone). The largest first, so that no
+/// processor is left with one when the others are through. One that the kernel refuses is tried once more when its turn comes, and told of
+/// then.
+pub(super) fn load_all(programs: &mut Ebpf, wanted: &FxHashMap<&str, Hook>, sizes: &Sizes, types: &aya::Btf) {
     let mut waiting: Vec<_> = programs
         .programs_mut()
-        .filter_map(|(name, program)| Some((program, *wanted.get(name)?)))
+        .filter_map(|(name, program)| Some((sizes.get(name).copied().unwrap_or(0), program, *wanted.get(name)?)))
         .collect();
+    // They are taken from the end.
+    waiting.sort_by_key(|(size, ..)| *size);
     let threads = thread::available_parallelism()
         .map_or(1, usize::from)
         .min(waiting.len());
@@ -30,7 +48,7 @@ pub(super) fn load_all(programs: &mut Ebpf, wanted: &FxHashMap<&str, Hook>, type
     let work = || {
         loop {
             let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some((program, hook)) = next else { break };
+            let Some((_, program, hook)) = next else { break };
             let _ = load_one(program, hook, types);
         }
     };

@@ -139,6 +139,7 @@ pub(super) enum Step {
 /// The object with its maps, before any program is loaded.
 pub(super) struct Opened {
     programs: Ebpf,
+    sizes: attach::Sizes,
     layout: Layout,
     kfuncs: Kfuncs,
     types: aya::Btf,
@@ -215,6 +216,7 @@ pub(super) fn open(host: &Host, options: &Options) -> Result<Opened, LoadError> 
     let programs = loader.load(&object).map_err(|error| refusals::setup(&error))?;
     Ok(Opened {
         programs,
+        sizes: attach::sizes(&object),
         layout,
         kfuncs,
         types,
@@ -369,7 +371,7 @@ impl Opened {
                 }
             }
         }
-        attach::load_all(&mut self.programs, &wanted, &self.types);
+        attach::load_all(&mut self.programs, &wanted, &self.sizes, &self.types);
     }
 
     /// Second copies of an alternative's programs, on this kernel.

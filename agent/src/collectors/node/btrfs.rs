@@ -1,16 +1,16 @@
 //! Btrfs file systems: space by kind and profile, commits and devices, from `sys/fs/btrfs/UUID` (`fs/btrfs/sysfs.c`).
 
-use super::files::{names, names_if_any, text};
+use super::files::{Folder, names, text};
 use super::rows::gauge;
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// See the module.
 pub(super) static COLLECTOR: Collector = Collector {
     name: "btrfs",
     about: "space, commits and devices of Btrfs",
-    make: |setup| Ok(Box::new(Btrfs(setup.host.sys.join("fs/btrfs")))),
+    make: |setup| Ok(Box::new(Btrfs(Folder::new(setup.host.sys.join("fs/btrfs"))))),
     ..Collector::BASE
 };
 
@@ -107,14 +107,14 @@ struct Commits {
     total_ms: u64,
 }
 
-struct Btrfs(PathBuf);
+struct Btrfs(Folder);
 
 impl Collect for Btrfs {
     fn collect(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
         let mut systems = Vec::new();
         let mut result = Ok(());
-        for name in names_if_any(&self.0)?.iter().filter(|name| name.contains('-')) {
-            match FileSystem::read(&self.0.join(name), name) {
+        for name in self.0.names_if_any()?.iter().filter(|name| name.contains('-')) {
+            match FileSystem::read(&self.0.path().join(name), name) {
                 Ok(system) => systems.push(system),
                 // It was just unmounted.
                 Err(error) if error.is_no_data() => {}

@@ -291,6 +291,14 @@ impl Folder {
         self.open = (!names.is_empty()).then_some(opened);
         Ok(names)
     }
+
+    /// The same, and none when it is not there: what not every host has, without that being told as a failure.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub fn names_if_any(&mut self) -> Result<Vec<String>, CollectError> {
+        none_if_gone(self.names())
+    }
 }
 
 fn listed(folder: &mut Dir) -> rustix::io::Result<Vec<String>> {
@@ -311,7 +319,11 @@ fn listed(folder: &mut Dir) -> rustix::io::Result<Vec<String>> {
 /// # Errors
 /// It is there and cannot be read.
 pub fn names_if_any(folder: &Path) -> Result<Vec<String>, CollectError> {
-    match names(folder) {
+    none_if_gone(names(folder))
+}
+
+fn none_if_gone(names: Result<Vec<String>, CollectError>) -> Result<Vec<String>, CollectError> {
+    match names {
         Err(CollectError::NoData(_)) => Ok(Vec::new()),
         names => names,
     }

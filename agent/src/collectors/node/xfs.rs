@@ -1,15 +1,14 @@
 //! What XFS did, by file system: `sys/fs/xfs/DEVICE/stats/stats` (`fs/xfs/xfs_stats.c`), lines of a name and its counts.
 
-use super::files::{names_if_any, text};
+use super::files::{Folder, text};
 use super::{Collect, CollectError, Collector};
 use crate::metric::{Encoder, Family, Kind};
-use std::path::PathBuf;
 
 /// See the module.
 pub(super) static COLLECTOR: Collector = Collector {
     name: "xfs",
     about: "what XFS did",
-    make: |setup| Ok(Box::new(Xfs(setup.host.sys.join("fs/xfs")))),
+    make: |setup| Ok(Box::new(Xfs(Folder::new(setup.host.sys.join("fs/xfs"))))),
     ..Collector::BASE
 };
 
@@ -201,14 +200,14 @@ static TABLE: [(&str, usize, Family); 39] = table![
     ("vnodes", 6, "vnode_remove", "Vnodes that were removed"),
 ];
 
-struct Xfs(PathBuf);
+struct Xfs(Folder);
 
 impl Collect for Xfs {
     fn collect(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
         let mut rows = Vec::new();
         let mut result = Ok(());
-        for device in names_if_any(&self.0)? {
-            let path = self.0.join(&device).join("stats/stats");
+        for device in self.0.names_if_any()? {
+            let path = self.0.path().join(&device).join("stats/stats");
             // The folder holds those of all file systems too, and one may just be unmounted.
             let Ok(text) = text(&path) else { continue };
             match parse(&text) {
