@@ -96,6 +96,8 @@ pub(crate) fn on_kernel_side(toolchain: &Toolchain, cargo: Run) -> Run {
 fn on_kernel_side_in(toolchain: &Toolchain, cargo: Run, arch: &str, folder: &Path) -> Run {
     let run = cargo
         .env("RUSTC_BOOTSTRAP", "1") // aya-ebpf uses asm_experimental_arch
+        // Else what is compiled depends on what was there before, and verifiers walk something else than was tested.
+        .env("CARGO_INCREMENTAL", "0")
         .env("RUSTC", &toolchain.compiler.rustc)
         .env("CARGO_ENCODED_RUSTFLAGS", rust_flags(&toolchain.linker, arch))
         .args([
