@@ -105,8 +105,10 @@ impl Collector {
     fn told(&self, [resources, scopes, items]: [&str; 3]) -> Result<Vec<Told>> {
         let text = std::fs::read_to_string(&self.file).unwrap_or_default();
         let mut all = Vec::new();
-        // The last line may be under way.
-        for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        // A line is of one signal; those of others need not be read. The last one may be under way.
+        let begin = format!("{{\"{resources}\"");
+        let whole = |line: &&str| line.starts_with(&begin) && line.ends_with('\n');
+        for line in text.split_inclusive('\n').filter(whole) {
             let request: Value = serde_json::from_str(line).context("a line of the Collector's file")?;
             for resource in list(&request, resources) {
                 let attributes = attributes(&resource["resource"])?;

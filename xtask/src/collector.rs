@@ -28,6 +28,7 @@ pub(crate) const JUDGE: Distribution = Distribution {
     parts: &[
         ("receivers", CORE, "receiver/otlpreceiver"),
         ("exporters", CONTRIB, "exporter/fileexporter"),
+        ("providers", CORE, "confmap/provider/envprovider"), // without it no Collector starts
         ("providers", CORE, "confmap/provider/fileprovider"),
     ],
 };
@@ -105,7 +106,8 @@ mod tests {
         let expect = "dist:\n  name: otelcol\n  output_path: /there\n  version: 0.148.0\n\
             receivers:\n  - gomod: go.opentelemetry.io/collector/receiver/otlpreceiver v0.148.0\n\
             exporters:\n  - gomod: github.com/open-telemetry/opentelemetry-collector-contrib/exporter/fileexporter v0.148.0\n\
-            providers:\n  - gomod: go.opentelemetry.io/collector/confmap/provider/fileprovider v1.54.0\n";
+            providers:\n  - gomod: go.opentelemetry.io/collector/confmap/provider/envprovider v1.54.0\n\
+            \x20 - gomod: go.opentelemetry.io/collector/confmap/provider/fileprovider v1.54.0\n";
         assert_eq!(text, expect);
         for distribution in [JUDGE, BACKENDS] {
             let kinds: Vec<&str> = distribution.parts.iter().map(|(kind, ..)| *kind).collect();

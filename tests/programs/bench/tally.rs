@@ -175,8 +175,10 @@ fn items(path: &str, gzip: bool, body: &[u8]) -> Result<(&'static str, Vec<Item>
 }
 
 fn of_span(span: &Span) -> Option<Item> {
-    let path = attribute(&span.attributes, "url.path")?;
-    let number = path.strip_prefix("/seq/")?.parse().ok()?;
+    // A client has its whole address.
+    let names = ["url.path", "url.full"];
+    let path = names.iter().find_map(|name| attribute(&span.attributes, name))?;
+    let number = path.split_once("/seq/")?.1.parse().ok()?;
     let source = match span.kind() {
         SpanKind::Server => "server",
         SpanKind::Client => "client",

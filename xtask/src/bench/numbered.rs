@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,7 @@ use serde_json::Value;
 use super::bed::Bed;
 use super::exact::Exact;
 use super::metrics::get;
-use super::onlooker::{Agent, free_port};
+use super::onlooker::Agent;
 use super::process::Helper;
 use crate::shell::target;
 
@@ -34,7 +35,7 @@ impl Place {
         }
         let place = Place {
             folder,
-            address: format!("127.0.0.1:{}", free_port()?),
+            address: format!("127.0.0.1:{}", port_for_later()?),
         };
         fs::create_dir_all(place.logs()).with_context(|| place.folder.display().to_string())?;
         Ok(place)
@@ -186,6 +187,15 @@ pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> Result<bool>) -> R
         std::thread::sleep(Duration::from_millis(200)); // until the next look
     }
     Ok(())
+}
+
+/// A TCP port of loopback on which nobody listens as long as there is no receiver: of a range that [`super::onlooker::free_port`] does not
+/// give away meanwhile.
+fn port_for_later() -> Result<u16> {
+    let first = 18_000 + (std::process::id() % 5_000) as u16;
+    (first..first + 1_000)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .context("no TCP port of loopback is free")
 }
 
 /// Nanoseconds since the epoch.
