@@ -13,10 +13,10 @@ const OFTEN: Nanos = 2 * STEP;
 /// Longest time between two looks where records are sent somewhere: some are made by a look.
 const SENT: Nanos = 2 * STEP;
 /// Weight of records from which a second look is due soon: 1,000 about processes and connections, each of which may have filled
-/// entries of tables with some thousand. Exchanges fill none.
-const MUCH: usize = 10_000;
+/// entries of tables with some thousand. Exchanges fill none: a hundred thousand records of them are as much.
+const MUCH: usize = 100_000;
 /// Weight of a record about a process or connection; one with bytes of a connection weighs 1.
-pub(super) const HEAVY: usize = 10;
+pub(super) const HEAVY: usize = 100;
 /// Weight of one about an event. Of errors a CPU tells 32 new kinds a second at most, whatever their number: so many may have filled
 /// their table.
 pub(super) const EVENT: usize = MUCH / 32;
