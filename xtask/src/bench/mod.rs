@@ -76,15 +76,20 @@ static REGISTRY: &[&dyn Bench] = &[
     &events::Events,
     &scrape::HostScrape,
     &logs::Lines,
-    &outage::Outage,
-    &rotation::Rotation,
 ];
+
+/// Those that run when they are named alone: they take minutes whatever is asked for.
+static NAMED: &[&dyn Bench] = &[&outage::Outage, &rotation::Rotation];
+
+fn all() -> impl Iterator<Item = &'static dyn Bench> {
+    REGISTRY.iter().chain(NAMED).copied()
+}
 
 /// Options of the benchmarks.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(after_help = after_help())]
 pub(crate) struct Options {
-    /// Benchmarks to run; all when none is named
+    /// Benchmarks to run; all but `outage` and `rotation` when none is named
     names: Vec<String>,
     /// Rounds of each comparison
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
@@ -93,7 +98,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "S", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=600))]
     seconds: u16,
     /// Minutes that the receiver of `outage` is away
-    #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=120))]
+    #[arg(long, value_name = "M", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=120))]
     minutes: u16,
     /// One round of a second, with little of everything: shows that all benchmarks run, measures nothing
     #[arg(long)]
@@ -110,9 +115,7 @@ pub(crate) struct Options {
 }
 
 fn after_help() -> String {
-    let lines = REGISTRY
-        .iter()
-        .map(|bench| format!("  {:<16} {}\n", bench.name(), bench.about()));
+    let lines = all().map(|bench| format!("  {:<16} {}\n", bench.name(), bench.about()));
     format!("Benchmarks:\n{}", lines.collect::<String>())
 }
 
@@ -196,15 +199,16 @@ fn judge(report: &Report) -> Result<Ran> {
 
 /// The benchmarks of these names, or all.
 fn chosen(names: &[String]) -> Result<Vec<&'static dyn Bench>> {
-    let known = || REGISTRY.iter().map(|bench| bench.name()).collect::<Vec<_>>().join(", ");
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| REGISTRY.iter().all(|bench| bench.name() != *name))
-    {
+    let known = || all().map(|bench| bench.name()).collect::<Vec<_>>().join(", ");
+    if let Some(unknown) = names.iter().find(|name| all().all(|bench| bench.name() != *name)) {
         bail!("there is no benchmark {unknown}; there are: {}", known());
     }
-    let wanted = |bench: &&&dyn Bench| names.is_empty() || names.iter().any(|name| name == bench.name());
-    Ok(REGISTRY.iter().filter(wanted).copied().collect())
+    if names.is_empty() {
+        return Ok(REGISTRY.to_vec());
+    }
+    Ok(all()
+        .filter(|bench| names.iter().any(|name| name == bench.name()))
+        .collect())
 }
 
 /// Runs this command again by sudo, without building: what root builds, the user could not replace.
@@ -303,7 +307,9 @@ fn command(options: &Options) -> String {
         words.push("--quick".to_owned());
     } else {
         words.push(format!("--rounds {} --seconds {}", options.rounds, options.seconds));
-        words.push(format!("--minutes {}", options.minutes));
+        if options.names.iter().any(|name| name == outage::Outage.name()) {
+            words.push(format!("--minutes {}", options.minutes));
+        }
     }
     words.join(" ")
 }
@@ -324,7 +330,7 @@ mod tests {
 
     #[test]
     fn benchmarks_are_found_by_name() {
-        assert_eq!(chosen(&[]).unwrap().len(), REGISTRY.len());
+        assert_eq!(chosen(&[]).unwrap().len(), REGISTRY.len(), "not those that are long");
         let some = chosen(&["rate-1k".to_owned(), "nginx".to_owned()]).unwrap();
         let names: Vec<&str> = some.iter().map(|bench| bench.name()).collect();
         assert_eq!(names, ["nginx", "rate-1k"], "in the order of the registry");
@@ -341,8 +347,8 @@ mod tests {
 
     #[test]
     fn names_differ_and_all_are_told_in_the_help() {
-        let names: HashSet<&str> = REGISTRY.iter().map(|bench| bench.name()).collect();
-        assert_eq!(names.len(), REGISTRY.len());
+        let names: HashSet<&str> = all().map(|bench| bench.name()).collect();
+        assert_eq!(names.len(), REGISTRY.len() + NAMED.len());
         let help = after_help();
         assert!(names.iter().all(|name| help.contains(&format!("  {name} "))), "{help}");
     }
