@@ -3,7 +3,7 @@
 
 use anyhow::ensure;
 use onlooker_tests::agent::{Agent, Options, alone, env};
-use onlooker_tests::collector::{COLLECTOR, Collector, Told};
+use onlooker_tests::collector::{Collector, Told};
 use onlooker_tests::http::{Connection, Target};
 use onlooker_tests::load::get_many;
 use onlooker_tests::need;
@@ -54,7 +54,7 @@ fn enough(what: &str, count: usize, mut look: impl FnMut() -> anyhow::Result<Vec
 
 #[test]
 fn the_file_has_spans_lines_and_metrics_with_their_resources() {
-    need!(Need::Agent, Need::Program("nginx"), Need::Program(COLLECTOR));
+    need!(Need::Agent, Need::Program("nginx"), Need::Collector);
     let _alone = alone();
     let collector = Collector::start().unwrap();
     let (folder, shop) = (TempDir::new().unwrap(), unique("shop"));
@@ -180,7 +180,7 @@ fn lines_have_the_ids_of_their_requests_or_none() {
         Need::Program("python3"),
         Need::Program("node"),
         Need::GoProgram,
-        Need::Program(COLLECTOR)
+        Need::Collector
     );
     let _alone = alone();
     let collector = Collector::start().unwrap();

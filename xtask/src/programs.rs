@@ -239,7 +239,13 @@ pub(crate) fn install() -> Vec<String> {
         };
         let installed =
             installed.and_then(|()| find(program.command).context("the package is here, its command is not on PATH"));
-        if let Err(error) = installed {
+        let optional = matches!(program.from, From::Collector(_));
+        if let (Err(error), true) = (&installed, optional) {
+            say(format!(
+                "{} ({}) is missing, tests of it are left out: {error:#}",
+                program.command, program.used_for
+            ));
+        } else if let Err(error) = installed {
             missing.push(format!(
                 "{} ({}) is missing: {error:#}",
                 program.command, program.used_for
