@@ -255,8 +255,10 @@ fn open_connections() {
         let (all, of_all) = (counters["TcpOutSegs"], counters["TcpInSegs"]);
         let client_received = of(scrape, "received_segments_total", &client.service);
         let left = all.checked_sub(client_sent + server_sent);
-        let expect =
-            client_sent - N + left.with_context(|| format!("{client_sent} and {server_sent} sent of {all}"))?;
+        let left = left.with_context(|| format!("{client_sent} and {server_sent} sent of {all}"))?;
+        // Now and then the kernel receives one that it does not count as sent (5.10 and 6.1, where time goes slowly).
+        let uncounted = of_all.saturating_sub(all);
+        let expect = client_sent - N + left + uncounted;
         // A SYN that is sent again, no connection received either.
         ensure!(
             (expect - again..=expect).contains(&received),
