@@ -2,6 +2,7 @@
 
 use crate::wait;
 use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -282,4 +283,39 @@ fn spawn(mut command: Command) -> Result<Child> {
         .ok()
         .context("the spawning thread is gone")?;
     Ok(receive.recv()??)
+}
+
+/// Threads of a name, by the kernel's own words.
+#[derive(Debug, Default)]
+pub struct Threads {
+    /// How many.
+    pub count: f64,
+    /// Context switches.
+    pub switches: f64,
+    /// Seconds of CPU, to the tick for each thread and mode.
+    pub seconds: f64,
+}
+
+/// Threads of a process by their names.
+///
+/// # Errors
+/// It is gone.
+pub fn threads_of(pid: u32) -> Result<BTreeMap<String, Threads>> {
+    let mut truth: BTreeMap<String, Threads> = BTreeMap::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let path = task?.path();
+        let status = std::fs::read_to_string(path.join("status"))?;
+        let switches = status.lines().filter(|line| line.contains("ctxt_switches:"));
+        let switches = switches.filter_map(|line| line.split_whitespace().last()?.parse::<f64>().ok());
+        let name = std::fs::read_to_string(path.join("comm"))?;
+        let entry = truth.entry(name.trim().to_owned()).or_default();
+        entry.count += 1.0;
+        entry.switches += switches.sum::<f64>();
+        let stat = std::fs::read_to_string(path.join("stat"))?;
+        let (_, fields) = stat.rsplit_once(") ").unwrap_or_default();
+        // utime and stime, fields 14 and 15, in hundredths of a second.
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        entry.seconds += ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0;
+    }
+    Ok(truth)
 }

@@ -6,7 +6,7 @@ use onlooker_tests::cgroup::group;
 use onlooker_tests::metrics::Scrape;
 use onlooker_tests::need;
 use onlooker_tests::otlp::{Receiver, attribute};
-use onlooker_tests::process::{copy_as, spawn_free, unique, used_to_its_end};
+use onlooker_tests::process::{copy_as, spawn_free, threads_of, unique, used_to_its_end};
 use onlooker_tests::require::{Need, own_program, say};
 use onlooker_tests::wait;
 use serde_json::Value;
@@ -335,36 +335,6 @@ fn a_living_process_and_its_end() {
         Ok(())
     })
     .unwrap();
-}
-
-/// Threads of a name, by the kernel's own words.
-#[derive(Debug, Default)]
-struct Threads {
-    count: f64,
-    switches: f64,
-    /// Seconds of CPU, to the tick for each thread and mode.
-    seconds: f64,
-}
-
-/// Threads of a process by their names.
-fn threads_of(pid: u32) -> Result<BTreeMap<String, Threads>> {
-    let mut truth: BTreeMap<String, Threads> = BTreeMap::new();
-    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-        let path = task?.path();
-        let status = std::fs::read_to_string(path.join("status"))?;
-        let switches = status.lines().filter(|line| line.contains("ctxt_switches:"));
-        let switches = switches.filter_map(|line| line.split_whitespace().last()?.parse::<f64>().ok());
-        let name = std::fs::read_to_string(path.join("comm"))?;
-        let entry = truth.entry(name.trim().to_owned()).or_default();
-        entry.count += 1.0;
-        entry.switches += switches.sum::<f64>();
-        let stat = std::fs::read_to_string(path.join("stat"))?;
-        let (_, fields) = stat.rsplit_once(") ").unwrap_or_default();
-        // utime and stime, fields 14 and 15, in hundredths of a second.
-        let ticks = fields.split_whitespace().skip(11).take(2);
-        entry.seconds += ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0;
-    }
-    Ok(truth)
 }
 
 /// On demand: what threads used, by name, and memory by its share.
