@@ -1,6 +1,6 @@
 //! Lives of processes and what they use, against what `wait4` and `getrusage` say.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, ensure};
 use onlooker_tests::agent::{Agent, Options, env};
 use onlooker_tests::cgroup::group;
 use onlooker_tests::metrics::Scrape;
@@ -10,7 +10,6 @@ use onlooker_tests::process::{copy_as, spawn_free, threads_of, unique, used_to_i
 use onlooker_tests::require::{Need, own_program, say};
 use onlooker_tests::wait;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
