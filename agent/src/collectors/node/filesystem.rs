@@ -284,31 +284,30 @@ impl Collect for FileSystem {
         // The same may be mounted at the same place more than once: the last mount hides the others.
         let mut seen = HashSet::new();
         let known = || self.mounts.all().flatten();
-        let mounts: Vec<(&Mount, &[u8])> = known()
-            .filter_map(|known| Some((known.told.as_ref()?, &*known.place)))
-            .filter(|(mount, _)| seen.insert((&*mount.device, &*mount.mount_point, &*mount.fs_type)))
-            .collect();
         let slow: Vec<&[u8]> = known()
             .filter(|known| !known.answers)
             .map(|known| &*known.place)
             .collect();
         let may_hang = |place: &[u8]| slow.iter().any(|slow| is_at_or_below(place, slow));
-        let (asked, at_once): (Vec<_>, Vec<_>) = mounts.iter().partition(|(_, place)| may_hang(place));
-        let places: Vec<Arc<Path>> = asked.iter().map(|(mount, _)| Arc::clone(&mount.place)).collect();
-        // What answers at once need not be handed to another thread.
-        let at_once: Vec<_> = at_once.iter().map(|(mount, _)| space(&mount.place)).collect();
+        let mounts: Vec<(&Mount, bool)> = known()
+            .filter_map(|known| Some((known.told.as_ref()?, &known.place)))
+            .filter(|(mount, _)| seen.insert((&*mount.device, &*mount.mount_point, &*mount.fs_type)))
+            .map(|(mount, place)| (mount, may_hang(place)))
+            .collect();
+        let asked = mounts.iter().filter(|(_, may_hang)| *may_hang);
+        let places: Vec<Arc<Path>> = asked.map(|(mount, _)| Arc::clone(&mount.place)).collect();
         let said = self.asking.ask(&places);
         note_hanging(&mut self.hanging, &places, &said);
-        let (mut at_once, mut said) = (at_once.into_iter(), said.into_iter());
+        let mut said = said.into_iter();
         let rows: Vec<(&Mount, Result<Space, String>)> = mounts
-            .iter()
-            .map(|(mount, place)| {
-                let said = if may_hang(place) {
-                    said.next().flatten()
-                } else {
-                    at_once.next()
+            .into_iter()
+            .map(|(mount, may_hang)| {
+                // What answers at once need not be handed to another thread.
+                let said = match may_hang {
+                    true => said.next().flatten(),
+                    false => Some(space(&mount.place)),
                 };
-                (*mount, said.unwrap_or_else(|| Err("mountpoint timeout".to_owned())))
+                (mount, said.unwrap_or_else(|| Err("mountpoint timeout".to_owned())))
             })
             .collect();
         if rows.is_empty() {
