@@ -62,7 +62,10 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .on_thread_park(|| cost::lap(Stage::Runtime))
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(config, started))
+    let ended = runtime.block_on(serve(config, started));
+    // Everything that must end has; a collector that never answers holds nobody up.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(config: &Config, started: Instant) -> anyhow::Result<()> {

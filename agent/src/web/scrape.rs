@@ -1,8 +1,10 @@
-//! One scrape: sources are encoded on a blocking thread, and the pieces go through a short channel to the connection. A peer
+//! One scrape: collectors run and sources are encoded on a blocking thread, and the pieces go through a short channel to the connection. A peer
 //! that reads slowly slows down its own thread alone. What is one piece, as most scrapes are, is answered with its length and one write.
+//! A collector that is late keeps its thread, and another one finishes the scrape.
 
 use super::handler::State;
 use super::selection::Selection;
+use crate::collectors::node::runner::{Round, Watch};
 use crate::cost::{self, Stage};
 use crate::export::prometheus::{Format, PrometheusEncoder};
 use crate::metric::Encoder;
@@ -13,8 +15,8 @@ use hyper::body::{Body, Frame, SizeHint};
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc;
 
@@ -94,15 +96,80 @@ impl Drop for Place {
 /// runtime.
 pub(crate) async fn scrape(place: Place, format: Format, gzip: bool, selection: Selection) -> Option<AnswerBody> {
     let (sender, mut pieces) = mpsc::channel(PIECES);
-    tokio::task::spawn_blocking(move || {
+    let held = Vec::new();
+    let round = place.0.collectors.round(&|name| selection.has(name)).await;
+    let scrape = Arc::new(Scrape {
+        round,
+        rest: Mutex::new(Some(Rest {
+            place,
+            format,
+            selection,
+            out: Out::new(Pieces { sender, held }, gzip),
+        })),
+    });
+    scrape.start();
+    // A task of its own: a peer that goes away does not leave a late collector unwatched, which would keep the next scrape from beginning.
+    let watcher = tokio::spawn(scrape.watch());
+    let first = pieces.recv().await;
+    watcher.abort();
+    Some(match first? {
+        Piece::More(first) => AnswerBody::Pieces(first, pieces),
+        Piece::Last(all) => AnswerBody::Whole(all),
+    })
+}
+
+struct Scrape {
+    round: Arc<Round>,
+    /// For the thread that the last collector ran on.
+    rest: Mutex<Option<Rest>>,
+}
+
+impl Scrape {
+    /// Has a thread go on where the scrape is.
+    fn start(self: &Arc<Scrape>) {
+        let scrape = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            if scrape.round.run() {
+                let rest = scrape.rest.lock().unwrap_or_else(PoisonError::into_inner).take();
+                rest.into_iter().for_each(|rest| rest.encode(&scrape.round));
+            }
+            cost::lap(Stage::Scrape);
+        });
+    }
+
+    async fn watch(self: Arc<Scrape>) {
+        loop {
+            match self.round.watch() {
+                Watch::Through => return,
+                Watch::Until(until) => tokio::time::sleep_until(until.into()).await,
+                Watch::Late => self.start(),
+            }
+        }
+    }
+}
+
+/// What is left of a scrape when the collectors are through.
+struct Rest {
+    place: Place,
+    format: Format,
+    selection: Selection,
+    out: Out,
+}
+
+impl Rest {
+    fn encode(self, round: &Round) {
+        let Rest {
+            place,
+            format,
+            selection,
+            out,
+        } = self;
         let state = place.0.clone();
         let stats = &state.stats;
-        let held = Vec::new();
-        let out = Out::new(Pieces { sender, held }, gzip);
         // A source that panics fails its scrape, not the agent.
         let encoded = catch_unwind(AssertUnwindSafe(|| {
             let mut encoder = PrometheusEncoder::new(format, out);
-            state.collectors.collect_some(&|name| selection.has(name), &mut encoder);
+            round.tell(&mut encoder);
             for source in &state.always {
                 source.collect(&mut encoder);
             }
@@ -129,12 +196,7 @@ pub(crate) async fn scrape(place: Place, format: Format, gzip: bool, selection: 
                 tracing::error!("a scrape failed because a source of metrics panicked");
             }
         }
-        cost::lap(Stage::Scrape);
-    });
-    Some(match pieces.recv().await? {
-        Piece::More(first) => AnswerBody::Pieces(first, pieces),
-        Piece::Last(all) => AnswerBody::Whole(all),
-    })
+    }
 }
 
 /// Sends what is written as pieces.

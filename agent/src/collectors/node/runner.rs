@@ -1,9 +1,8 @@
 //! Runs collectors for a scrape, so that one that fails, panics or hangs costs its own series and nobody else's.
 //!
-//! They run one after the other on a thread of their own, which records what each says; the scrape waits for that thread and plays
-//! what was recorded. When a collector takes longer than its time the scrape leaves that thread to it and has another
-//! thread go on behind it. From then on the collector runs beside scrapes ([`Slot::beside`]), which tell what it last finished, until it is
-//! fast enough again.
+//! A scrape is a [`Round`]. A thread runs its collectors one after the other, records what each says, and then tells what was recorded. Who began
+//! the round watches it ([`Round::watch`]): when a collector takes longer than its time, that thread is left to it, and another one goes on behind
+//! it. From then on the collector runs beside scrapes ([`State::beside`]), which tell what it last finished, until it is fast enough again.
 
 use super::flags::{Settings, Setup};
 use super::{Collect, CollectError, Collector, REGISTRY};
@@ -12,6 +11,7 @@ use crate::metric::{Encoder, Family, Kind, Source, Tape};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 /// What a collector may take of a scrape.
 pub const DEADLINE: Duration = Duration::from_secs(1);
@@ -36,8 +36,42 @@ static SUCCESS: Family = Family::new(
 pub struct Runner {
     slots: Vec<Arc<Slot>>,
     deadline: Duration,
-    /// One scrape at a time: a collector cannot be asked twice at once.
-    turn: Mutex<Option<Worker>>,
+    /// One round at a time: a collector cannot be asked twice at once. Held across threads.
+    turn: Arc<Turn<()>>,
+}
+
+/// One scrape of some collectors.
+pub struct Round {
+    chosen: Vec<Arc<Slot>>,
+    /// Those of them that run for this round, and those that run beside it.
+    inline: Vec<Arc<Slot>>,
+    beside: Vec<Arc<Slot>>,
+    deadline: Duration,
+    progress: Mutex<Progress>,
+    through: Condvar,
+}
+
+struct Progress {
+    /// Place of the collector that runs, and since when it does.
+    at: usize,
+    since: Instant,
+    /// Threads that were left to a collector that was late. One that finds others here than when it began lets be.
+    left: usize,
+    /// Collectors that were late, and how long each was waited for.
+    late: Vec<(&'static str, Duration)>,
+    /// Kept until all have run.
+    turn: Option<OwnedMutexGuard<()>>,
+}
+
+/// How a round goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// Every collector has run, or was given up.
+    Through,
+    /// To be looked at again then.
+    Until(Instant),
+    /// A collector is late: another thread has to call [`Round::run`].
+    Late,
 }
 
 /// A collector and what it found.
@@ -86,7 +120,12 @@ impl Runner {
         Runner::with(REGISTRY, host, settings, DEADLINE)
     }
 
-    fn with(registry: &[&'static Collector], host: &Host, settings: &Settings, deadline: Duration) -> Runner {
+    pub(crate) fn with(
+        registry: &[&'static Collector],
+        host: &Host,
+        settings: &Settings,
+        deadline: Duration,
+    ) -> Runner {
         let setup = Setup { host, settings };
         let on = registry.iter().filter(|collector| is_on(collector, settings));
         let slots = on.filter_map(|collector| {
@@ -99,7 +138,7 @@ impl Runner {
         Runner {
             slots: slots.collect(),
             deadline,
-            turn: Mutex::new(None),
+            turn: Arc::default(),
         }
     }
 
@@ -108,28 +147,133 @@ impl Runner {
         self.slots.iter().map(|slot| slot.name)
     }
 
-    /// Runs those collectors that are wanted.
+    /// Begins a round of those collectors that are wanted, once the one before is through.
+    pub async fn round(&self, wanted: &(dyn Fn(&str) -> bool + Sync)) -> Arc<Round> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        self.begin(wanted, turn)
+    }
+
+    /// Runs those collectors that are wanted, and tells what they found. Not to be called from tasks: it waits.
     pub fn collect_some(&self, wanted: &dyn Fn(&str) -> bool, out: &mut dyn Encoder) {
-        let mut turn = lock(&self.turn);
-        let chosen: Vec<&Arc<Slot>> = self.slots.iter().filter(|slot| wanted(slot.name)).collect();
-        let (beside, inline): (Vec<_>, Vec<_>) = chosen.iter().partition(|slot| lock(&slot.state).beside);
-        let late = self.run(&mut turn, inline.into_iter().cloned().collect());
-        // What ran for this scrape is this scrape's; what runs beside them is told by each until it is old.
-        let found: Vec<Option<Arc<Found>>> = chosen
-            .iter()
-            .map(|slot| {
-                let mut state = lock(&slot.state);
-                if state.beside {
-                    state.found.clone()
-                } else {
-                    state.found.take()
+        let turn = Arc::clone(&self.turn).blocking_lock_owned();
+        let round = self.begin(wanted, turn);
+        loop {
+            let runs = Arc::clone(&round);
+            let thread = std::thread::Builder::new().name("collectors".to_owned());
+            if thread.spawn(move || runs.run()).is_err() {
+                // No thread can be had: here, without a deadline.
+                let _ = round.run();
+            }
+            if round.wait() == Watch::Through {
+                return round.tell(out);
+            }
+        }
+    }
+
+    fn begin(&self, wanted: &dyn Fn(&str) -> bool, turn: OwnedMutexGuard<()>) -> Arc<Round> {
+        let chosen: Vec<Arc<Slot>> = self.slots.iter().filter(|slot| wanted(slot.name)).cloned().collect();
+        let (beside, inline) = chosen.iter().cloned().partition(|slot| lock(&slot.state).beside);
+        Arc::new(Round {
+            chosen,
+            inline,
+            beside,
+            deadline: self.deadline,
+            progress: Mutex::new(Progress {
+                at: 0,
+                since: Instant::now(),
+                left: 0,
+                late: Vec::new(),
+                turn: Some(turn),
+            }),
+            through: Condvar::new(),
+        })
+    }
+}
+
+impl Round {
+    /// Runs the collectors from where the round is. `true`: all are through, and this thread may tell; `false`: one was late here, another
+    /// thread went on.
+    #[must_use]
+    pub fn run(&self) -> bool {
+        let (mut at, left) = {
+            let progress = lock(&self.progress);
+            (progress.at, progress.left)
+        };
+        loop {
+            {
+                let mut progress = lock(&self.progress);
+                if progress.left != left {
+                    return false;
                 }
-            })
-            .collect();
+                (progress.at, progress.since) = (at, Instant::now());
+            }
+            let Some(slot) = self.inline.get(at) else { break };
+            slot.run();
+            at += 1;
+        }
+        self.through.notify_all();
+        true
+    }
+
+    /// How the round goes. To be asked at the times that it tells.
+    pub fn watch(&self) -> Watch {
+        self.judge(&mut lock(&self.progress))
+    }
+
+    fn judge(&self, progress: &mut Progress) -> Watch {
+        let Some(slot) = self.inline.get(progress.at) else {
+            return Watch::Through;
+        };
+        let took = progress.since.elapsed();
+        if took < self.deadline {
+            return Watch::Until(progress.since + self.deadline);
+        }
+        tracing::warn!(collector = slot.name, "takes longer than it may");
+        lock(&slot.state).beside = true;
+        progress.late.push((slot.name, took));
+        progress.left += 1;
+        (progress.at, progress.since) = (progress.at + 1, Instant::now());
+        Watch::Late
+    }
+
+    /// Waits until all are through or one is late.
+    fn wait(&self) -> Watch {
+        let mut progress = lock(&self.progress);
+        loop {
+            let until = match self.judge(&mut progress) {
+                Watch::Until(until) => until,
+                // The next thread finds nothing to run.
+                Watch::Late if progress.at == self.inline.len() => return Watch::Through,
+                other => return other,
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            progress = match self.through.wait_timeout(progress, left) {
+                Ok((progress, _)) => progress,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+    }
+
+    /// Tells what was found. To be called once, when all are through.
+    pub fn tell(&self, out: &mut dyn Encoder) {
+        // What ran for this scrape is this scrape's; what runs beside them is told by each until it is old.
+        let found = self.chosen.iter().map(|slot| {
+            let mut state = lock(&slot.state);
+            if state.beside {
+                state.found.clone()
+            } else {
+                state.found.take()
+            }
+        });
+        let found: Vec<Option<Arc<Found>>> = found.collect();
         // A peer that reads slowly keeps nobody else from the collectors.
+        let (late, turn) = {
+            let mut progress = lock(&self.progress);
+            (std::mem::take(&mut progress.late), progress.turn.take())
+        };
         drop(turn);
-        let mut outcomes = Vec::with_capacity(chosen.len());
-        for (slot, found) in chosen.iter().zip(found) {
+        let mut outcomes = Vec::with_capacity(self.chosen.len());
+        for (slot, found) in self.chosen.iter().zip(found) {
             match found.filter(|found| found.at.elapsed() < FRESH) {
                 Some(found) => {
                     found.tape.play(out);
@@ -154,7 +298,7 @@ impl Runner {
             }
         }
         // Those run for the next scrape.
-        beside.iter().for_each(|slot| slot.start_beside(self.deadline));
+        self.beside.iter().for_each(|slot| slot.start_beside(self.deadline));
         out.family(&DURATION);
         for (name, took, _) in &outcomes {
             out.number(&[("collector", name)], took.as_secs_f64());
@@ -163,38 +307,6 @@ impl Runner {
         for (name, _, success) in &outcomes {
             out.number(&[("collector", name)], f64::from(u8::from(*success)));
         }
-    }
-
-    /// Runs collectors in order; gives those that were late, and how long each was waited for.
-    fn run(&self, worker: &mut Option<Worker>, slots: Vec<Arc<Slot>>) -> Vec<(&'static str, Duration)> {
-        let mut late = Vec::new();
-        let mut rest = slots;
-        while !rest.is_empty() {
-            let job = Arc::new(Job::new(rest.clone()));
-            let sent = worker
-                .take()
-                .or_else(Worker::start)
-                .filter(|worker| worker.send(job.clone()));
-            let Some(sent) = sent else {
-                // No thread can be had: here, without a deadline.
-                rest.iter().for_each(|slot| slot.run());
-                return late;
-            };
-            match job.wait(self.deadline) {
-                None => {
-                    *worker = Some(sent);
-                    return late;
-                }
-                Some((at, took)) => {
-                    let slot = &rest[at];
-                    tracing::warn!(collector = slot.name, "takes longer than it may");
-                    lock(&slot.state).beside = true;
-                    late.push((slot.name, took));
-                    rest.drain(..=at);
-                }
-            }
-        }
-        late
     }
 }
 
@@ -270,86 +382,6 @@ impl Slot {
             None => tracing::debug!(collector = self.name, "collected again"),
         }
         state.told = what;
-    }
-}
-
-/// A thread that runs jobs until nobody holds its other end.
-struct Worker(std::sync::mpsc::Sender<Arc<Job>>);
-
-impl Worker {
-    fn start() -> Option<Worker> {
-        let (send, jobs) = std::sync::mpsc::channel::<Arc<Job>>();
-        let started = std::thread::Builder::new()
-            .name("collectors".to_owned())
-            .spawn(move || {
-                while let Ok(job) = jobs.recv() {
-                    job.run();
-                }
-            });
-        started.ok().map(|_| Worker(send))
-    }
-
-    fn send(&self, job: Arc<Job>) -> bool {
-        self.0.send(job).is_ok()
-    }
-}
-
-/// Collectors to be run in order.
-struct Job {
-    slots: Vec<Arc<Slot>>,
-    progress: Mutex<Progress>,
-    done: Condvar,
-}
-
-struct Progress {
-    /// Which runs, and since when; `None`: all are through.
-    at: Option<(usize, Instant)>,
-    /// Nobody waits any more.
-    given_up: bool,
-}
-
-impl Job {
-    fn new(slots: Vec<Arc<Slot>>) -> Job {
-        Job {
-            slots,
-            progress: Mutex::new(Progress {
-                at: Some((0, Instant::now())),
-                given_up: false,
-            }),
-            done: Condvar::new(),
-        }
-    }
-
-    fn run(&self) {
-        for (index, slot) in self.slots.iter().enumerate() {
-            {
-                let mut progress = lock(&self.progress);
-                if progress.given_up {
-                    return;
-                }
-                progress.at = Some((index, Instant::now()));
-            }
-            slot.run();
-        }
-        lock(&self.progress).at = None;
-        self.done.notify_all();
-    }
-
-    /// Waits for all of them, or for the one that takes longer than it may: its place, and how long it was waited for.
-    fn wait(&self, deadline: Duration) -> Option<(usize, Duration)> {
-        let mut progress = lock(&self.progress);
-        loop {
-            let (index, since) = progress.at?;
-            let took = since.elapsed();
-            let Some(left) = deadline.checked_sub(took).filter(|left| !left.is_zero()) else {
-                progress.given_up = true;
-                return Some((index, took));
-            };
-            progress = match self.done.wait_timeout(progress, left) {
-                Ok((progress, _)) => progress,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
-        }
     }
 }
 

@@ -115,6 +115,47 @@ fn one_that_hangs_is_waited_for_once() {
     }
 }
 
+/// The thread of a late collector is left to it, another one ends the round, and the first has nothing to say then.
+#[tokio::test]
+async fn a_round_goes_on_behind_a_late_collector() {
+    static FREE: AtomicBool = AtomicBool::new(false);
+    static HANGS: Collector = Collector {
+        name: "bad",
+        make: |_| {
+            Ok(Box::new(Says(&A, || {
+                while !FREE.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(())
+            })))
+        },
+        ..Collector::BASE
+    };
+    let runner = runner(&HANGS, Duration::from_millis(500));
+    let round = runner.round(&|_| true).await;
+    let first = std::thread::spawn({
+        let round = Arc::clone(&round);
+        move || round.run()
+    });
+    loop {
+        match round.watch() {
+            Watch::Until(until) => tokio::time::sleep_until(until.into()).await,
+            Watch::Late => break,
+            Watch::Through => panic!("it hangs"),
+        }
+    }
+    assert!(runner.turn.try_lock().is_err(), "the round is under way");
+    assert!(round.run());
+    assert_eq!(round.watch(), Watch::Through);
+    let mut encoder = PrometheusEncoder::new(Format::Text, Vec::new());
+    round.tell(&mut encoder);
+    let text = String::from_utf8(encoder.finish().unwrap()).unwrap();
+    assert!(text.contains("\nb 1\n") && !text.contains("\na 1\n"), "{text}");
+    assert!(runner.turn.try_lock().is_ok(), "the next round may begin");
+    FREE.store(true, Ordering::Relaxed);
+    assert!(!first.join().unwrap());
+}
+
 #[test]
 fn those_that_are_wanted_run() {
     let runner = runner(&GOOD, DEADLINE);
