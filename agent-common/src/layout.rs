@@ -79,11 +79,16 @@ fields! {
     TCP_SND_UNA = "tcp_sock" ["snd_una"] 4;
     TCP_BYTES_RECEIVED = "tcp_sock" ["bytes_received"] 8;
     TCP_BYTES_ACKED = "tcp_sock" ["bytes_acked"] 8;
+    TCP_BYTES_SENT = "tcp_sock" ["bytes_sent"] 8;
+    TCP_BYTES_RETRANS = "tcp_sock" ["bytes_retrans"] 8;
     TCP_ULP = "tcp_sock" ["inet_conn.icsk_ulp_ops"] 8;
     LENGTH_SOCK = "trace_event_raw_sock_msg_length" ["sk"] 8;
     LENGTH_RET = "trace_event_raw_sock_msg_length" ["ret"] 4;
     LENGTH_FLAGS = "trace_event_raw_sock_msg_length" ["flags"] 4;
     TCP_EVENT_SOCK = "trace_event_raw_tcp_event_sk" ["skaddr"] 8;
+    STATE_SOCK = "trace_event_raw_inet_sock_set_state" ["skaddr"] 8;
+    STATE_OLD = "trace_event_raw_inet_sock_set_state" ["oldstate"] 4;
+    STATE_NEW = "trace_event_raw_inet_sock_set_state" ["newstate"] 4;
     EXIT_RET = "trace_event_raw_sys_exit" ["ret"] 8;
     UNIX_PEER = "unix_sock" ["peer"] 8;
     REQUEST_QUEUE = "request" ["q"] 8;

@@ -24,7 +24,7 @@ pub(crate) unsafe fn moved<A: Access>(sk: *const u8, tcp: *const u8, of: u8, now
     unsafe {
         let mut moved = counted::<A>(sk, tcp, of);
         // A FIN is acknowledged when everything is.
-        if sent_fin(now) && moved.sent > 0 && unacknowledged::<A>(tcp) == 0 {
+        if acknowledged_fin::<A>(tcp, now, moved.sent, 0) {
             moved.sent -= 1;
         }
         moved
@@ -43,17 +43,29 @@ pub(crate) unsafe fn moving<A: Access>(sk: *const u8, tcp: *const u8, of: u8) ->
     unsafe {
         let mut moved = counted::<A>(sk, tcp, of);
         let now: u8 = A::get(sk, layout::SK_STATE);
-        if sent_fin(now) && moved.sent > 0 && unacknowledged::<A>(tcp) <= 1 {
+        if acknowledged_fin::<A>(tcp, now, moved.sent, 1) {
             moved.sent -= 1;
         }
         (moved, now)
     }
 }
 
-/// From FIN_WAIT1 to CLOSING but CLOSE_WAIT: a FIN was sent.
+/// Is one of the `sent` bytes a FIN? Of a socket whose end was missed ([`crate::again`]) the state does not tell how it ended. Its data is
+/// what it sent without what it sent again; that is asked there alone, as a segment that found no memory to be sent again is among the latter.
+///
+/// # Safety
+/// As of [`moved`].
 #[inline(always)]
-fn sent_fin(now: u8) -> bool {
-    now > state::SYN_RECV && now != state::CLOSE_WAIT && now != state::CLOSE
+unsafe fn acknowledged_fin<A: Access>(tcp: *const u8, now: u8, sent: u64, at_most: u32) -> bool {
+    // SAFETY: the caller's.
+    unsafe {
+        if now == state::CLOSE {
+            let again: u64 = A::get(tcp, layout::TCP_BYTES_RETRANS);
+            return sent > A::get::<u64>(tcp, layout::TCP_BYTES_SENT).wrapping_sub(again);
+        }
+        // From FIN_WAIT1 to CLOSING, without CLOSE_WAIT.
+        now > state::SYN_RECV && now != state::CLOSE_WAIT && sent > 0 && unacknowledged::<A>(tcp) <= at_most
+    }
 }
 
 /// # Safety

@@ -11,8 +11,9 @@
 //! none: they happen in interrupts, which do not preempt themselves.
 
 use crate::{
+    globals::offset,
     moved::moved,
-    read::{Access, Direct, Probed},
+    read::{Access, Direct, Probed, kernel},
     sock::IPPROTO_TCP,
     tables::{Keyed, add},
     task::{Current, actor},
@@ -20,9 +21,10 @@ use crate::{
     undivided::Undivided,
 };
 use aya_ebpf::{
+    EbpfContext,
     helpers::bpf_ktime_get_ns,
-    macros::{btf_tracepoint, raw_tracepoint},
-    programs::{BtfTracePointContext, RawTracePointContext},
+    macros::{btf_tracepoint, raw_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
 use onlooker_common::{
     layout,
@@ -60,6 +62,19 @@ pub fn tcp_change_raw(ctx: RawTracePointContext) -> i32 {
     0
 }
 
+/// At what the tracepoint records for others, see [`crate::undivided`].
+#[tracepoint]
+#[inline(always)]
+pub fn tcp_change_tp(ctx: TracePointContext) -> u32 {
+    let event = ctx.as_ptr() as u64;
+    let sk: u64 = kernel(event + offset(layout::STATE_SOCK) as u64);
+    let old: i32 = kernel(event + offset(layout::STATE_OLD) as u64);
+    let new: i32 = kernel(event + offset(layout::STATE_NEW) as u64);
+    // SAFETY: of this tracepoint; probe reads.
+    unsafe { on_change::<Probed, false>(sk as *const u8, old as u8, new as u8) };
+    0
+}
+
 /// By direct loads.
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 #[inline(always)]
@@ -87,6 +102,16 @@ pub fn tcp_gone_raw(ctx: RawTracePointContext) -> i32 {
     let _undivided = Undivided::begin();
     // SAFETY: the argument is that of the tracepoint.
     unsafe { on_gone::<Probed>(ctx.arg::<u64>(0) as *const u8) };
+    0
+}
+
+/// At what the tracepoint records for others.
+#[tracepoint]
+#[inline(always)]
+pub fn tcp_gone_tp(ctx: TracePointContext) -> u32 {
+    let sk: u64 = kernel(ctx.as_ptr() as u64 + offset(layout::TCP_EVENT_SOCK) as u64);
+    // SAFETY: of this tracepoint; probe reads.
+    unsafe { on_gone::<Probed>(sk as *const u8) };
     0
 }
 

@@ -16,6 +16,26 @@ pub(super) static PROBE: Probe = Probe {
     loses: "TCP connections: attempts and failures, what they move, how long they take",
     alternatives: &[
         Alternative {
+            name: "tp/inet_sock_set_state+tcp_destroy_sock+resets",
+            programs: &[
+                Program {
+                    name: "tcp_change_tp",
+                    hook: Hook::Tracepoint("sock", "inet_sock_set_state"),
+                },
+                Program {
+                    name: "tcp_gone_tp",
+                    hook: Hook::Tracepoint("tcp", "tcp_destroy_sock"),
+                },
+                RECEIVED,
+                SENT,
+                SYNACK,
+            ],
+            again: AGAIN,
+            needs: &[NEEDS, &[STATE_SOCK, STATE_OLD, STATE_NEW, TCP_EVENT_SOCK]],
+            undivided: true,
+            ..Alternative::BASE
+        },
+        Alternative {
             name: "tp_btf/inet_sock_set_state+tcp_destroy_sock+resets",
             programs: &[
                 Program {
@@ -30,16 +50,7 @@ pub(super) static PROBE: Probe = Probe {
                 SENT,
                 SYNACK,
             ],
-            again: &[
-                Program {
-                    name: "tcp_change_btf_again",
-                    hook: Hook::BtfTracepoint("inet_sock_set_state"),
-                },
-                Program {
-                    name: "tcp_gone_btf_again",
-                    hook: Hook::BtfTracepoint("tcp_destroy_sock"),
-                },
-            ],
+            again: AGAIN,
             needs: &[NEEDS],
             ..Alternative::BASE
         },
@@ -93,6 +104,17 @@ pub(super) static PROBE: Probe = Probe {
     ..Probe::BASE
 };
 
+const AGAIN: &[Program] = &[
+    Program {
+        name: "tcp_change_btf_again",
+        hook: Hook::BtfTracepoint("inet_sock_set_state"),
+    },
+    Program {
+        name: "tcp_gone_btf_again",
+        hook: Hook::BtfTracepoint("tcp_destroy_sock"),
+    },
+];
+
 const RECEIVED: Program = Program {
     name: "tcp_reset_received_raw",
     hook: Hook::RawTracepoint("tcp_receive_reset"),
@@ -131,6 +153,8 @@ pub(super) const NEEDS: &[usize] = &[
     TCP_MDEV,
     TCP_BYTES_RECEIVED,
     TCP_BYTES_ACKED,
+    TCP_BYTES_SENT,
+    TCP_BYTES_RETRANS,
     TCP_SEGS_OUT,
     TCP_SEGS_IN,
     TCP_RETRANS,
