@@ -57,6 +57,11 @@ impl Tape {
         self.summaries.clear();
     }
 
+    /// Was nothing said?
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
     /// Says again what was recorded.
     pub fn play(&self, out: &mut dyn Encoder) {
         let (mut families, mut ends) = (self.families.iter(), self.ends.iter());

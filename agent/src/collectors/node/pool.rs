@@ -16,7 +16,7 @@ const MOST: usize = 1 << 20;
 /// Bytes that a file is first read with.
 const FIRST: usize = 4096;
 /// A file that was not there is looked for again after this.
-const AGAIN: Duration = Duration::from_secs(15);
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// Files of one collector. Beyond its limit files are opened for each reading, as if there were none of it.
 #[derive(Debug)]

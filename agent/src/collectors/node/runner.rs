@@ -17,6 +17,9 @@ use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 pub const DEADLINE: Duration = Duration::from_secs(1);
 /// What a late collector found is told up to so long after.
 const FRESH: Duration = Duration::from_secs(120);
+/// A collector that never found anything of its kind is asked again after this: looking for twenty kinds of hardware that a host does not have costs
+/// as much as five collectors that find something.
+const AGAIN: Duration = Duration::from_secs(60);
 
 static DURATION: Family = Family::new(
     "node_scrape_collector_duration_seconds",
@@ -89,6 +92,10 @@ struct State {
     running: bool,
     /// What it found: for the scrape that it ran for, or for all that come while it runs beside them.
     found: Option<Arc<Found>>,
+    /// Nothing of its kind was found up to now, looked for then.
+    nothing: Option<(Arc<CollectError>, Instant)>,
+    /// Something was found before.
+    any: bool,
     /// Memory for what it finds next.
     spare: Tape,
     /// What was last said of it in the log.
@@ -98,7 +105,7 @@ struct State {
 /// What a collector found.
 struct Found {
     tape: Tape,
-    result: Result<(), CollectError>,
+    result: Result<(), Arc<CollectError>>,
     took: Duration,
     at: Instant,
 }
@@ -277,7 +284,9 @@ impl Round {
             match found.filter(|found| found.at.elapsed() < FRESH) {
                 Some(found) => {
                     found.tape.play(out);
-                    slot.tell(found.result.as_ref().err().map(ToString::to_string), &found.result);
+                    let error = found.result.as_ref().err();
+                    let nothing = error.is_some_and(|error| error.is_no_data());
+                    slot.tell(error.map(ToString::to_string), nothing);
                     outcomes.push((slot.name, found.took, found.result.is_ok()));
                     if let Some(found) = Arc::into_inner(found) {
                         lock(&slot.state).spare = found.tape;
@@ -291,7 +300,7 @@ impl Round {
                             "it is not through after {:?}, and runs on beside scrapes",
                             self.deadline
                         )),
-                        &Ok(()),
+                        false,
                     );
                     outcomes.push((slot.name, took, false));
                 }
@@ -323,9 +332,25 @@ fn is_on(collector: &Collector, settings: &Settings) -> bool {
 
 impl Slot {
     fn run(&self) {
-        let mut tape = std::mem::take(&mut lock(&self.state).spare);
-        tape.clear();
         let start = Instant::now();
+        let mut tape = {
+            let mut state = lock(&self.state);
+            let mut tape = std::mem::take(&mut state.spare);
+            tape.clear();
+            if let Some((nothing, since)) = &state.nothing
+                && since.elapsed() < AGAIN
+            {
+                let result = Err(Arc::clone(nothing));
+                state.found = Some(Arc::new(Found {
+                    tape,
+                    result,
+                    took: start.elapsed(),
+                    at: start,
+                }));
+                return;
+            }
+            tape
+        };
         let result = catch_unwind(AssertUnwindSafe(|| lock(&self.collector).collect(&mut tape)));
         let result = result.unwrap_or_else(|_| {
             Err(CollectError::Other(
@@ -333,7 +358,14 @@ impl Slot {
             ))
         });
         let at = Instant::now();
-        lock(&self.state).found = Some(Arc::new(Found {
+        let result = result.map_err(Arc::new);
+        let mut state = lock(&self.state);
+        state.nothing = match &result {
+            Err(error) if error.is_no_data() && !state.any && tape.is_empty() => Some((Arc::clone(error), at)),
+            _ => None,
+        };
+        state.any |= state.nothing.is_none();
+        state.found = Some(Arc::new(Found {
             tape,
             result,
             took: at - start,
@@ -368,14 +400,14 @@ impl Slot {
         }
     }
 
-    /// Says what is wrong in the log, when it is something else than before.
-    fn tell(&self, what: Option<String>, result: &Result<(), CollectError>) {
+    /// Says what is wrong in the log, when it is something else than before. `nothing`: there is nothing of the kind.
+    fn tell(&self, what: Option<String>, nothing: bool) {
         let mut state = lock(&self.state);
         if state.told == what {
             return;
         }
         match &what {
-            Some(what) if result.as_ref().err().is_some_and(CollectError::is_no_data) => {
+            Some(what) if nothing => {
                 tracing::debug!(collector = self.name, what, "nothing collected");
             }
             Some(what) => tracing::warn!(collector = self.name, what, "not everything was collected"),

@@ -156,6 +156,53 @@ async fn a_round_goes_on_behind_a_late_collector() {
     assert!(!first.join().unwrap());
 }
 
+/// One that never found anything is not asked each time; one that did is.
+#[test]
+fn what_a_host_does_not_have_is_looked_for_now_and_then() {
+    use std::sync::atomic::AtomicUsize;
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    static THERE: AtomicBool = AtomicBool::new(false);
+    struct Hardware;
+    impl Collect for Hardware {
+        fn collect(&mut self, out: &mut dyn Encoder) -> Result<(), CollectError> {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            if !THERE.load(Ordering::Relaxed) {
+                return Err(CollectError::NoData("no tape drive".to_owned()));
+            }
+            out.family(&A);
+            out.number(&[], 1.0);
+            Ok(())
+        }
+    }
+    static HARDWARE: Collector = Collector {
+        name: "bad",
+        make: |_| Ok(Box::new(Hardware)),
+        ..Collector::BASE
+    };
+    let runner = runner(&HARDWARE, DEADLINE);
+    let without = ["b 1", "success{collector=\"bad\"} 0", "success{collector=\"good\"} 1"];
+    let with = [
+        "a 1",
+        "b 1",
+        "success{collector=\"bad\"} 1",
+        "success{collector=\"good\"} 1",
+    ];
+    (0..3).for_each(|_| assert_eq!(scrape(&runner), without));
+    assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+    THERE.store(true, Ordering::Relaxed);
+    assert_eq!(scrape(&runner), without, "not yet");
+    if let Some((_, since)) = &mut lock(&runner.slots[0].state).nothing {
+        *since -= AGAIN;
+    }
+    assert_eq!(scrape(&runner), with);
+    // A driver that is loaded anew, a bus that is started anew: seen at once.
+    THERE.store(false, Ordering::Relaxed);
+    assert_eq!(scrape(&runner), without);
+    THERE.store(true, Ordering::Relaxed);
+    assert_eq!(scrape(&runner), with);
+    assert_eq!(ASKED.load(Ordering::Relaxed), 4);
+}
+
 #[test]
 fn those_that_are_wanted_run() {
     let runner = runner(&GOOD, DEADLINE);
