@@ -85,8 +85,7 @@ fn is_useful(alert: &Value, service: &str, figure: &str) {
 }
 
 /// Errors, latency, a dependency that is dead and a lack of memory: each reaches the webhook with service, value and runbook; what is
-/// mended is told as resolved. Every query of the dashboards is answered with data by the same Prometheus, but for what tells of an agent
-/// that is not well.
+/// mended is told as resolved. Every query of the dashboards is answered with data by the same Prometheus.
 #[test]
 fn faults_reach_the_webhook_and_dashboards_have_data() {
     need!(
@@ -250,14 +249,7 @@ fn queries(dashboard: &Value) -> Vec<Query> {
     all
 }
 
-/// Panels that are empty while nothing is wrong with the agent.
-const EMPTY: [(&str, &str); 3] = [
-    ("onlooker", "Probes that are not attached"),
-    ("onlooker", "Capabilities that are missing"),
-    ("onlooker", "Events lost"),
-];
-
-/// Every query is a good one, and all find something but those of [`EMPTY`]; a few of the host's may not: they are about what it has.
+/// Every query is a good one, and all find something; a few of the host's may not: they are about what it has.
 fn dashboards(prometheus: &Prometheus, throttled: bool) {
     let folder = source_dir().join("../deploy/grafana/dashboards");
     let mut all = Vec::new();
@@ -275,7 +267,7 @@ fn dashboards(prometheus: &Prometheus, throttled: bool) {
         for (name, query) in &all {
             let count = prometheus.count(&query.expr);
             let count = count.unwrap_or_else(|error| panic!("{name}, {}: {}: {error:#}", query.panel, query.expr));
-            if count > 0 || EMPTY.contains(&(name.as_str(), query.panel.as_str())) {
+            if count > 0 {
                 continue;
             }
             if name == "host" && (!throttled || query.panel != "Throttled") {
@@ -284,7 +276,7 @@ fn dashboards(prometheus: &Prometheus, throttled: bool) {
                 empty.push(format!("{name}, {}: {}", query.panel, query.expr));
             }
         }
-        found = all.len() - empty.len() - hosts - EMPTY.len();
+        found = all.len() - empty.len() - hosts;
         ensure!(
             empty.is_empty() && hosts * 5 < of_host,
             "{hosts} of {of_host} of the host, and {empty:#?}"

@@ -72,6 +72,23 @@ async fn a_token_that_cannot_be_read_is_waited_for() {
     assert_eq!(calls[0].path, "/clusters/one/api/v1/pods");
 }
 
+#[tokio::test]
+async fn the_token_is_not_carried_where_an_answer_points() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let token = dir.path().join("token");
+    fs::write(&token, "mine").expect("written");
+    let other = Server::start(None, vec![Answer::whole(list(&[pod("theirs", 3)], 7, ""))]).await;
+    let there = format!("http://{}/api/v1/pods", other.address);
+    let answers = vec![
+        Answer::error(307, "elsewhere").header("location", there.leak()),
+        Answer::whole(list(&[pod("ours", 3)], 7, "")),
+    ];
+    let watched = Watched::with(answers, 10, |settings| settings.token_file = Some(token)).await;
+    watched.until("the pods", |watched| watched.names() == ["ours"]).await;
+    assert_eq!(watched.server.calls()[0].authorization.as_deref(), Some("Bearer mine"));
+    assert_eq!(other.calls().len(), 0);
+}
+
 /// What is settled of an account's folder with these files.
 fn settle(api: &str, node: &str, files: &[(&str, &str)], env: &[(&str, &str)]) -> Result<Option<Settings>, String> {
     let dir = tempfile::tempdir().expect("a folder");
