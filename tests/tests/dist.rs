@@ -19,6 +19,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
+#[path = "dist/quickstart.rs"]
+mod quickstart;
+
 /// CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, CAP_PERFMON and CAP_BPF as bits (include/uapi/linux/capability.h).
 const FOUR: u64 = 1 << 2 | 1 << 19 | 1 << 38 | 1 << 39;
 const READY: Duration = Duration::from_secs(60);

@@ -1,5 +1,6 @@
 //! Tests of precedence, of the table itself, and of the files in `tests/valid_configs` and `tests/invalid_configs`.
 
+mod document;
 mod otlp;
 
 use super::*;
@@ -47,6 +48,8 @@ fn every_default_is_valid_and_meets_the_shared_limits() {
     assert_eq!(config.limits.connections, onlooker_common::limits::SOCKETS);
     assert_eq!(config.series_ttl, Duration::from_secs(300));
     assert_eq!(config.host, Host::default());
+    let listen: Vec<String> = config.web.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["127.0.0.1:9100"], "nothing is served beyond this host unasked");
 }
 
 #[test]
