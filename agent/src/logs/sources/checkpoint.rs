@@ -1,10 +1,12 @@
 //! The file that remembers how far every source is settled: written beside and renamed, so that it is the old one or the new one
-//! whenever the host stops.
+//! whenever the host stops. What is settled meanwhile is appended to a second file (`.changes`), a line each: that is cheap, so that after a
+//! kill little comes twice.
 
 use super::mark::{FileId, Mark};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
 /// Largest file that is read, bytes: some 300 each of the files that can be known.
@@ -18,6 +20,9 @@ pub(super) struct Checkpoint {
     version: u32,
     /// When it was written, Unix time in milliseconds.
     pub(super) written: u64,
+    /// When it was looked for files last, Unix time in milliseconds; those of former versions do not tell.
+    #[serde(default)]
+    pub(super) looked: Option<u64>,
     /// Of files.
     pub(super) files: Vec<Saved>,
     /// Of the journal: where to read on.
@@ -39,20 +44,49 @@ pub(super) struct Saved {
 
 impl Checkpoint {
     /// Of this moment.
-    pub(super) fn new(written: u64, files: Vec<Saved>, journal: Option<String>) -> Checkpoint {
+    pub(super) fn new(written: u64, looked: Option<u64>, files: Vec<Saved>, journal: Option<String>) -> Checkpoint {
         Checkpoint {
             version: VERSION,
             written,
+            looked,
             files,
             journal,
         }
     }
 
-    /// Reads it. `None`: there is none, this is the first start.
+    /// Reads it, with what was settled since. `None`: there is none, this is the first start.
     ///
     /// # Errors
     /// It cannot be read, or is torn or of another make.
     pub(super) fn read(path: &Path) -> io::Result<Option<Checkpoint>> {
+        let mut found = Checkpoint::read_alone(path)?;
+        if let Some(found) = &mut found {
+            found.follow(&changes_of(path));
+        }
+        Ok(found)
+    }
+
+    /// Goes on to what was settled since it was written. What of that cannot be read is left out: then lines come twice.
+    fn follow(&mut self, path: &Path) {
+        let Ok(file) = File::open(path) else { return };
+        let mut lines = io::BufReader::new(io::Read::take(file, LARGEST)).lines();
+        let mut next = || serde_json::from_str::<Change>(&lines.next()?.ok()?).ok();
+        if !matches!(next(), Some(Change::Since { version: VERSION, written }) if written == self.written) {
+            return;
+        }
+        let mut files: BTreeMap<FileId, Saved> = self.files.drain(..).map(|saved| (saved.id, saved)).collect();
+        while let Some(change) = next() {
+            match change {
+                Change::Looked(looked) => self.looked = Some(looked),
+                Change::File(saved) => drop(files.insert(saved.id, saved)),
+                Change::Journal(cursor) => self.journal = Some(cursor),
+                Change::Since { .. } => break,
+            }
+        }
+        self.files = files.into_values().collect();
+    }
+
+    fn read_alone(path: &Path) -> io::Result<Option<Checkpoint>> {
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
@@ -73,11 +107,11 @@ impl Checkpoint {
         }
     }
 
-    /// Writes it in place of the one before. The folder is made when it is not there.
+    /// Writes it in place of the one before; tells its bytes. The folder is made when it is not there.
     ///
     /// # Errors
     /// The file system's; the one before is still there.
-    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+    pub(super) fn write(&self, path: &Path) -> io::Result<u64> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder {
             fs::create_dir_all(folder)?;
@@ -85,11 +119,102 @@ impl Checkpoint {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".new");
         let mut file = File::create(&beside)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
+        let bytes = serde_json::to_vec(self)?;
+        file.write_all(&bytes)?;
         file.sync_data()?;
         fs::rename(&beside, path)?;
         // The name has to outlive a power loss too.
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_data()
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_data()?;
+        Ok(bytes.len() as u64)
+    }
+}
+
+/// A line of the file of changes.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Change {
+    /// The first: the checkpoint that these follow.
+    Since { version: u32, written: u64 },
+    /// When it was looked for files last, Unix time in milliseconds.
+    Looked(u64),
+    /// A file is settled so far.
+    File(Saved),
+    /// The journal is.
+    Journal(String),
+}
+
+fn changes_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".changes");
+    name.into()
+}
+
+/// What was settled since a checkpoint was written, beside it. A kill leaves all of it; a loss of power what was there at the last
+/// [`Changes::sync`].
+#[derive(Debug)]
+pub(super) struct Changes {
+    file: File,
+    bytes: u64,
+    synced: u64,
+}
+
+impl Changes {
+    /// After this checkpoint, which is in its place.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn begin(path: &Path, checkpoint: &Checkpoint) -> io::Result<Changes> {
+        let path = changes_of(path);
+        // A longer one of before is of no use from here on; a torn one would be read wrongly.
+        let file = File::create(path)?;
+        let mut changes = Changes {
+            file,
+            bytes: 0,
+            synced: 0,
+        };
+        changes.write(&[Change::Since {
+            version: VERSION,
+            written: checkpoint.written,
+        }])?;
+        Ok(changes)
+    }
+
+    /// These files are settled further, and the journal, if it is told. `looked`: when it was looked for files last.
+    ///
+    /// # Errors
+    /// The file system's. What comes after it is not to be told here.
+    pub(super) fn add(&mut self, looked: u64, files: Vec<Saved>, journal: Option<String>) -> io::Result<()> {
+        let files = files.into_iter().map(Change::File);
+        let all = [Change::Looked(looked)].into_iter().chain(files);
+        self.write(&all.chain(journal.map(Change::Journal)).collect::<Vec<_>>())
+    }
+
+    fn write(&mut self, changes: &[Change]) -> io::Result<()> {
+        let mut text = Vec::new();
+        for change in changes {
+            serde_json::to_writer(&mut text, change)?;
+            text.push(b'\n');
+        }
+        self.file.write_all(&text)?;
+        self.bytes += text.len() as u64;
+        Ok(())
+    }
+
+    /// Bytes of it.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Writes it to the medium.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if self.synced != self.bytes {
+            self.file.sync_data()?;
+            self.synced = self.bytes;
+        }
+        Ok(())
     }
 }
 
@@ -110,7 +235,7 @@ mod tests {
             since: 3,
             mark,
         };
-        Checkpoint::new(5, vec![saved], Some("s=1;i=2".into()))
+        Checkpoint::new(5, Some(4), vec![saved], Some("s=1;i=2".into()))
     }
 
     #[test]
@@ -152,5 +277,58 @@ mod tests {
         fs::write(dir.path().join("logs.json.new"), "{\"ver").expect("half");
         assert_eq!(Checkpoint::read(&path).expect("read"), Some(some()));
         some().write(&path).expect("written");
+    }
+
+    fn settled(offset: u64) -> Saved {
+        let mut saved = some().files.remove(0);
+        saved.mark.offset = offset;
+        saved
+    }
+
+    /// Cut off anywhere, the changes before the cut are there.
+    #[test]
+    fn changes_follow_their_checkpoint() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("logs.json");
+        some().write(&path).expect("written");
+        let mut changes = Changes::begin(&path, &some()).expect("begun");
+        changes.add(7, vec![settled(20)], None).expect("added");
+        changes
+            .add(8, vec![settled(30)], Some("s=1;i=3".into()))
+            .expect("added");
+        changes.sync().expect("synced");
+        let whole = fs::read(changes_of(&path)).expect("read");
+        assert_eq!(whole.len() as u64, changes.bytes());
+        let mut before = 12;
+        for len in 0..=whole.len() {
+            fs::write(changes_of(&path), &whole[..len]).expect("torn");
+            let found = Checkpoint::read(&path).expect("read").expect("is there");
+            assert_eq!(found.files.len(), 1);
+            let offset = found.files[0].mark.offset;
+            assert!(
+                offset >= before && [12, 20, 30].contains(&offset),
+                "{len} bytes: {offset}"
+            );
+            before = offset;
+        }
+        let found = Checkpoint::read(&path).expect("read").expect("is there");
+        let expect = (Some(8), Some("s=1;i=3"), vec![settled(30)]);
+        assert_eq!((found.looked, found.journal.as_deref(), found.files), expect);
+        // Those of a checkpoint before are passed over.
+        Checkpoint { written: 6, ..some() }.write(&path).expect("written");
+        let found = Checkpoint::read(&path).expect("read").expect("is there");
+        assert_eq!(found.files[0].mark.offset, 12);
+    }
+
+    #[test]
+    fn those_of_former_versions_are_read() {
+        let old = r#"{"version":1,"written":5,"files":[],"journal":null}"#;
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("logs.json");
+        fs::write(&path, old).expect("written");
+        assert_eq!(
+            Checkpoint::read(&path).expect("read").map(|found| found.looked),
+            Some(None)
+        );
     }
 }

@@ -24,8 +24,8 @@ const RECENT: Duration = Duration::from_secs(10);
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// A removed file is not found again: its writer has longer.
 const GRACE_REMOVED: Duration = Duration::from_secs(10);
-/// Marks of what was in the file before it was truncated.
-const PAST: usize = 4;
+/// Marks of what was in the file before it was truncated: as often as that may be between two looks.
+const PAST: usize = 32;
 
 /// A file.
 #[derive(Debug)]
@@ -38,8 +38,10 @@ pub(super) struct Follow {
     pub(super) tail: Option<Tail>,
     /// Up to where its lines were taken.
     pub(super) mark: Mark,
-    /// How far it was settled when it was truncated, the newest last.
-    pub(super) past: Vec<Mark>,
+    /// How far it was settled when the checkpoint was told of it last.
+    pub(super) told: Option<Mark>,
+    /// How far it was read when it was truncated, and the number of the next chunk then; the newest last.
+    pub(super) past: Vec<(Mark, u64)>,
     /// Bytes that are known to be there.
     pub(super) size: u64,
     /// Size and time of change when it was closed.
@@ -181,7 +183,7 @@ impl Follow {
         if self.past.len() == PAST {
             self.past.remove(0);
         }
-        self.past.push(self.tracker.settled_to());
+        self.past.push((self.mark, self.tracker.next()));
         self.feed.skips = None;
         self.grew = sender.now();
         if let Some(tail) = self.tail.as_mut() {

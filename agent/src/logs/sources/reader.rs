@@ -1,6 +1,8 @@
 //! Which files are followed and which of them is read next: a state machine that is given the time.
 
+mod copy;
 mod look;
+mod room;
 
 use super::checkpoint::{Checkpoint, Saved};
 use super::counts::SourceCounts;
@@ -14,7 +16,6 @@ use rustc_hash::FxHashMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Pause after a file could not be read.
@@ -45,11 +46,17 @@ pub(super) struct Reader {
     /// There was no checkpoint.
     fresh: bool,
     /// When everything before was looked at, Unix time in milliseconds.
-    looked: u64,
+    pub(super) looked: u64,
     /// When the last look began, Unix time in milliseconds.
     wall: u64,
     /// Changes of pods that were followed.
     pod_changes: u64,
+    /// Looks since the start.
+    looks: u32,
+    /// What is open was read in this look, and that made no room.
+    crowded: bool,
+    /// What walking the folders took at the last look, of the processor and of time. What is found is opened once, and is not of it.
+    pub(super) walked: (Duration, Duration),
     /// Another look is wanted soon.
     pub(super) again: bool,
 }
@@ -90,37 +97,17 @@ impl Reader {
             since,
             first: true,
             fresh: checkpoint.is_none(),
-            // The file of checkpoints is written every second or so, and not when nothing changed.
             pod_changes: 0,
-            looked: checkpoint.map_or(0, |checkpoint| checkpoint.written.saturating_sub(2000)),
+            // Former versions wrote every second or so, and not when nothing changed.
+            looked: checkpoint.map_or(0, |checkpoint| {
+                let written = checkpoint.written.saturating_sub(2000);
+                checkpoint.looked.unwrap_or(written)
+            }),
             wall: 0,
+            looks: 0,
+            crowded: false,
+            walked: Default::default(),
             again: false,
-        }
-    }
-
-    fn close(&mut self, id: FileId) {
-        self.ring.retain(|other| *other != id);
-        if let Some(file) = self.files.get_mut(&id) {
-            file.close(&self.counts);
-        }
-    }
-
-    /// Closes the file that was idle for longest; `false`: there is none.
-    fn make_room(&mut self, now: Duration) -> bool {
-        let idle = self.files.iter().filter(|(_, file)| {
-            let quiet = now.saturating_sub(file.grew) > Duration::from_secs(1);
-            file.tail.is_some()
-                && file.found
-                && file.lag() == 0
-                && quiet
-                && !file.feed.holds(Some(Duration::MAX), Some(Duration::MAX))
-        });
-        match idle.min_by_key(|(_, file)| file.grew).map(|(id, _)| *id) {
-            Some(id) => {
-                self.close(id);
-                true
-            }
-            None => false,
         }
     }
 
@@ -135,6 +122,7 @@ impl Reader {
                 break;
             };
             self.next = index + 1;
+            let waits = self.waits_for_settling();
             let Some(file) = self.files.get_mut(&id) else {
                 self.ring.remove(index);
                 self.next = index;
@@ -144,7 +132,7 @@ impl Reader {
                 due = due.min(file.due);
                 continue;
             }
-            if self.unsettled.load(Ordering::Relaxed) >= self.settings.limits.unsettled {
+            if waits {
                 self.counts.waits_for_settling.add(1);
                 self.next = index;
                 return Round::Full;
@@ -192,20 +180,29 @@ impl Reader {
     }
 
     /// How far all files are settled.
-    pub(super) fn saved(&self) -> Vec<Saved> {
-        let since = |path: &PathBuf| self.since.get(path).copied().unwrap_or(self.looked);
-        let mut saved: Vec<Saved> = self
-            .files
-            .iter()
-            .map(|(id, file)| Saved {
-                id: *id,
-                path: file.path.clone(),
-                since: since(&file.path),
-                mark: file.tracker.settled_to(),
-            })
-            .chain(self.remembered.values().cloned())
-            .collect();
+    pub(super) fn saved(&mut self) -> Vec<Saved> {
+        self.files.values_mut().for_each(|file| file.told = None);
+        let mut saved = self.changed();
+        saved.extend(self.remembered.values().cloned());
         saved.sort_by_key(|saved| saved.id);
         saved
+    }
+
+    /// Files that are new or settled further than when they were asked for last.
+    pub(super) fn changed(&mut self) -> Vec<Saved> {
+        let mut changed = Vec::new();
+        for (id, file) in &mut self.files {
+            let mark = file.tracker.settled_to();
+            if file.told != Some(mark) {
+                file.told = Some(mark);
+                changed.push(Saved {
+                    id: *id,
+                    path: file.path.clone(),
+                    since: self.since.get(&file.path).copied().unwrap_or(self.looked),
+                    mark,
+                });
+            }
+        }
+        changed
     }
 }

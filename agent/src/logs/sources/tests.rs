@@ -188,12 +188,17 @@ impl Bench {
     }
 
     /// Reads what there is, without looking for files.
-    fn read(&mut self) -> Vec<String> {
+    fn records(&mut self) -> Vec<LogRecord> {
         self.now += Duration::from_secs(1);
         let now = self.now;
         while self.reader().round(now) == Round::Busy {}
         self.reader().tell();
-        self.sink.take_all().iter().map(|record| record.body.clone()).collect()
+        self.sink.take_all()
+    }
+
+    /// The same, the lines alone.
+    fn read(&mut self) -> Vec<String> {
+        self.records().into_iter().map(|record| record.body).collect()
     }
 
     /// Looks for files and reads, settles everything and writes the checkpoint.
@@ -213,9 +218,11 @@ impl Bench {
     }
 
     fn save(&mut self) {
-        let saved = self.reader().saved();
+        let (saved, looked) = (self.reader().saved(), self.reader().looked);
         let path = self.settings.state.clone();
-        Checkpoint::new(wall(), saved, None).write(&path).expect("written");
+        Checkpoint::new(wall(), Some(looked), saved, None)
+            .write(&path)
+            .expect("written");
     }
 
     /// Drops all that is in memory.

@@ -1,6 +1,6 @@
 //! The threads that read: one for all files, one for the journal. They wait for files and for room, and nobody waits for them.
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Changes, Checkpoint};
 use super::counts::SourceCounts;
 use super::journal;
 use super::rate::Rates;
@@ -23,8 +23,13 @@ const SOON: Duration = Duration::from_millis(50);
 /// takes long, and files that are rotated all the time must be found nevertheless.
 const LOOKS_OF_CPU: u32 = 20;
 const LOOKS_OF_TIME: u32 = 3;
-/// Pause between checkpoints.
-const SAVE: Duration = Duration::from_secs(1);
+/// Pause between the times that is written what was settled since: so much comes twice after a kill, with what is under way.
+const SAVE: Duration = Duration::from_millis(100);
+/// Pause between the times that this goes to the medium: so much comes twice after a loss of power.
+const SYNC: Duration = Duration::from_secs(1);
+/// Pause between whole checkpoints, and bytes of changes after which one comes at once if they are more than it.
+const WHOLE: Duration = Duration::from_secs(10);
+const CHANGES: u64 = 256 << 10;
 /// Pause while there is no room.
 const FULL: Duration = Duration::from_millis(10);
 /// How long to wait for threads that are to rest.
@@ -106,12 +111,18 @@ pub fn start(settings: Settings, outlet: Arc<dyn Outlet>, make: Make) -> Result<
         threads.push(thread.spawn(move || reading.run(cursor))?);
     }
     let files = Files {
-        reader: Reader::new(settings.clone(), sender(), unsettled, checkpoint.as_ref()),
+        reader: Reader::new(settings.clone(), sender(), unsettled.clone(), checkpoint.as_ref()),
         journal,
         settings,
         counts: counts.clone(),
         order: order.clone(),
         saved: checkpoint,
+        unsettled,
+        changes: None,
+        dirty: false,
+        whole: Duration::ZERO,
+        sync: Duration::ZERO,
+        size: 0,
     };
     let thread = std::thread::Builder::new().name("logs".to_owned());
     let thread = thread.spawn(move || files.run());
@@ -138,7 +149,7 @@ fn checkpoint(settings: &Settings, counts: &SourceCounts) -> Option<Checkpoint> 
             // Rotated files that were complete before it was written were read.
             let written = std::fs::metadata(&settings.state).and_then(|metadata| metadata.modified());
             let written = written.unwrap_or_else(|_| SystemTime::now());
-            Some(Checkpoint::new(millis(written), Vec::new(), None))
+            Some(Checkpoint::new(millis(written), None, Vec::new(), None))
         }
     }
 }
@@ -176,7 +187,18 @@ struct Files {
     settings: Settings,
     counts: Arc<SourceCounts>,
     order: Arc<Order>,
+    /// The last whole checkpoint, with the journal's place as it was told since.
     saved: Option<Checkpoint>,
+    unsettled: Open,
+    /// `None`: the next one is a whole one.
+    changes: Option<Changes>,
+    /// Something was settled since the last whole one.
+    dirty: bool,
+    /// When the next whole one is written, and when the next changes go to the medium.
+    whole: Duration,
+    sync: Duration,
+    /// Bytes of a whole one, about.
+    size: u64,
 }
 
 impl Files {
@@ -200,38 +222,40 @@ impl Files {
                     continue;
                 }
                 _ => {
-                    self.save();
+                    self.save_whole(now);
                     return;
                 }
             }
             if now >= look.max(earliest) {
-                let before = cpu();
                 let folders = self.reader.look(now, millis(SystemTime::now()));
                 if let Some(watch) = &mut watch {
                     watch.set(&folders);
                     self.counts.unwatched.set(watch.refused);
                 }
                 look = now + LOOK;
-                earliest = now + pause_after(cpu().saturating_sub(before), begun.elapsed().saturating_sub(now));
+                let (processor, time) = self.reader.walked;
+                earliest = now + pause_after(processor, time);
             }
             let round = self.reader.round(now);
             if self.reader.again {
                 look = look.min(now + SOON);
             }
             if now >= save {
-                self.reader.tell();
-                self.save();
+                self.save(now);
                 save = now + SAVE;
             }
             let pause = match round {
                 Round::Busy => Duration::ZERO,
                 Round::Full => FULL,
                 Round::Idle(due) => {
-                    let until = due.min(look.max(earliest)).min(save).min(now + PAUSE);
+                    let until = due.min(look.max(earliest)).min(now + PAUSE);
+                    let until = if self.open() { until.min(save) } else { until };
                     until.saturating_sub(begun.elapsed())
                 }
             };
             match &watch {
+                // A look is wanted already and not due: further names need not wake anybody.
+                Some(_) if look <= earliest && !pause.is_zero() => std::thread::sleep(pause),
                 Some(watch) if watch.wait(pause) => look = now,
                 Some(_) => {}
                 None => std::thread::sleep(pause),
@@ -239,31 +263,80 @@ impl Files {
         }
     }
 
-    /// Writes what changed.
-    fn save(&mut self) {
-        let now = Checkpoint::new(
-            millis(SystemTime::now()),
-            self.reader.saved(),
-            self.journal.settled_to(),
-        );
-        let same = |saved: &Checkpoint| saved.files == now.files && saved.journal == now.journal;
-        if self.saved.as_ref().is_some_and(same) {
+    /// Whether something can be settled that was not.
+    fn open(&self) -> bool {
+        self.unsettled.load(Ordering::Relaxed) > 0
+    }
+
+    /// Writes what was settled since.
+    fn save(&mut self, now: Duration) {
+        self.reader.tell();
+        if self.changes.is_none() && now < self.sync {
+            return; // it failed just now
+        }
+        let changes = match &mut self.changes {
+            Some(changes) if now < self.whole && changes.bytes() < self.size.max(CHANGES) => changes,
+            _ => return self.save_whole(now),
+        };
+        let files = self.reader.changed();
+        let journal = self.journal.settled_to();
+        let moved = self.saved.as_ref().is_none_or(|saved| saved.journal != journal);
+        let mut result = Ok(());
+        if moved || !files.is_empty() {
+            self.dirty = true;
+            let cursor = journal.clone().filter(|_| moved);
+            result = changes.add(self.reader.looked, files, cursor);
+            if let Some(saved) = &mut self.saved {
+                saved.journal = journal;
+            }
+        }
+        if now >= self.sync {
+            self.sync = now + SYNC;
+            result = result.and_then(|()| changes.sync());
+        }
+        if let Err(error) = result {
+            self.failed(&error, now);
+        }
+    }
+
+    /// Writes a whole checkpoint, if something changed.
+    fn save_whole(&mut self, now: Duration) {
+        self.whole = now + WHOLE;
+        let looked = Some(self.reader.looked);
+        let files = self.reader.saved();
+        let all = Checkpoint::new(millis(SystemTime::now()), looked, files, self.journal.settled_to());
+        let same = |saved: &Checkpoint| saved.files == all.files && saved.journal == all.journal;
+        if !self.dirty && self.changes.is_some() && self.saved.as_ref().is_some_and(same) {
             return;
         }
-        match now.write(&self.settings.state) {
-            Ok(()) => self.saved = Some(now),
-            Err(error) => {
-                let first = self.counts.checkpoint_errors.get() == 0;
-                self.counts.checkpoint_errors.add(1);
-                if first {
-                    tracing::error!(
-                        path = %self.settings.state.display(),
-                        %error,
-                        "cannot remember how far logs were read: after a restart lines come twice; make the folder writable or \
-                         set --logs.state-path"
-                    );
-                }
+        let path = &self.settings.state;
+        let written = all.write(path).and_then(|size| {
+            self.size = size;
+            Changes::begin(path, &all)
+        });
+        match written {
+            Ok(changes) => {
+                self.changes = Some(changes);
+                self.saved = Some(all);
+                self.dirty = false;
             }
+            Err(error) => self.failed(&error, now),
+        }
+    }
+
+    /// After a pause a whole one is tried.
+    fn failed(&mut self, error: &io::Error, now: Duration) {
+        self.changes = None;
+        self.sync = now + SYNC;
+        let first = self.counts.checkpoint_errors.get() == 0;
+        self.counts.checkpoint_errors.add(1);
+        if first {
+            tracing::error!(
+                path = %self.settings.state.display(),
+                %error,
+                "cannot remember how far logs were read: after a restart lines come twice; make the folder writable or set \
+                 --logs.state-path"
+            );
         }
     }
 }
@@ -271,12 +344,6 @@ impl Files {
 /// From the beginning of a look that took so much of the processor and so long to the next one.
 fn pause_after(cpu: Duration, time: Duration) -> Duration {
     (cpu * LOOKS_OF_CPU).max(time * LOOKS_OF_TIME).min(LOOK)
-}
-
-/// What this thread had of the processor so far.
-fn cpu() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Unix time in milliseconds.
@@ -287,7 +354,11 @@ fn millis(time: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sender::plain;
+    use super::super::tests::{Sink, settings};
     use super::*;
+    use std::fs::File;
+    use std::io::Write;
 
     #[test]
     fn looks_have_their_part_of_processor_and_time() {
@@ -301,5 +372,40 @@ mod tests {
         ] {
             assert_eq!(pause_after(millis(cpu), millis(time)), millis(expect), "{cpu} {time}");
         }
+    }
+
+    fn soon(what: &str, so: impl Fn() -> bool) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !so() {
+            assert!(Instant::now() < until, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// A kill at any time finds what was settled, though nothing whole is written each time.
+    #[test]
+    fn what_is_settled_is_told_while_others_come() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let settings = settings(dir.path(), &["/*.log"]);
+        let state = settings.state.clone();
+        let sink: Arc<Sink> = Arc::default();
+        let running = start(settings, sink.clone(), Arc::new(plain)).expect("threads");
+        let told = || {
+            let found = Checkpoint::read(&state).ok().flatten()?;
+            found.files.first().map(|file| file.mark.offset)
+        };
+        for n in 1..=3 {
+            let log = File::options().create(true).append(true).open(dir.path().join("a.log"));
+            log.expect("a file").write_all(b"line\n").expect("written");
+            soon("a line", || sink.len() > 0);
+            sink.take_all()
+                .into_iter()
+                .filter_map(|record| record.receipt)
+                .for_each(crate::logs::Receipt::settle);
+            soon("its place", || told() == Some(5 * n));
+        }
+        assert!(state.with_extension("json.changes").exists());
+        running.finish();
+        assert_eq!(told(), Some(15));
     }
 }

@@ -1,7 +1,7 @@
 //! How far a source is settled. What is read in one turn is one chunk; a chunk is settled when all records made of it are, in whatever
 //! order, and the source when all chunks before are. So a place costs a number per turn, not one per line.
 
-use crate::logs::Acknowledge;
+use crate::logs::{Acknowledge, Receipt};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,6 +22,8 @@ struct State<M> {
     base: u64,
     chunks: VecDeque<Chunk<M>>,
     settled: M,
+    /// Handed back when all chunks before these numbers are settled: of copies that are read on from a place that is not settled here.
+    waiting: Vec<(u64, Receipt)>,
 }
 
 #[derive(Debug)]
@@ -41,6 +43,7 @@ impl<M: Clone> Tracker<M> {
                 base: 0,
                 chunks: VecDeque::new(),
                 settled,
+                waiting: Vec::new(),
             }),
         }
     }
@@ -64,7 +67,40 @@ impl<M: Clone> Tracker<M> {
             chunk.out += i64::from(records);
             chunk.end = Some(end);
         }
-        self.open.fetch_sub(state.settle(), Ordering::Relaxed);
+        self.settle(state);
+    }
+
+    /// Number that the next chunk will have.
+    pub(super) fn next(&self) -> u64 {
+        let state = self.state();
+        state.base + state.chunks.len() as u64
+    }
+
+    /// Whether all chunks before that number are settled.
+    pub(super) fn is_settled(&self, before: u64) -> bool {
+        self.state().base >= before
+    }
+
+    /// Hands a receipt back when all chunks before that number are settled.
+    pub(super) fn when_settled(&self, before: u64, receipt: Receipt) {
+        let mut state = self.state();
+        state.waiting.push((before, receipt));
+        self.settle(state);
+    }
+
+    /// Forgets what is settled, and tells who waits for it: without the lock, because they have one of their own.
+    fn settle(&self, mut state: MutexGuard<'_, State<M>>) {
+        let gone = state.settle();
+        let base = state.base;
+        let due: Vec<_> = match state.waiting.is_empty() {
+            true => Vec::new(),
+            false => state.waiting.extract_if(.., |(before, _)| *before <= base).collect(),
+        };
+        drop(state);
+        if gone > 0 {
+            self.open.fetch_sub(gone, Ordering::Relaxed);
+        }
+        due.into_iter().for_each(|(_, receipt)| receipt.settle());
     }
 
     /// The place up to which everything is settled.
@@ -101,10 +137,7 @@ impl<M: Clone + Send> Acknowledge for Tracker<M> {
         if let Some(chunk) = chunk.and_then(|index| state.chunks.get_mut(index)) {
             chunk.out -= 1;
         }
-        let gone = state.settle();
-        if gone > 0 {
-            self.open.fetch_sub(gone, Ordering::Relaxed);
-        }
+        self.settle(state);
     }
 }
 
@@ -131,6 +164,35 @@ mod tests {
         assert_eq!((tracker.settled_to(), open.load(Ordering::Relaxed)), (30, 0));
         tracker.settled(second); // a second time: of no effect
         assert_eq!(tracker.settled_to(), 30);
+    }
+
+    /// A copy read on from where its original was read is settled no further than its original.
+    #[test]
+    fn one_waits_for_the_other() {
+        let open = Open::default();
+        let original = Tracker::new(open.clone(), 0u64);
+        let first = original.begin();
+        original.end(1, 10);
+        let copy = Arc::new(Tracker::new(open.clone(), 0u64));
+        let place = copy.begin();
+        copy.end(1, 10);
+        assert_eq!(original.next(), 1);
+        original.when_settled(original.next(), Receipt::new(copy.clone(), place));
+        let later = original.begin();
+        original.end(1, 20);
+        let own = copy.begin();
+        copy.end(1, 15);
+        copy.settled(own);
+        original.settled(later);
+        assert_eq!(copy.settled_to(), 0);
+        original.settled(first);
+        assert_eq!((original.settled_to(), copy.settled_to()), (20, 15));
+        assert_eq!(open.load(Ordering::Relaxed), 0);
+        // Of what is settled by then it is told at once.
+        let place = copy.begin();
+        copy.end(1, 16);
+        original.when_settled(1, Receipt::new(copy.clone(), place));
+        assert_eq!(copy.settled_to(), 16);
     }
 
     proptest! {

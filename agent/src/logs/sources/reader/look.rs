@@ -3,50 +3,45 @@
 use super::super::decode::Format;
 use super::super::describe::Place;
 use super::super::feed::{Feed, Skip};
-use super::super::find::{Candidate, find, origins, related, resolve};
+use super::super::find::{Candidate, find, related, resolve};
 use super::super::follow::{Follow, GRACE, stamp};
-use super::super::mark::{Beginning, FileId, Mark};
-use super::super::settings::StartAt;
+use super::super::mark::{FileId, Mark};
 use super::super::tail::Tail;
-use super::super::tracker::Tracker;
 use super::Reader;
+use super::copy::{Begin, Marks};
 use crate::attribute::kubernetes::Pods;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long a file beside another may turn out to be a copy that is being made.
-const COPYING: Duration = Duration::from_secs(2);
 /// Files that may turn out to be copies at the same time.
 const COPIES: usize = 256;
-/// How long a removed file that goes on growing is read.
-const HELD: Duration = Duration::from_secs(600);
-/// How long a file is remembered that is not found any more.
-const GONE: Duration = Duration::from_secs(60);
 /// How long a file that was there before a restart may be absent (a file system that is mounted later) before it is forgotten.
 const ABSENT: Duration = Duration::from_secs(3600);
+/// Looks after which it is forgotten if it is absent and another one is in its place. One alone can miss a name that is changed just now.
+const LOOKS: u32 = 3;
 /// Marks whose files no longer have them.
 const FORGOTTEN: usize = 4096;
 /// What clocks of file systems may be behind, milliseconds.
 const COARSE: u64 = 100;
 
-type Marks = FxHashMap<PathBuf, Vec<Mark>>;
-
 impl Reader {
     /// Looks which files there are, and tells in which folders others can appear. `wall`: Unix time in milliseconds.
     pub(in crate::logs::sources) fn look(&mut self, now: Duration, wall: u64) -> Vec<PathBuf> {
         self.again = false;
+        self.crowded = false;
         self.wall = wall;
+        let (processor, begun) = (cpu(), Instant::now());
         self.describe_anew();
         self.sender.turn(now);
         if self.first && self.fresh {
             self.looked = wall;
         }
-        let found = find(
+        let mut found = find(
             &self.settings.host.root,
             &self.settings.globs,
             self.settings.limits.files,
@@ -57,7 +52,11 @@ impl Reader {
         }
         let mut seen = FxHashSet::default();
         let mut unknown = Vec::new();
-        for candidate in found.files {
+        let mut paths = FxHashSet::default();
+        for candidate in std::mem::take(&mut found.files) {
+            if candidate.of.is_none() && !self.remembered.is_empty() {
+                paths.insert(candidate.path.clone());
+            }
             let real = resolve(&self.settings.host.root, &candidate.path);
             let Ok(metadata) = fs::metadata(&real) else {
                 continue; // gone already
@@ -73,6 +72,7 @@ impl Reader {
             self.place(&candidate, id, now);
             unknown.push((candidate, real, id, stamp(&metadata)));
         }
+        self.walked = (cpu().saturating_sub(processor), begun.elapsed());
         // Only now it is known which of those that are open are still there.
         unknown.retain(|(candidate, _, id, stamp)| !self.known(candidate, *id, *stamp, now));
         unknown.retain(|(candidate, real, id, stamp)| !self.resume(candidate, real, *id, *stamp, now));
@@ -84,6 +84,15 @@ impl Reader {
             self.decide_copies(&seen, now, &marks);
         }
         self.part(now);
+        self.looks = self.looks.saturating_add(1);
+        if self.looks >= LOOKS {
+            let replaced = self
+                .remembered
+                .extract_if(|id, saved| !seen.contains(id) && paths.contains(&saved.path));
+            for (_, saved) in replaced.collect::<Vec<_>>() {
+                self.forget(saved.path, saved.mark);
+            }
+        }
         let paths: FxHashSet<&PathBuf> = self.files.values().map(|file| &file.path).collect();
         if self.since.len() > self.settings.limits.files {
             let remembered: FxHashSet<&PathBuf> = self.remembered.values().map(|saved| &saved.path).collect();
@@ -134,7 +143,8 @@ impl Reader {
             return true;
         }
         // It grew after it was let go, or its inode was given to another one.
-        if self.ring.len() >= self.settings.limits.open && !self.make_room(now) {
+        if !self.has_room(now) {
+            self.again |= candidate.of.is_some();
             return true;
         }
         let Some(file) = self.files.get_mut(&id) else {
@@ -179,8 +189,9 @@ impl Reader {
         };
         // As one that was let go: where rotated files are many, they would keep those with something in them waiting.
         let done = candidate.of.is_some() && stamp.0 == saved.mark.offset && self.age(stamp) >= GRACE;
-        if !done && self.ring.len() >= self.settings.limits.open && !self.make_room(now) {
+        if !done && !self.has_room(now) {
             self.counts.refused.add(1);
+            self.again |= candidate.of.is_some();
             return true; // at a later look
         }
         let file = match open(real, id) {
@@ -195,7 +206,7 @@ impl Reader {
             Ok(Some(tail)) => {
                 self.remembered.remove(&id);
                 let origin = candidate.of.as_ref().unwrap_or(&candidate.path).clone();
-                self.follow(id, origin, candidate.of.is_some(), tail, false, now);
+                self.follow(id, origin, candidate.of.is_some(), Begin::at(tail, false), now);
                 if done {
                     self.close(id);
                 }
@@ -213,7 +224,7 @@ impl Reader {
         }
     }
 
-    fn forget(&mut self, path: PathBuf, mark: Mark) {
+    pub(super) fn forget(&mut self, path: PathBuf, mark: Mark) {
         if self.forgotten.len() >= FORGOTTEN {
             self.forgotten.swap_remove(0);
         }
@@ -237,10 +248,9 @@ impl Reader {
         if self.copies.contains_key(&id) || candidate.of.is_some() && (changed < since || stamp.0 == 0) {
             return;
         }
-        if self.files.len() >= self.settings.limits.files
-            || self.ring.len() >= self.settings.limits.open && !self.make_room(now)
-        {
+        if self.files.len() >= self.settings.limits.files || !self.has_room(now) {
             self.counts.refused.add(1);
+            self.again |= candidate.of.is_some();
             return;
         }
         let file = match open(real, id) {
@@ -256,97 +266,16 @@ impl Reader {
         };
         let begun = self.begin(&candidate, &file, stamp.0, marks);
         match begun {
-            Ok(Some((tail, within))) => self.follow(id, origin, candidate.of.is_some(), tail, within, now),
+            Ok(Some(begin)) => self.follow(id, origin, candidate.of.is_some(), begin, now),
             Ok(None) if self.copies.len() < COPIES => {
                 self.copies.insert(id, (candidate, file, now));
                 self.again = true;
             }
-            Ok(None) => self.follow(id, origin, candidate.of.is_some(), Tail::begin(file), false, now),
+            Ok(None) => {
+                let begin = Begin::at(Tail::begin(file), false);
+                self.follow(id, origin, candidate.of.is_some(), begin, now);
+            }
             Err(_) => self.counts.unreadable.add(1),
-        }
-    }
-
-    /// By path: places up to which files were settled there, with what stood before them. Copies have that too. What was read of the one and
-    /// is not settled is read of the other as well: the one may be truncated by the next start.
-    fn marks(&self) -> Marks {
-        let mut marks = Marks::default();
-        let mut add = |path: &PathBuf, mark: Mark| {
-            if mark.offset > 0 {
-                marks.entry(path.clone()).or_default().push(mark);
-            }
-        };
-        for file in self.files.values() {
-            add(&file.path, file.tracker.settled_to());
-            file.past.iter().for_each(|mark| add(&file.path, *mark));
-        }
-        self.remembered.values().for_each(|saved| add(&saved.path, saved.mark));
-        self.forgotten.iter().for_each(|(path, mark)| add(path, *mark));
-        marks
-    }
-
-    /// Where a new file is read from. `None`: it may be a copy that is being made.
-    fn begin(&self, candidate: &Candidate, file: &File, size: u64, marks: &Marks) -> io::Result<Option<(Tail, bool)>> {
-        // A file at the very path of one that was there is no copy of it.
-        let name = candidate
-            .path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        let theirs = origins(name).filter_map(|origin| marks.get(&candidate.path.with_file_name(origin)));
-        let mut best: Option<Mark> = None;
-        let mut may_come = false;
-        let beginning = Beginning::of(file)?;
-        for mark in theirs.flatten() {
-            if mark.offset > best.map_or(0, |best| best.offset) && mark.is_behind(&beginning, file)? {
-                best = Some(*mark);
-            }
-            may_come |= mark.may_come(&beginning, size);
-        }
-        if let Some(mark) = best {
-            return Ok(Tail::resume(file.try_clone()?, &mark)?.map(|tail| (tail, false)));
-        }
-        let very_first = self.first && self.fresh;
-        if may_come && !very_first {
-            return Ok(None);
-        }
-        Ok(Some(
-            match very_first && self.settings.start == StartAt::End && candidate.of.is_none() {
-                true => Tail::at_end(file.try_clone()?)?,
-                false => (Tail::begin(file.try_clone()?), false),
-            },
-        ))
-    }
-
-    /// Files that might have been copies: by now they are, or are not.
-    fn decide_copies(&mut self, seen: &FxHashSet<FileId>, now: Duration, marks: &Marks) {
-        let ids: Vec<FileId> = self.copies.keys().copied().collect();
-        for id in ids {
-            let Some((candidate, file, since)) = self.copies.get(&id) else {
-                continue;
-            };
-            let over = !seen.contains(&id) || now - *since >= COPYING;
-            let size = file.metadata().map_or(0, |metadata| metadata.len());
-            let begun = match self.begin(candidate, file, size, marks) {
-                Ok(None) if over => file.try_clone().map(|file| Some((Tail::begin(file), false))),
-                begun => begun,
-            };
-            match begun {
-                Ok(None) => self.again = true,
-                Ok(Some((tail, within))) => {
-                    if let Some((candidate, ..)) = self.copies.remove(&id) {
-                        let beside = candidate.of.is_some();
-                        let origin = candidate.of.unwrap_or(candidate.path);
-                        self.follow(id, origin, beside, tail, within, now);
-                        if let Some(file) = self.files.get_mut(&id) {
-                            file.found = seen.contains(&id);
-                        }
-                    }
-                }
-                Err(_) => {
-                    self.copies.remove(&id);
-                    self.counts.unreadable.add(1);
-                }
-            }
         }
     }
 
@@ -366,10 +295,13 @@ impl Reader {
         }
     }
 
-    fn follow(&mut self, id: FileId, path: PathBuf, away: bool, mut tail: Tail, within: bool, now: Duration) {
+    pub(super) fn follow(&mut self, id: FileId, path: PathBuf, away: bool, mut begin: Begin, now: Duration) {
         let source = Arc::new(self.settings.describe(&path));
         let mut feed = Feed::new(source, self.counts.clone(), &self.settings);
-        feed.skips = within.then_some(Skip::Begun);
+        feed.skips = begin.within.then_some(Skip::Begun);
+        let tracker = Arc::new(begin.tracker(self.unsettled.clone()));
+        begin.wait(&tracker);
+        let mut tail = begin.tail;
         let mark = tail.mark();
         let stamp = tail.file.metadata().map_or((0, 0), |metadata| stamp(&metadata));
         // A rotated file that nobody wrote to for a while needs not be held as if it were written to now.
@@ -377,7 +309,8 @@ impl Reader {
         let file = Follow {
             path,
             feed,
-            tracker: Arc::new(Tracker::new(self.unsettled.clone(), mark)),
+            told: None,
+            tracker,
             tail: Some(tail),
             mark,
             past: Vec::new(),
@@ -398,45 +331,6 @@ impl Reader {
         let changed = u64::try_from(stamp.1 / 1_000_000).unwrap_or(u64::MAX);
         Duration::from_millis(self.wall.saturating_sub(changed))
     }
-
-    /// Files that were not found, and those that are held for too long or too many.
-    fn part(&mut self, now: Duration) {
-        let mut gone = Vec::new();
-        let mut held = Vec::new();
-        for (id, file) in &mut self.files {
-            if !file.found && file.away.is_none() {
-                file.away = Some(now);
-                self.counts.rotations.add(1);
-            }
-            match (&file.tail, file.away) {
-                // A name that is changed just now can be missed by a look.
-                (None, Some(since)) if !file.found && now.saturating_sub(since) > GONE => gone.push(*id),
-                (Some(_), Some(since)) => held.push((since, *id, file.found)),
-                _ => {}
-            }
-        }
-        for id in gone {
-            if let Some(mut file) = self.files.remove(&id) {
-                // It grew while nobody held it, or lines of it are held that found no room.
-                let taken = file.feed.resume(file.mark);
-                self.counts
-                    .unread_removed
-                    .add(file.stamp.0.saturating_sub(taken.offset));
-                self.forget(file.path, file.tracker.settled_to());
-            }
-        }
-        held.sort_by_key(|(since, ..)| *since);
-        let over = held.len().saturating_sub(self.settings.limits.away);
-        for (index, (since, id, found)) in held.into_iter().enumerate() {
-            // One that is still there is read on at a later look.
-            if index < over || !found && now.saturating_sub(since) > HELD {
-                if let Some(file) = self.files.get_mut(&id) {
-                    file.release(&mut self.sender);
-                }
-                self.close(id);
-            }
-        }
-    }
 }
 
 /// Opens the file that was looked at. `None`: another one has its name by now.
@@ -445,4 +339,10 @@ fn open(path: &Path, id: FileId) -> io::Result<Option<File>> {
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;
     Ok((metadata.is_file() && FileId::of(&metadata) == id).then_some(file))
+}
+
+/// What this thread had of the processor so far.
+fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }

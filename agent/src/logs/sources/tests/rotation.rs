@@ -1,6 +1,7 @@
 //! What rotation does to files, one thing at a time.
 
 use super::{Bench, LONG};
+use crate::logs::{LogRecord, Receipt};
 use std::fs;
 
 #[test]
@@ -215,4 +216,73 @@ fn a_file_moved_to_another_name_that_is_asked_for_goes_on() {
     bench.go_on();
     bench.append("zz.log", "three\n");
     assert_eq!(bench.read(), ["three"]);
+}
+
+/// What is read and not settled when a file is copied and truncated is not read again from its copy, but after a kill it is.
+#[test]
+fn a_copy_is_read_on_from_what_was_read() {
+    let mut bench = Bench::new(&["/log/a.log"]);
+    bench.append("a.log", "one\n");
+    bench.start();
+    assert_eq!(bench.go_on(), ["one"]);
+    bench.append("a.log", "two\n");
+    let unsettled = bench.records();
+    assert_eq!(bodies(&unsettled), ["two"]);
+    bench.append("a.log", "three\n");
+    bench.copy_truncate("a.log", "a.log.1");
+    bench.append("a.log", "four\n");
+    let mut others = bench.records();
+    bench.look();
+    others.extend(bench.records());
+    assert_eq!(bodies(&others), ["four", "three"]);
+    // Those are settled, and what was read before the copy is not.
+    others
+        .into_iter()
+        .filter_map(|record| record.receipt)
+        .for_each(Receipt::settle);
+    bench.save();
+    bench.kill();
+    drop(unsettled);
+    bench.start();
+    let mut all = bench.go_on();
+    all.extend(bench.go_on());
+    all.sort();
+    assert_eq!(all, ["four", "three", "two"], "three and four stand behind it");
+    bench.kill();
+    bench.start();
+    assert_eq!(bench.go_on(), [""; 0]);
+}
+
+fn bodies(records: &[LogRecord]) -> Vec<String> {
+    let mut bodies: Vec<String> = records.iter().map(|record| record.body.clone()).collect();
+    bodies.sort();
+    bodies
+}
+
+/// More files were rotated than may be held or open: all are read, the oldest too, though new ones come at every look.
+#[test]
+fn the_oldest_of_many_rotated_files_is_read() {
+    let mut bench = Bench::new(&["/log/*.log"]);
+    (bench.settings.limits.away, bench.settings.limits.open) = (3, 8);
+    bench.append("a.log", "0\n");
+    bench.start();
+    assert_eq!(bench.go_on(), ["0"]);
+    bench.kill();
+    let mut next = 1;
+    let mut rotate = |bench: &mut Bench| {
+        bench.append("a.log", format!("{next}\n"));
+        bench.rename("a.log", &format!("a.log-{next:04}"));
+        next += 1;
+    };
+    (0..100).for_each(|_| rotate(&mut bench));
+    bench.start();
+    let mut all = bench.read();
+    for _ in 0..3 {
+        (0..5).for_each(|_| rotate(&mut bench));
+        bench.look();
+        all.extend(bench.read());
+        assert!(bench.counts.open.get() <= 8);
+    }
+    all.sort_by_key(|line| line.parse::<u32>().ok());
+    assert_eq!(all, (1..=115).map(|n| n.to_string()).collect::<Vec<_>>());
 }
