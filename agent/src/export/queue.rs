@@ -205,6 +205,12 @@ impl<T: Item> Queue<T> {
     /// Waits for the next batch: full, or the delay after its first item is over, or closing began. `None`: closed and empty,
     /// or ended.
     pub(super) async fn take(&self) -> Option<Vec<T>> {
+        self.take_within(self.limits.delay).await
+    }
+
+    /// The same with another delay, if it is shorter.
+    pub(super) async fn take_within(&self, delay: Duration) -> Option<Vec<T>> {
+        let delay = delay.min(self.limits.delay);
         let mut until: Option<Instant> = None;
         loop {
             {
@@ -214,7 +220,7 @@ impl<T: Item> Queue<T> {
                     return None;
                 }
                 if len > 0 {
-                    let due = *until.get_or_insert_with(|| Instant::now() + self.limits.delay);
+                    let due = *until.get_or_insert_with(|| Instant::now() + delay);
                     if closing || len >= self.limits.batch || Instant::now() >= due {
                         return Some(state.take(self.limits.batch));
                     }

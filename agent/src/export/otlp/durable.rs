@@ -13,7 +13,7 @@
 use super::retry::{Sender, Sent, Transport, Trouble, over, receipts};
 use super::{Backoff, Loss, OtlpCompression, OtlpItem, Queue};
 use crate::export::queue::disk::{AppendError, Place};
-use crate::export::queue::durable::{Durable, Showing};
+use crate::export::queue::durable::{Durable, Showing, Write};
 use crate::logs::Receipt;
 use bytes::Bytes;
 use flate2::read::GzDecoder;
@@ -29,6 +29,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 /// Batches that wait in memory at most, and their bytes.
 const LANE: usize = 4;
 const LANE_BYTES: usize = 4 << 20;
+/// New batches that are sent one after the other while there is a backlog.
+const NEW_ONES: u32 = 3;
+/// How long a batch waits to become full while the receiver takes nothing: only what is on the disk outlives a kill.
+const DELAY_DOWN: Duration = Duration::from_millis(250);
 /// A batch that the receiver has not taken after this time is written to the medium. A loss of power loses what came since.
 const SYNC_AFTER: Duration = Duration::from_millis(500);
 /// Batches whose receipts wait at most, before more is taken in.
@@ -73,6 +77,10 @@ pub(super) struct Exporter<I: OtlpItem, T> {
     written: Notify,
     /// Nothing more will come.
     drained: AtomicBool,
+    /// A try failed since the receiver took a batch.
+    troubled: AtomicBool,
+    /// There was a backlog, and what came since is read ahead of it.
+    ahead: AtomicBool,
 }
 
 impl<I: OtlpItem, T: Transport> fmt::Debug for Exporter<I, T> {
@@ -90,21 +98,25 @@ impl<I: OtlpItem, T> Drop for Exporter<I, T> {
     }
 }
 
-impl<I: OtlpItem, T: Transport> Trouble for Exporter<I, T> {
+impl<I: OtlpItem, T: Transport + 'static> Trouble for Exporter<I, T> {
     async fn met(&self) {
+        if !self.troubled.swap(true, Ordering::Relaxed) {
+            self.ahead.store(false, Ordering::Relaxed);
+            self.disk.takes(false).await;
+        }
         self.release().await;
     }
 }
 
 /// Whose turn it is, and when.
 struct Turn {
-    /// The last one came back from the disk.
-    replayed: bool,
-    /// Before then none comes back.
+    /// New ones since the last one of the backlog.
+    new: u32,
+    /// Before then none of the backlog comes back.
     not_before: Instant,
 }
 
-impl<I: OtlpItem, T: Transport> Exporter<I, T> {
+impl<I: OtlpItem, T: Transport + 'static> Exporter<I, T> {
     pub(super) fn new(queue: Arc<Queue<I>>, transport: T, backoff: Backoff, disk: Durable<I>) -> Exporter<I, T> {
         Exporter {
             queue,
@@ -117,11 +129,14 @@ impl<I: OtlpItem, T: Transport> Exporter<I, T> {
             room: Notify::new(),
             written: Notify::new(),
             drained: AtomicBool::new(false),
+            troubled: AtomicBool::new(false),
+            ahead: AtomicBool::new(false),
         }
     }
 
     /// Until the queue is closed and all was sent, or its deadline is over, or the receiver takes nothing.
     pub(super) async fn run(self) {
+        self.recovered().await;
         let work = async { tokio::join!(self.take_in(), self.send_out()) };
         tokio::select! {
             biased;
@@ -151,26 +166,52 @@ impl<I: OtlpItem, T: Transport> Exporter<I, T> {
         lane.len() < LANE && lane.iter().map(|hand| hand.request.len()).sum::<usize>() < LANE_BYTES
     }
 
+    /// The receiver takes what comes, as far as is known: what is on the disk now is a backlog.
+    async fn recovered(&self) {
+        if self.shown.waiting() > 0 {
+            self.disk.takes(true).await;
+            self.ahead.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The next items.
+    async fn taken(&self) -> Option<Vec<I>> {
+        match self.sender.is_down() {
+            true => self.queue.take_within(DELAY_DOWN).await,
+            false => self.queue.take().await,
+        }
+    }
+
     /// From the queue to disk and lane.
     async fn take_in(&self) {
         let mut disk_after = Instant::now();
         let mut failed = false;
-        while let Some(mut items) = self.queue.take().await {
+        while let Some(mut items) = self.taken().await {
             let units: u64 = items.iter().map(I::units).sum();
             let count = u32::try_from(units).unwrap_or(u32::MAX);
             let receipts = receipts(&mut items);
-            let (kept, request) = self.pack(I::encode(items));
+            let live = !self.sender.is_down() && self.lane_has_room();
+            let write = (Instant::now() >= disk_after).then(|| Write {
+                items: count,
+                time: unix_nanos(),
+                claim: live,
+            });
+            let transport = self.sender.transport.clone();
+            let made = self
+                .disk
+                .append(move || pack(&*transport, I::encode(items)), write)
+                .await;
+            let Ok((request, written)) = made else {
+                // The runtime ends.
+                self.queue.settle(u64::from(count), u64::from(count), Loss::Shutdown);
+                continue;
+            };
             let hand = |place, receipts| Hand {
                 place,
                 request: request.clone(),
                 items: count,
                 former: false,
                 receipts,
-            };
-            let live = !self.sender.is_down() && self.lane_has_room();
-            let written = match Instant::now() >= disk_after {
-                true => Some(self.disk.append(kept, count, unix_nanos(), live).await),
-                false => None,
             };
             match written {
                 Some(Ok(place)) => {
@@ -228,7 +269,7 @@ impl<I: OtlpItem, T: Transport> Exporter<I, T> {
     /// From lane and disk to the receiver.
     async fn send_out(&self) {
         let mut turn = Turn {
-            replayed: false,
+            new: 0,
             not_before: Instant::now(),
         };
         while let Some(hand) = self.next(&mut turn).await {
@@ -238,6 +279,9 @@ impl<I: OtlpItem, T: Transport> Exporter<I, T> {
             let Sent::Settled(lost, loss) = sent.await else {
                 return;
             };
+            if !self.sender.is_down() && self.troubled.swap(false, Ordering::Relaxed) {
+                self.recovered().await;
+            }
             match hand.place {
                 Some(place) => {
                     self.disk.done(place, hand.former, hand.items, lost, loss).await;
@@ -259,19 +303,19 @@ impl<I: OtlpItem, T: Transport> Exporter<I, T> {
             let ready = self.ready.notified();
             let drained = self.drained.load(Ordering::Relaxed);
             let may_replay = self.shown.waiting() > 0 && Instant::now() >= turn.not_before;
-            if (!may_replay || turn.replayed)
-                && let Some(hand) = self.live()
-            {
-                turn.replayed = false;
+            let owed = may_replay && turn.new >= NEW_ONES;
+            if !owed && let Some(hand) = self.live().await {
+                turn.new += 1;
                 return Some(hand);
             }
             if may_replay {
-                if let Some(hand) = self.replayed().await {
-                    turn.replayed = true;
+                if let Some(hand) = self.replayed(false).await {
+                    turn.new = 0;
                     turn.not_before = Instant::now() + Duration::from_secs(1) * hand.items / REPLAYED;
                     return Some(hand);
                 }
-                if let Some(hand) = self.live() {
+                turn.new = 0;
+                if let Some(hand) = self.live().await {
                     return Some(hand);
                 }
             }
@@ -284,15 +328,26 @@ impl<I: OtlpItem, T: Transport> Exporter<I, T> {
         }
     }
 
-    fn live(&self) -> Option<Hand> {
+    /// The next one that is new: those that are on the disk alone came before those that wait in memory.
+    async fn live(&self) -> Option<Hand> {
+        if self.ahead.load(Ordering::Relaxed)
+            && self.shown.waiting() > 0
+            && let Some(hand) = self.replayed(true).await
+        {
+            return Some(hand);
+        }
         let hand = self.lane().pop_front();
         self.room.notify_one();
         hand
     }
 
-    async fn replayed(&self) -> Option<Hand> {
+    /// The next one of the backlog, or of those on the disk that are new.
+    async fn replayed(&self, new: bool) -> Option<Hand> {
         loop {
-            let batch = self.disk.next().await?;
+            let batch = match new {
+                true => self.disk.next_new().await?,
+                false => self.disk.next().await?,
+            };
             let request = match self.sender.transport.packs_gzip() {
                 true => Some(batch.body.into()),
                 false => unpack(&batch.body).map(|request| self.sender.transport.pack(request)),
@@ -326,16 +381,6 @@ impl<I: OtlpItem, T: Transport> Exporter<I, T> {
         }
     }
 
-    /// A request as the disk holds it, and as it is sent.
-    fn pack(&self, request: Vec<u8>) -> (Bytes, Bytes) {
-        if self.sender.transport.packs_gzip() {
-            let packed = self.sender.transport.pack(request);
-            return (packed.clone(), packed);
-        }
-        let kept = OtlpCompression::Gzip.append(&request, Vec::with_capacity(request.len() / 4));
-        (kept.into(), self.sender.transport.pack(request))
-    }
-
     async fn sync_now_and_then(&self) {
         loop {
             self.written.notified().await;
@@ -352,6 +397,16 @@ impl<I: OtlpItem, T: Transport> Exporter<I, T> {
             receipts.into_iter().flatten().for_each(Receipt::settle);
         }
     }
+}
+
+/// A request as the disk holds it, and as it is sent.
+fn pack(transport: &impl Transport, request: Vec<u8>) -> (Bytes, Bytes) {
+    if transport.packs_gzip() {
+        let packed = transport.pack(request);
+        return (packed.clone(), packed);
+    }
+    let kept = OtlpCompression::Gzip.append(&request, Vec::with_capacity(request.len() / 4));
+    (kept.into(), transport.pack(request))
 }
 
 fn unix_nanos() -> u64 {

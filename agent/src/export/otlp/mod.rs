@@ -38,6 +38,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use transport::OtlpTransport;
 
+/// Spans that wait in memory for the disk at most, and their bytes: a burst of 20,000.
+const SPANS: usize = 32_768;
+const SPANS_BYTES: usize = 24 << 20;
+
 /// An item that OTLP has a service for.
 pub trait OtlpItem: Item {
     /// The signal that it belongs to.
@@ -95,7 +99,7 @@ pub fn on_disk<I: OtlpItem>(
     if let Some((files, why)) = found.unreadable {
         tracing::warn!("{files} files in {path:?} are left alone: {why}");
     }
-    let queue = Arc::new(Queue::new(config.queue));
+    let queue = Arc::new(Queue::new(before_disk::<I>(config.queue)));
     let transport = OtlpTransport::new::<I>(&config, clients)?;
     let disk = Durable::new(disk, found.items, queue.clone());
     let sink = OtlpSink {
@@ -104,6 +108,21 @@ pub fn on_disk<I: OtlpItem>(
     };
     let exporter = durable::Exporter::new(queue, transport, config.backoff, disk);
     Ok((Arc::new(sink), OtlpTask(Exporter::Disk(exporter))))
+}
+
+/// Spans come in bursts, and nobody can make them wait: none is to be lost while the disk has room and takes a moment. Lines wait in their
+/// files, and metrics come at their interval.
+fn before_disk<I: OtlpItem>(limits: QueueLimits) -> QueueLimits {
+    // Another number was asked for.
+    let asked = limits.items != QueueLimits::default().items;
+    match I::SIGNAL {
+        OtlpSignal::Traces if !asked => QueueLimits {
+            items: SPANS,
+            bytes: SPANS_BYTES,
+            ..limits
+        },
+        _ => limits,
+    }
 }
 
 /// Name of a signal's folder, and its number in records. Both are for ever.

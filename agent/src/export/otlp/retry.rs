@@ -58,7 +58,7 @@ pub(super) trait Transport: Send + Sync {
 
 /// Sends one batch after the other and tells of trouble when it begins, and when it ends.
 pub(super) struct Sender<T> {
-    pub(super) transport: T,
+    pub(super) transport: Arc<T>,
     backoff: Backoff,
     /// What several items are called.
     plural: &'static str,
@@ -93,7 +93,7 @@ impl Trouble for Unmoved {
 impl<T: Transport> Sender<T> {
     pub(super) fn new(transport: T, backoff: Backoff, plural: &'static str) -> Sender<T> {
         Sender {
-            transport,
+            transport: Arc::new(transport),
             backoff,
             plural,
             failing: AtomicBool::new(false),

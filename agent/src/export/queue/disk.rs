@@ -6,6 +6,7 @@
 //! A batch that is also on its way from memory is *claimed*: it is not taken back until it is released.
 
 mod medium;
+mod read;
 mod recover;
 
 use super::Loss;
@@ -73,7 +74,7 @@ pub(in crate::export) struct View {
 
 /// See the module.
 pub(in crate::export) struct Disk {
-    files: Box<dyn Files>,
+    files: Arc<dyn Files>,
     signal: u8,
     /// Most bytes of all files.
     limit: u64,
@@ -88,6 +89,8 @@ pub(in crate::export) struct Disk {
     foreign: u64,
     /// Up to here it was read.
     reader: Place,
+    /// Of those that came since the receiver takes what comes: up to here they were read, ahead of the others. See `read`.
+    newer: Option<Place>,
     /// Places and items of those that are on their way from memory, or in the hands of who read them.
     claimed: BTreeMap<Place, u32>,
     /// The receiver has them and they could not be marked; these lie ahead of the reader.
@@ -309,88 +312,6 @@ impl Disk {
             return true;
         }
         false
-    }
-
-    /// The next batch, oldest first, claimed for who takes it. `None`: there is none, or the next one is claimed.
-    pub(in crate::export) fn next(&mut self) -> Option<Batch> {
-        loop {
-            let at = self.reader;
-            let index = self.segments.partition_point(|segment| segment.number < at.segment);
-            let segment = *self.segments.get(index)?;
-            if segment.number > at.segment {
-                self.reader = Place {
-                    segment: segment.number,
-                    offset: FILE_HEAD,
-                };
-                continue;
-            }
-            if at.offset >= segment.end || segment.batches == 0 {
-                if index + 1 >= self.segments.len() {
-                    self.reader.offset = segment.end;
-                    return None;
-                }
-                self.reader = Place {
-                    segment: segment.number + 1,
-                    offset: FILE_HEAD,
-                };
-                continue;
-            }
-            if self.claimed.contains_key(&at) {
-                return None;
-            }
-            let read = self.handle(at.segment).and_then(|file| {
-                let record = Record::read(&*file, at.offset, segment.end)?;
-                Ok(record.map(|record| (record, file)))
-            });
-            let (record, file) = match self.counted(read) {
-                Ok(Some(found)) => found,
-                Ok(None) => {
-                    self.spoilt(&segment, Loss::Corrupt);
-                    continue;
-                }
-                Err(_) => {
-                    self.spoilt(&segment, Loss::DiskError);
-                    continue;
-                }
-            };
-            self.reader.offset += record.size();
-            if record.done || self.unmarked.remove(&at).is_some() {
-                continue;
-            }
-            if let Some(segment) = self.segment(at.segment) {
-                segment.oldest = record.time;
-            }
-            let body = record.body(&*file, at.offset);
-            let loss = match self.counted(body) {
-                Ok(Some(body)) if record.signal == self.signal => {
-                    self.claimed.insert(at, record.items);
-                    return Some(Batch {
-                        place: at,
-                        body,
-                        items: record.items,
-                        former: segment.former,
-                    });
-                }
-                Ok(_) => Loss::Corrupt,
-                Err(_) => Loss::DiskError,
-            };
-            self.lost.push(Lost {
-                items: u64::from(record.items),
-                former: segment.former,
-                loss,
-            });
-            self.settle_in(at, record.items);
-        }
-    }
-
-    /// The rest of a segment cannot be read.
-    fn spoilt(&mut self, segment: &Segment, loss: Loss) {
-        self.lose(segment, loss);
-        self.torn_bytes += segment.end.saturating_sub(self.reader.offset);
-        // If it stays, the next life of the agent finds what is left of it.
-        let removed = self.files.remove(segment.number);
-        let _ = self.counted(removed);
-        self.forget(segment.number);
     }
 
     /// The receiver has a claimed batch, or will never have it.

@@ -91,6 +91,16 @@ impl Showing {
     }
 }
 
+/// How a batch is written.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::export) struct Write {
+    pub(in crate::export) items: u32,
+    /// When it was made, nanoseconds since the epoch.
+    pub(in crate::export) time: u64,
+    /// It is on its way from memory as well.
+    pub(in crate::export) claim: bool,
+}
+
 /// See the module.
 pub(in crate::export) struct Durable<T>(Arc<Inner<T>>);
 
@@ -158,24 +168,45 @@ impl<T: Item> Durable<T> {
         called.await.map_err(io::Error::other)
     }
 
-    /// See [`Disk::append`]. What is too large is for the caller to count.
-    pub(in crate::export) async fn append(
+    /// Makes a batch and appends it, if `write` tells that and how; see [`Disk::append`]. Encoding and packing take as long as a write: they run
+    /// there too. What is too large is for the caller to count.
+    pub(in crate::export) async fn append<R: Send + 'static>(
         &self,
-        body: bytes::Bytes,
-        items: u32,
-        time: u64,
-        claim: bool,
-    ) -> Result<Place, AppendError> {
-        let result = self.call(move |disk| disk.append(&body, items, time, claim)).await?;
-        if !matches!(result, Err(AppendError::TooLarge(_))) {
-            self.0.shown.lock().works = result.is_ok();
-        }
-        result
+        make: impl FnOnce() -> (bytes::Bytes, R) + Send + 'static,
+        write: Option<Write>,
+    ) -> io::Result<(R, Option<Result<Place, AppendError>>)> {
+        let inner = self.0.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            cost::lap(Stage::Runtime);
+            let (body, made) = make();
+            let written = write.map(|Write { items, time, claim }| {
+                let mut disk = inner.disk.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                let result = disk.append(&body, items, time, claim);
+                inner.account(&mut disk);
+                if !matches!(result, Err(AppendError::TooLarge(_))) {
+                    inner.shown.lock().works = result.is_ok();
+                }
+                result
+            });
+            cost::lap(Stage::Otlp);
+            (made, written)
+        });
+        made.await.map_err(io::Error::other)
     }
 
     /// The next batch, oldest first, claimed.
     pub(in crate::export) async fn next(&self) -> Option<Batch> {
         self.call(Disk::next).await.ok().flatten()
+    }
+
+    /// The next one of those that came since the receiver takes what comes, claimed.
+    pub(in crate::export) async fn next_new(&self) -> Option<Batch> {
+        self.call(Disk::next_new).await.ok().flatten()
+    }
+
+    /// Whether the receiver takes what comes, from now on.
+    pub(in crate::export) async fn takes(&self, takes: bool) {
+        let _ = self.call(if takes { Disk::takes } else { Disk::refuses }).await;
     }
 
     /// What became of a claimed batch.
@@ -200,11 +231,16 @@ impl<T: Item> Durable<T> {
     /// Writes what waits to the medium. Returns which of these places need not be made again after a loss of power.
     pub(in crate::export) async fn sync(&self, places: Vec<Place>) -> Vec<Place> {
         let files = self.call(Disk::unsynced).await.unwrap_or_default();
-        for (number, end, file) in files {
+        for file in files {
             // Not under the lock: batches come and go while the medium is slow.
-            let synced = tokio::task::spawn_blocking(move || file.sync()).await;
-            let result = synced.unwrap_or_else(|error| Err(io::Error::other(error)));
-            let _ = self.call(move |disk| disk.synced(number, end, result)).await;
+            let synced = tokio::task::spawn_blocking(move || {
+                let result = file.sync();
+                (file, result)
+            });
+            // Only when the runtime ends there is no answer.
+            if let Ok((file, result)) = synced.await {
+                let _ = self.call(move |disk| disk.synced(&file, result)).await;
+            }
         }
         let safe = self.call(move |disk| {
             let safe = places.into_iter().filter(|place| disk.is_synced(*place));

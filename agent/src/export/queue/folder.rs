@@ -60,9 +60,9 @@ impl QueueFolder {
     }
 
     /// The folder of a signal.
-    pub(in crate::export) fn signal(&self, name: &str) -> io::Result<Box<dyn Files>> {
+    pub(in crate::export) fn signal(&self, name: &str) -> io::Result<Arc<dyn Files>> {
         let folder = Folder::make(&self.path.join(name))?;
-        Ok(Box::new(Held {
+        Ok(Arc::new(Held {
             folder,
             _lock: self.lock.clone(),
         }))

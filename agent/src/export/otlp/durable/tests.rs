@@ -1,5 +1,7 @@
 //! With a receiver that answers as scripted, on real files.
 
+mod live;
+
 use super::*;
 use crate::export::QueueLimits;
 use crate::export::otlp::retry::Outcome;
@@ -15,6 +17,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use tempfile::TempDir;
 
 /// What arrives is noted as numbers of spans; while it is down nothing is taken.
@@ -26,6 +29,8 @@ struct Receiver {
     /// Packs requests in a way of its own, not with gzip.
     plain: bool,
     refuses: AtomicBool,
+    /// Milliseconds that it takes for each request.
+    slow: AtomicU64,
 }
 
 impl Transport for Arc<Receiver> {
@@ -33,6 +38,7 @@ impl Transport for Arc<Receiver> {
         self.tries.lock().unwrap().push(Instant::now());
         // A receiver is not asked and answered in one step.
         tokio::task::yield_now().await;
+        sleep(Duration::from_millis(self.slow.load(Ordering::Relaxed))).await;
         if self.down.load(Ordering::Relaxed) {
             return Outcome::Retry {
                 after: None,
@@ -102,7 +108,7 @@ impl Life {
     fn begin(path: &Path, receiver: &Arc<Receiver>, limit: u64) -> Life {
         let faults = Faults::none();
         let files = Faulty::new(path, &faults);
-        let (disk, found) = Disk::open(Box::new(files), SIGNAL, limit).unwrap();
+        let (disk, found) = Disk::open(Arc::new(files), SIGNAL, limit).unwrap();
         let queue = Arc::new(Queue::new(QueueLimits {
             batch: BATCH as usize,
             delay: Duration::ZERO,
@@ -379,7 +385,7 @@ impl Transport for Arc<Blind> {
 async fn receipts_come_back_when_the_batch_is_safe() {
     let folder = tempfile::tempdir().unwrap();
     let (faults, source) = (Faults::none(), Arc::new(Source::default()));
-    let (disk, _) = Disk::open(Box::new(Faulty::new(folder.path(), &faults)), SIGNAL, LIMIT).unwrap();
+    let (disk, _) = Disk::open(Arc::new(Faulty::new(folder.path(), &faults)), SIGNAL, LIMIT).unwrap();
     let queue = Arc::new(Queue::new(QueueLimits {
         delay: Duration::ZERO,
         ..QueueLimits::default()

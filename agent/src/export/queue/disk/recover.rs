@@ -24,7 +24,7 @@ pub(in crate::export) struct Recovered {
 impl Disk {
     /// Opens a folder, which nobody else may have open, and looks for what is in it. `signal`: its number in the records; `limit`:
     /// most bytes of all files.
-    pub(in crate::export) fn open(files: Box<dyn Files>, signal: u8, limit: u64) -> io::Result<(Disk, Recovered)> {
+    pub(in crate::export) fn open(files: Arc<dyn Files>, signal: u8, limit: u64) -> io::Result<(Disk, Recovered)> {
         let numbers = files.list()?;
         let mut disk = Disk {
             files,
@@ -36,6 +36,7 @@ impl Disk {
             next_number: numbers.last().map_or(1, |last| last.saturating_add(1)),
             foreign: 0,
             reader: Place::default(),
+            newer: None,
             claimed: BTreeMap::new(),
             unmarked: BTreeMap::new(),
             handles: Vec::new(),

@@ -14,7 +14,7 @@ pub(in crate::export) const SIGNAL: u8 = b't';
 const LARGE: u64 = 64 << 20;
 
 fn open(path: &Path, limit: u64) -> (Disk, Recovered) {
-    Disk::open(Box::new(Folder::make(path).unwrap()), SIGNAL, limit).unwrap()
+    Disk::open(Arc::new(Folder::make(path).unwrap()), SIGNAL, limit).unwrap()
 }
 
 fn folder() -> TempDir {
@@ -257,7 +257,7 @@ fn batches_of_another_signal_are_not_sent() {
     let (mut disk, _) = open(folder.path(), LARGE);
     append(&mut disk, 5, false);
     drop(disk);
-    let files = Box::new(Folder::make(folder.path()).unwrap());
+    let files = Arc::new(Folder::make(folder.path()).unwrap());
     let (mut disk, _) = Disk::open(files, b'l', LARGE).unwrap();
     assert_eq!(disk.next(), None);
     let lost = Lost {

@@ -108,14 +108,14 @@ impl Store for FaultyFile {
 fn faulty(path: &Path) -> (Disk, Arc<Faults>) {
     let faults = Faults::none();
     let files = Faulty::new(path, &faults);
-    (Disk::open(Box::new(files), SIGNAL, LARGE).unwrap().0, faults)
+    (Disk::open(Arc::new(files), SIGNAL, LARGE).unwrap().0, faults)
 }
 
 /// Writes what waits to the medium, as the task does.
 fn sync(disk: &mut Disk) {
-    for (number, end, file) in disk.unsynced() {
+    for file in disk.unsynced() {
         let result = file.sync();
-        disk.synced(number, end, result);
+        disk.synced(&file, result);
     }
 }
 

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 enum Call {
     Append { claim: bool },
     Next,
+    NextNew,
+    Takes(bool),
     Done(prop::sample::Index),
     ReleaseNew,
     Restart,
@@ -17,6 +19,8 @@ fn call() -> impl Strategy<Value = Call> {
     prop_oneof![
         8 => any::<bool>().prop_map(|claim| Call::Append { claim }),
         6 => Just(Call::Next),
+        4 => Just(Call::NextNew),
+        2 => prop::bool::weighted(0.8).prop_map(Call::Takes),
         6 => any::<prop::sample::Index>().prop_map(Call::Done),
         2 => Just(Call::ReleaseNew),
         1 => Just(Call::Restart),
@@ -29,10 +33,12 @@ struct Model {
     pending: BTreeMap<u32, Option<(Place, bool)>>,
     /// The last that came back.
     read: u32,
+    /// The last of those that came back ahead of the others.
+    newer: Option<u32>,
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
     fn behaves_as_its_model(calls in vec(call(), 1..120)) {
@@ -52,6 +58,9 @@ proptest! {
                 Call::Next => {
                     let next = model.pending.range(model.read + 1..).next();
                     let expect = next.filter(|(_, claimed)| claimed.is_none()).map(|(number, _)| *number);
+                    if model.newer.is_some_and(|newer| next.is_none_or(|(number, _)| *number > newer)) {
+                        model.newer = None;
+                    }
                     let got = disk.next();
                     prop_assert_eq!(got.as_ref().map(|batch| batch.items), expect);
                     if let Some(batch) = got {
@@ -59,6 +68,25 @@ proptest! {
                         model.pending.insert(batch.items, Some((batch.place, true)));
                         model.read = batch.items;
                     }
+                }
+                Call::NextNew => {
+                    let newer = model.newer.unwrap_or(u32::MAX - 1);
+                    let next = model.pending.range(newer + 1..).next();
+                    let expect = next.filter(|(_, claimed)| claimed.is_none()).map(|(number, _)| *number);
+                    let got = disk.next_new();
+                    prop_assert_eq!(got.as_ref().map(|batch| batch.items), expect);
+                    if let Some(batch) = got {
+                        prop_assert_eq!(&batch.body, &body(batch.items));
+                        model.pending.insert(batch.items, Some((batch.place, true)));
+                        model.newer = Some(batch.items);
+                    }
+                }
+                Call::Takes(takes) => {
+                    match takes {
+                        true => disk.takes(),
+                        false => disk.refuses(),
+                    }
+                    model.newer = takes.then_some(number);
                 }
                 Call::Done(index) => {
                     let claimed: Vec<_> = model.pending.iter().filter_map(|(n, c)| Some((*n, c.as_ref()?.0))).collect();
@@ -81,7 +109,7 @@ proptest! {
                     prop_assert_eq!(found.batches, model.pending.len() as u64);
                     prop_assert_eq!(found.torn_bytes, 0);
                     model.pending.values_mut().for_each(|claimed| *claimed = None);
-                    model.read = 0;
+                    (model.read, model.newer) = (0, None);
                 }
             }
             let view = disk.view();
