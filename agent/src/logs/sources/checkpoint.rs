@@ -112,7 +112,7 @@ impl Checkpoint {
     /// # Errors
     /// The file system's; the one before is still there.
     pub(super) fn write(&self, path: &Path) -> io::Result<u64> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder_of(path);
         if let Some(folder) = folder {
             fs::create_dir_all(folder)?;
         }
@@ -143,6 +143,10 @@ enum Change {
     Journal(String),
 }
 
+fn folder_of(path: &Path) -> Option<&Path> {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty())
+}
+
 fn changes_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".changes");
@@ -165,8 +169,12 @@ impl Changes {
     /// The file system's.
     pub(super) fn begin(path: &Path, checkpoint: &Checkpoint) -> io::Result<Changes> {
         let path = changes_of(path);
-        // A longer one of before is of no use from here on; a torn one would be read wrongly.
-        let file = File::create(path)?;
+        let is_new = !path.exists();
+        let file = File::create(&path)?;
+        if is_new {
+            // The name has to outlive a power loss; where it is there already it stays.
+            File::open(folder_of(&path).unwrap_or(Path::new(".")))?.sync_data()?;
+        }
         let mut changes = Changes {
             file,
             bytes: 0,

@@ -183,7 +183,8 @@ impl Reader {
     pub(super) fn saved(&mut self) -> Vec<Saved> {
         self.files.values_mut().for_each(|file| file.told = None);
         let mut saved = self.changed();
-        saved.extend(self.remembered.values().cloned());
+        // Not ever more of what is gone: a checkpoint that is too large is not read.
+        saved.extend(self.remembered.values().take(self.settings.limits.files).cloned());
         saved.sort_by_key(|saved| saved.id);
         saved
     }

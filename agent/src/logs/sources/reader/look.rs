@@ -46,6 +46,7 @@ impl Reader {
             &self.settings.globs,
             self.settings.limits.files,
         );
+        let refused = self.counts.refused.get();
         self.counts.refused.add(found.refused);
         for file in self.files.values_mut() {
             file.found = false;
@@ -103,7 +104,10 @@ impl Reader {
             self.remembered.clear();
         }
         self.first = false;
-        self.looked = wall;
+        // What was missed or found no room is to be found after a restart too, under whatever name.
+        if !self.again && self.counts.refused.get() == refused {
+            self.looked = wall;
+        }
         self.tell();
         found.folders
     }
