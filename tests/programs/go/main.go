@@ -33,7 +33,7 @@ func main() {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
 		note := line{Method: r.Method, Path: r.RequestURI}
-		if os.Getenv("SAY") != "" {
+		if os.Getenv("SAY") != "" && !strings.HasPrefix(r.URL.Path, "/late/") {
 			fmt.Println("handling " + r.RequestURI)
 		}
 		answer(w, r, &note)
@@ -96,6 +96,11 @@ func answer(w http.ResponseWriter, r *http.Request, note *line) {
 	case "status":
 		whole(number(1), []byte("status\n"))
 	case "sleep":
+		time.Sleep(time.Duration(number(1)) * time.Millisecond)
+		whole(200, []byte("slept\n"))
+	case "late": // says it between two sleeps
+		time.Sleep(time.Duration(number(1)) * time.Millisecond)
+		fmt.Println("handling " + r.RequestURI)
 		time.Sleep(time.Duration(number(1)) * time.Millisecond)
 		whole(200, []byte("slept\n"))
 	case "echo":

@@ -43,6 +43,11 @@ async function answer(request, response, note) {
     case 'sleep':
       await sleep(Number(second));
       return whole(200, 'slept\n');
+    case 'late': // says it between two sleeps
+      await sleep(Number(second));
+      console.log(`handling ${request.url}`);
+      await sleep(Number(second));
+      return whole(200, 'slept\n');
     case 'echo':
       return whole(200, body);
     case 'bytes':
@@ -79,7 +84,7 @@ const server = http.createServer((request, response) => {
     note.seconds = Number(process.hrtime.bigint() - started) / 1e9;
     fs.writeSync(log, JSON.stringify(note) + '\n');
   });
-  if (process.env.SAY) console.log(`handling ${request.url}`);
+  if (process.env.SAY && !request.url.startsWith('/late/')) console.log(`handling ${request.url}`);
   answer(request, response, note);
 });
 server.keepAliveTimeout = 60000;

@@ -9,10 +9,12 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        parts = self.path.split("/")
+        if parts[1] == "late":  # says it between two sleeps
+            time.sleep(int(parts[2]) / 1000)
         sys.stdout.write(f"handling {self.path}\n")
         sys.stdout.flush()
-        parts = self.path.split("/")
-        if parts[1] == "sleep":
+        if parts[1] in ("sleep", "late"):
             time.sleep(int(parts[2]) / 1000)
         if parts[1] == "fail":
             raise ValueError(f"none left of {self.path}")

@@ -77,6 +77,18 @@ fn where_two_requests_could_be_meant_there_is_none() {
     assert_eq!(handling(&mut bench, &first), Some(ExchangeId(1)));
 }
 
+/// An event loop, or a thread that runs goroutines: one request was read and sleeps, the next was read, and the line is the first one's.
+/// By the order of calls it would be of the one that was read last and is answered next.
+#[test]
+fn the_order_of_a_threads_calls_says_nothing() {
+    let mut bench = bench();
+    let (sleeps, last) = (exchange(1, Role::Server, 7), exchange(2, Role::Server, 7));
+    bench.begin_all(&[&sleeps, &last]);
+    assert_eq!(handling(&mut bench, &sleeps), None);
+    bench.tracer.end(&last, &bench.service, "", Some(&remote()));
+    assert_eq!(handling(&mut bench, &sleeps), Some(ExchangeId(1)));
+}
+
 /// What a client waits for is not what its thread handles.
 #[test]
 fn requests_that_a_thread_sends_are_not_meant() {
