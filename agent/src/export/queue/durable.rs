@@ -111,6 +111,14 @@ struct Inner<T> {
 }
 
 impl<T: Item> Inner<T> {
+    /// A call of the disk, and what came of it.
+    fn with_disk<R>(&self, call: impl FnOnce(&mut Disk) -> R) -> R {
+        let mut disk = self.disk.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let result = call(&mut disk);
+        self.account(&mut disk);
+        result
+    }
+
     /// Counts what was lost, and shows how things are. Under the lock of the disk, so that nothing older comes after it.
     fn account(&self, disk: &mut Disk) {
         let mut shown = self.shown.lock();
@@ -141,10 +149,7 @@ impl<T: Item> Durable<T> {
             queue,
             shown,
         };
-        {
-            let mut disk = inner.disk.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            inner.account(&mut disk);
-        }
+        inner.with_disk(|_| ());
         Durable(Arc::new(inner))
     }
 
@@ -152,20 +157,22 @@ impl<T: Item> Durable<T> {
         self.0.shown.clone()
     }
 
-    /// Runs a call of the disk where it may wait.
-    async fn call<R: Send + 'static>(&self, call: impl FnOnce(&mut Disk) -> R + Send + 'static) -> io::Result<R> {
+    /// Runs work where it may wait.
+    async fn away<R: Send + 'static>(&self, work: impl FnOnce(&Inner<T>) -> R + Send + 'static) -> io::Result<R> {
         let inner = self.0.clone();
-        let called = tokio::task::spawn_blocking(move || {
+        let done = tokio::task::spawn_blocking(move || {
             cost::lap(Stage::Runtime);
-            let mut disk = inner.disk.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let result = call(&mut disk);
-            inner.account(&mut disk);
-            drop(disk);
+            let result = work(&inner);
             cost::lap(Stage::Otlp);
             result
         });
         // Only when the runtime ends.
-        called.await.map_err(io::Error::other)
+        done.await.map_err(io::Error::other)
+    }
+
+    /// Runs a call of the disk where it may wait.
+    async fn call<R: Send + 'static>(&self, call: impl FnOnce(&mut Disk) -> R + Send + 'static) -> io::Result<R> {
+        self.away(|inner| inner.with_disk(call)).await
     }
 
     /// Makes a batch and appends it, if `write` tells that and how; see [`Disk::append`]. Encoding and packing take as long as a write: they run
@@ -175,23 +182,18 @@ impl<T: Item> Durable<T> {
         make: impl FnOnce() -> (bytes::Bytes, R) + Send + 'static,
         write: Option<Write>,
     ) -> io::Result<(R, Option<Result<Place, AppendError>>)> {
-        let inner = self.0.clone();
-        let made = tokio::task::spawn_blocking(move || {
-            cost::lap(Stage::Runtime);
+        let work = move |inner: &Inner<T>| {
             let (body, made) = make();
             let written = write.map(|Write { items, time, claim }| {
-                let mut disk = inner.disk.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                let result = disk.append(&body, items, time, claim);
-                inner.account(&mut disk);
+                let result = inner.with_disk(|disk| disk.append(&body, items, time, claim));
                 if !matches!(result, Err(AppendError::TooLarge(_))) {
                     inner.shown.lock().works = result.is_ok();
                 }
                 result
             });
-            cost::lap(Stage::Otlp);
             (made, written)
-        });
-        made.await.map_err(io::Error::other)
+        };
+        self.away(work).await
     }
 
     /// The next batch, oldest first, claimed.

@@ -112,19 +112,16 @@ impl Checkpoint {
     /// # Errors
     /// The file system's; the one before is still there.
     pub(super) fn write(&self, path: &Path) -> io::Result<u64> {
-        let folder = folder_of(path);
-        if let Some(folder) = folder {
+        if let Some(folder) = folder_of(path) {
             fs::create_dir_all(folder)?;
         }
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".new");
+        let beside = with(path, ".new");
         let mut file = File::create(&beside)?;
         let bytes = serde_json::to_vec(self)?;
         file.write_all(&bytes)?;
         file.sync_data()?;
         fs::rename(&beside, path)?;
-        // The name has to outlive a power loss too.
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_data()?;
+        sync_folder_of(path)?;
         Ok(bytes.len() as u64)
     }
 }
@@ -147,9 +144,19 @@ fn folder_of(path: &Path) -> Option<&Path> {
     path.parent().filter(|folder| !folder.as_os_str().is_empty())
 }
 
+/// Names have to outlive a power loss too.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path).unwrap_or(Path::new(".")))?.sync_data()
+}
+
 fn changes_of(path: &Path) -> PathBuf {
+    with(path, ".changes")
+}
+
+/// The path with more at its end.
+fn with(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".changes");
+    name.push(end);
     name.into()
 }
 
@@ -172,8 +179,8 @@ impl Changes {
         let is_new = !path.exists();
         let file = File::create(&path)?;
         if is_new {
-            // The name has to outlive a power loss; where it is there already it stays.
-            File::open(folder_of(&path).unwrap_or(Path::new(".")))?.sync_data()?;
+            // Where it is there already it stays.
+            sync_folder_of(&path)?;
         }
         let mut changes = Changes {
             file,

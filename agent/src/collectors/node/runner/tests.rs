@@ -16,6 +16,14 @@ impl Collect for Says {
     }
 }
 
+/// Waits until it is let go.
+fn hang(free: &AtomicBool) -> Result<(), CollectError> {
+    while !free.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
 static GOOD: Collector = Collector {
     name: "good",
     make: |_| Ok(Box::new(Says(&B, || Ok(())))),
@@ -69,14 +77,7 @@ fn one_that_hangs_is_waited_for_once() {
     static FREE: AtomicBool = AtomicBool::new(false);
     static HANGS: Collector = Collector {
         name: "bad",
-        make: |_| {
-            Ok(Box::new(Says(&A, || {
-                while !FREE.load(Ordering::Relaxed) {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                Ok(())
-            })))
-        },
+        make: |_| Ok(Box::new(Says(&A, || hang(&FREE)))),
         ..Collector::BASE
     };
     // Long enough for the other one on a busy machine.
@@ -121,14 +122,7 @@ async fn a_round_goes_on_behind_a_late_collector() {
     static FREE: AtomicBool = AtomicBool::new(false);
     static HANGS: Collector = Collector {
         name: "bad",
-        make: |_| {
-            Ok(Box::new(Says(&A, || {
-                while !FREE.load(Ordering::Relaxed) {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                Ok(())
-            })))
-        },
+        make: |_| Ok(Box::new(Says(&A, || hang(&FREE)))),
         ..Collector::BASE
     };
     let runner = runner(&HANGS, Duration::from_millis(500));
